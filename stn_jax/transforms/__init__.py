@@ -1,0 +1,43 @@
+"""Transforms: theta -> grid, and the helpers that build theta."""
+
+from stn_jax.transforms.affine import Affine, affine_grid
+from stn_jax.transforms.base import Transform
+from stn_jax.transforms.matrices import (
+    compose,
+    crop,
+    denormalize_matrix,
+    invert,
+    normalize_matrix,
+    rotation,
+    scaling,
+    shear,
+    translation,
+)
+from stn_jax.transforms.projective import Projective, homography_from_points, projective_grid
+from stn_jax.transforms.restricted import Attention, Translation, attention_grid
+from stn_jax.transforms.spatial_transform import spatial_transform
+from stn_jax.transforms.thin_plate_spline import ThinPlateSpline, thin_plate_spline_grid
+
+__all__ = [
+    "Affine",
+    "Attention",
+    "Projective",
+    "ThinPlateSpline",
+    "Transform",
+    "Translation",
+    "affine_grid",
+    "attention_grid",
+    "compose",
+    "crop",
+    "denormalize_matrix",
+    "homography_from_points",
+    "invert",
+    "normalize_matrix",
+    "projective_grid",
+    "rotation",
+    "scaling",
+    "shear",
+    "spatial_transform",
+    "thin_plate_spline_grid",
+    "translation",
+]

@@ -1,0 +1,50 @@
+"""The whole sentence in one call: params -> grid -> sample."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+from jax.typing import ArrayLike
+
+from stn_jax.coordinates import ALIGN_CORNERS
+from stn_jax.sampling import grid_sample
+from stn_jax.transforms.affine import Affine
+from stn_jax.transforms.base import Transform
+
+
+def spatial_transform(
+    image: ArrayLike,
+    params: ArrayLike,
+    shape: Sequence[int],
+    *,
+    transform: Transform = Affine(),
+    align_corners: bool = ALIGN_CORNERS,
+    **options: Any,
+) -> jax.Array:
+    """Transforms an image: ``grid_sample(image, transform.grid(params, shape))``.
+
+    Convention:
+        Normalised coordinates, points (x, y[, z]), target to source; -1 and 1 are the outer edges
+        of the border pixels, or their centres with ``align_corners=True``.
+
+    Args:
+        image: ``(*batch, h, w, c)`` or ``(*batch, d, h, w, c)``.
+        params: ``(*batch, transform.num_params)``.
+        shape: spatial shape of the output.
+        transform: the family that the parameters belong to.
+        align_corners: see the convention; for the grid and the sampler alike.
+        **options: other options of `grid_sample` (mode, padding_mode, ...).
+
+    Returns:
+        ``(*batch, *shape, c)`` in the image's dtype.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> image = jnp.arange(4.0).reshape(2, 2, 1)
+        >>> flip = jnp.array([-1.0, 0, 0, 0, 1, 0])
+        >>> spatial_transform(image, flip, (2, 2))[..., 0]
+        Array([[1., 0.],
+               [3., 2.]], dtype=float32)
+    """
+    grid = transform.grid(params, shape, align_corners=align_corners)
+    return grid_sample(image, grid, align_corners=align_corners, **options)

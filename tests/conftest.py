@@ -1,0 +1,6 @@
+"""Strict numerics for every test: float64 where asked for, no silent promotion of dtypes."""
+
+import jax
+
+jax.config.update("jax_enable_x64", True)
+jax.config.update("jax_numpy_dtype_promotion", "strict")
