@@ -35,6 +35,6 @@ def sample(
             continued = jnp.where(inside.reshape(1, -1, *[1] * (total.ndim - 2)), continued, 0)
         if boundary.period is not None:
             x = jnp.mod(x, boundary.period(size, align_corners))
-        weight = kernel.profile(x.reshape(-1, 1), position)
+        weight = kernel.profile(x.reshape(-1, 1), position.astype(x.dtype))
         total = jnp.sum(weight.reshape(*weight.shape, *[1] * (total.ndim - 2)) * continued, axis=1)
     return total.reshape(*points, image.shape[-1])

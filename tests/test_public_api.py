@@ -1,0 +1,57 @@
+"""The manners of the public API: names, keyword-only options, one default, full docstrings."""
+
+import inspect
+
+import pytest
+
+import stn_jax as stn
+import stn_jax.nn
+from stn_jax.coordinates import ALIGN_CORNERS
+
+NAMES = """
+Affine Attention Projective ThinPlateSpline Transform Translation affine_grid attention_grid
+bilinear_sample compose crop denormalize_matrix grid_sample homography_from_points invert lattice
+normalize_matrix normalized_to_pixel pixel_to_normalized projective_grid rotation sample_pixels
+scaling shear spatial_transform thin_plate_spline_grid translation
+""".split()
+PUBLIC = [(stn, name) for name in stn.__all__] + [(stn.nn, name) for name in stn.nn.__all__]
+IDS = [f"{module.__name__}.{name}" for module, name in PUBLIC]
+
+
+def test_no_public_name_was_lost():
+    assert set(NAMES) <= set(stn.__all__)
+    assert sorted(stn.__all__) == stn.__all__
+
+
+@pytest.mark.parametrize(("module", "name"), PUBLIC, ids=IDS)
+def test_documented_with_an_example(module, name):
+    thing = getattr(module, name)
+    text = inspect.getdoc(thing)
+    assert text
+    if name not in ("Transform", "Warp"):  # an abstract class and a tuple have nothing to run
+        assert ">>>" in text
+    if inspect.isfunction(thing):
+        assert "Args:" in text or len(inspect.signature(thing).parameters) < 2
+        for parameter in inspect.signature(thing).parameters:
+            assert f"{parameter}:" in text.replace("*", ""), f"{parameter} is not described"
+
+
+@pytest.mark.parametrize(("module", "name"), PUBLIC, ids=IDS)
+def test_options_are_keyword_only(module, name):
+    thing = getattr(module, name)
+    if not inspect.isfunction(thing):
+        return
+    for parameter in inspect.signature(thing).parameters.values():
+        if parameter.default is not inspect.Parameter.empty and name not in ("max_pool",):
+            assert parameter.kind is inspect.Parameter.KEYWORD_ONLY, parameter.name
+
+
+@pytest.mark.parametrize(("module", "name"), PUBLIC, ids=IDS)
+def test_one_default_for_align_corners(module, name):
+    thing = getattr(module, name)
+    functions = [thing] if callable(thing) else []
+    functions += [f for _, f in inspect.getmembers(thing, inspect.isfunction)]
+    for function in functions:
+        parameter = inspect.signature(function).parameters.get("align_corners")
+        if parameter is not None:
+            assert parameter.default is ALIGN_CORNERS
