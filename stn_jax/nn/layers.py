@@ -66,6 +66,12 @@ def _windows(x: Array, size: int) -> Array:
 def flatten(x: Float[Array, "b h w c"]) -> Float[Array, "b f"]:
     """Makes each image a vector.
 
+    Args:
+        x: images.
+
+    Returns:
+        ``(b, h w c)``.
+
     Example:
         >>> flatten(jnp.ones((2, 3, 3, 1))).shape
         (2, 9)

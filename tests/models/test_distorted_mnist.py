@@ -32,6 +32,7 @@ def test_any_transform(transform):
         transform=transform,
         output_shape=(40, 40),
         shrink=2,
+        kernel_sizes=(5, 5),
         localization="fc",
         rngs=nnx.Rngs(0),
     )

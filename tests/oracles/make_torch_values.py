@@ -1,6 +1,7 @@
 """Writes the expected values that `make test` holds without PyTorch: torch_values.npz.
 
-Run where PyTorch is (``make test-peers`` installs it): ``python tests/oracles/make_torch_values.py``.
+Run where PyTorch is (``make test-peers`` installs it):
+``python tests/oracles/make_torch_values.py``.
 Every case has an image, a grid (inside, on pixel centres and edges, far outside), a cotangent, and
 PyTorch's value and two gradients, all float64 and channels-last.
 """
