@@ -1,0 +1,17 @@
+"""ST-FCN Aff on RTS, the paper's table 1: the whole of MNIST through tensorflow-datasets.
+
+Command:  python -m train fit configs/mnist_rts_st_fcn_affine.py
+Cost:     about 15 minutes on 2 CPU cores
+Expected: to be measured (paper, 150,000 steps: 0.8 % test error)
+"""
+
+from train.config import Config, DataConfig, ModelConfig, OptimConfig, TrainConfig
+
+
+def get_config() -> Config:
+    return Config(
+        data=DataConfig(name="mnist", distortion="RTS", canvas=42),
+        model=ModelConfig(name="st_fcn", output_shape=(28, 28), hidden=(256, 128)),
+        optim=OptimConfig(learning_rate=1e-3, schedule="cosine", warmup_steps=500, clip_norm=1.0),
+        train=TrainConfig(steps=30_000, batch_size=256, eval_every=2000, checkpoint_every=2000),
+    )

@@ -1,0 +1,26 @@
+"""A spatial transformer learns to straighten real digits, on a laptop.
+
+Command:  python -m train fit configs/quickstart.py   (or: make train)
+Cost:     about 3 minutes on 2 CPU cores
+Expected: to be measured
+"""
+
+from train.config import Config, DataConfig, ModelConfig, OptimConfig, TrainConfig
+
+
+def get_config() -> Config:
+    return Config(
+        data=DataConfig(name="bundled", distortion="RTS", canvas=42),
+        model=ModelConfig(
+            name="st_cnn",
+            output_shape=(24, 24),
+            localization="fc",
+            localization_hidden=(64, 32),
+            localization_shrink=2,
+            filters=(16, 32),
+            kernel_sizes=(5, 5),
+            hidden=(128,),
+        ),
+        optim=OptimConfig(learning_rate=3e-3, schedule="cosine", warmup_steps=100, clip_norm=1.0),
+        train=TrainConfig(steps=4000, batch_size=128, eval_every=500, checkpoint_every=500),
+    )

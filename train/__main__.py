@@ -1,0 +1,8 @@
+"""The command: ``python -m train fit|evaluate|predict|plot``."""
+
+import sys
+
+from train.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,137 @@
+"""What every source of data becomes: arrays of images and labels, checked once."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+
+class DataError(ValueError):
+    """Data that cannot be trained on; the message says what to do, in one line.
+
+    Args:
+        message: its lines, if there are several (in what another library said), become one.
+    """
+
+    def __init__(self, message: str):
+        super().__init__(" ".join(line.strip() for line in message.splitlines()))
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Images and labels of one classification task, all in NumPy.
+
+    Attributes:
+        name: what was asked for, for display.
+        x_train: images, uint8, ``(n, h, w, c)``.
+        y_train: labels, int32, ``(n,)``, in [0, number of classes).
+        x_valid: images held out of training, perhaps none.
+        y_valid: their labels.
+        x_test: test images.
+        y_test: their labels.
+        class_names: one name for each class.
+
+    Raises:
+        DataError: if the arrays do not fit each other.
+    """
+
+    name: str
+    x_train: np.ndarray
+    y_train: np.ndarray
+    x_valid: np.ndarray
+    y_valid: np.ndarray
+    x_test: np.ndarray
+    y_test: np.ndarray
+    class_names: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        """Checks the arrays against each other."""
+        if self.num_classes < 2:
+            raise DataError(
+                f"{self.name} has {self.num_classes} class; a classifier needs 2 or more."
+            )
+        for split in ("train", "valid", "test"):
+            self._check_split(split, getattr(self, f"x_{split}"), getattr(self, f"y_{split}"))
+
+    def _check_split(self, split: str, images: np.ndarray, labels: np.ndarray) -> None:
+        x, y = f"x_{split}", f"y_{split}"
+        if len(images) != len(labels):
+            raise DataError(
+                f"{self.name}: {x} holds {len(images)} images and {y} {len(labels)} labels; "
+                "each image needs one label."
+            )
+        if 0 in images.shape[1:] or (split != "valid" and not len(images)):
+            raise DataError(f"{self.name}: {x} is empty, its shape is {images.shape}.")
+        if images.shape[1:] != self.image_shape:
+            raise DataError(
+                f"{self.name}: {x} has images of shape {images.shape[1:]} and x_train of "
+                f"{self.image_shape}; make them equal, sizes by --data.image-size."
+            )
+        outside = labels[(labels < 0) | (labels >= self.num_classes)]
+        if len(outside):
+            raise DataError(
+                f"{self.name}: {y} holds label {outside[0]}; labels must be in "
+                f"[0, {self.num_classes}), for there are {self.num_classes} classes."
+            )
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Shape ``(h, w, c)`` of one image."""
+        h, w, c = self.x_train.shape[1:]
+        return h, w, c
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes."""
+        return len(self.class_names)
+
+
+def with_validation(dataset: Dataset, fraction: float) -> Dataset:
+    """Moves a fraction of the training images, of each class alike, into the validation set.
+
+    The choice depends on the data alone and not on a run's seed, so that runs can be compared.
+
+    Args:
+        dataset: has no validation images yet.
+        fraction: in (0, 1).
+
+    Returns:
+        The dataset with fewer training images.
+
+    Raises:
+        DataError: if it has validation images, or the fraction is impossible.
+    """
+    if not 0 < fraction < 1:
+        raise DataError(f"data.valid_fraction={fraction} does not fit; it must be in [0, 1).")
+    if len(dataset.x_valid):
+        raise DataError(
+            f"{dataset.name} has {len(dataset.x_valid)} validation images of its own, so "
+            f"data.valid_fraction={fraction} has nothing to do; set it to 0."
+        )
+    kept, held = hold_out(dataset.y_train, fraction)
+    return replace(
+        dataset,
+        x_train=dataset.x_train[kept],
+        y_train=dataset.y_train[kept],
+        x_valid=dataset.x_train[held],
+        y_valid=dataset.y_train[held],
+    )
+
+
+def hold_out(labels: np.ndarray, fraction: float) -> tuple[np.ndarray, np.ndarray]:
+    """Splits examples in two, with the same fraction of each class, always in the same way.
+
+    Args:
+        labels: ``(n,)``.
+        fraction: how much of each class is held out; at least one example and never all.
+
+    Returns:
+        Indices of the examples kept and of those held out, ascending. A class of a single
+        example keeps it.
+    """
+    random = np.random.RandomState(0)  # Its stream is frozen for good, a Generator's is not.
+    held = np.zeros(len(labels), bool)
+    for label in np.unique(labels):
+        members = random.permutation(np.flatnonzero(labels == label))
+        count = min(max(1, round(fraction * len(members))), len(members) - 1)
+        held[members[:count]] = True
+    return np.flatnonzero(~held), np.flatnonzero(held)

@@ -1,0 +1,110 @@
+"""The four original files of MNIST: their names, checksums, and the idx format."""
+
+import gzip
+import hashlib
+import zlib
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from train.data.dataset import DataError
+
+
+class IdxFile(NamedTuple):
+    """One original file: the published md5 of its ``.gz`` and that of what it unpacks to."""
+
+    name: str
+    md5_gz: str
+    md5: str
+
+
+MNIST: dict[str, tuple[IdxFile, IdxFile]] = {
+    "train": (
+        IdxFile(
+            "train-images-idx3-ubyte",
+            "f68b3c2dcbeaaa9fbdd348bbdeb94873",
+            "6bbc9ace898e44ae57da46a324031adb",
+        ),
+        IdxFile(
+            "train-labels-idx1-ubyte",
+            "d53e105ee54ea40749a09fcbcd1e9432",
+            "a25bea736e30d166cdddb491f175f624",
+        ),
+    ),
+    "test": (
+        IdxFile(
+            "t10k-images-idx3-ubyte",
+            "9fb629c4189551a2d022fa330f9573f3",
+            "2646ac647ad5339dbf082846283269ea",
+        ),
+        IdxFile(
+            "t10k-labels-idx1-ubyte",
+            "ec29112dd5afa0611ce80d1b7f02629c",
+            "27ae3e4e09519cfbb04c329615203637",
+        ),
+    ),
+}
+"""MNIST's files by split: images, then labels."""
+
+
+def find_mnist(folder: Path) -> dict[str, tuple[Path, Path]]:
+    """Returns the path of each of MNIST's files in a folder, checksums verified.
+
+    Args:
+        folder: holds the four files under their original names, each with or without ``.gz``.
+
+    Returns:
+        By split, the paths of images and labels, as in `MNIST`.
+
+    Raises:
+        DataError: if a file is missing or is not the original.
+    """
+    return {
+        split: (_find(folder, images), _find(folder, labels))
+        for split, (images, labels) in MNIST.items()
+    }
+
+
+def _find(folder: Path, file: IdxFile) -> Path:
+    for path, md5 in ((folder / f"{file.name}.gz", file.md5_gz), (folder / file.name, file.md5)):
+        if path.is_file():
+            found = hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
+            if found != md5:
+                raise DataError(
+                    f"{path} has md5 {found}, the original {md5}: it is damaged or another "
+                    "file; delete it and fetch it again."
+                )
+            return path
+    where = f"{folder} holds no {file.name}.gz" if folder.is_dir() else f"{folder} is no folder"
+    names = ", ".join(f"{f.name}.gz" for files in MNIST.values() for f in files)
+    raise DataError(
+        f"{where}; MNIST needs its four original files there ({names}), packed or unpacked."
+    )
+
+
+def read_idx(path: Path) -> np.ndarray:
+    """Reads an idx file of bytes, packed (``.gz``) or not.
+
+    The format: two zero bytes, the type (8 is uint8), the number of axes, each axis' length as a
+    big-endian 32-bit integer, then the values.
+
+    Args:
+        path: the file.
+
+    Returns:
+        A uint8 array, read-only.
+
+    Raises:
+        DataError: if it is not a whole idx file of bytes.
+    """
+    try:
+        data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"{path} cannot be read ({error}); fetch it again.") from error
+    if len(data) >= 4 and data[:3] == b"\0\0\x08":
+        start = 4 + 4 * data[3]
+        shape = tuple(np.frombuffer(data[4:start], ">u4").tolist())
+        if len(data) == start + int(np.prod(shape, dtype=np.int64)):
+            return np.frombuffer(data, np.uint8, offset=start).reshape(shape)
+    raise DataError(f"{path} is not a whole idx file of bytes; fetch it again.")

@@ -1,0 +1,195 @@
+"""The whole of MNIST, and other sets, through tensorflow-datasets and without TensorFlow."""
+
+import contextlib
+import logging
+import os
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from train.data.dataset import DataError, Dataset
+from train.data.idx import MNIST, find_mnist
+from train.data.images import stack
+from train.data.progress import track
+
+MIRROR = "https://storage.googleapis.com/cvdf-datasets/mnist/"
+"""Where tensorflow-datasets itself downloads MNIST from."""
+
+CACHE = Path("~/.cache/stn_jax")
+"""Where prepared data are kept if ``data.data_dir`` is not given."""
+
+_CHUNK = 500  # Records read at a time: twice as fast as one by one.
+
+
+class UnknownName(LookupError):
+    """A name that tensorflow-datasets does not know."""
+
+
+def load_mnist(
+    name: str, data_dir: Path | None = None, manual_dir: Path | None = None, image_size: int = 0
+) -> Dataset:
+    """Reads the 70,000 digits of MNIST, preparing them the first time.
+
+    Args:
+        name: what to call the data.
+        data_dir: where they are prepared; None is `CACHE`.
+        manual_dir: where the four original files are, packed or unpacked; None downloads them.
+            Not looked at if the data are prepared already.
+        image_size: resize images to this; 0 leaves them.
+
+    Returns:
+        60,000 training and 10,000 test images.
+
+    Raises:
+        DataError: if the original files are missing, damaged or out of reach, or ``data_dir``
+            cannot be used.
+    """
+    tfds = _tensorflow_datasets()
+    from train.data.mnist_builder import MnistIdx
+
+    folder = (data_dir or CACHE).expanduser()
+    with _explained(f"MNIST cannot be kept in {folder}", "choose another --data.data-dir."):
+        with _silent():
+            builder = MnistIdx(data_dir=folder, file_format="array_record")
+            prepared = builder.is_prepared()
+        if not prepared:
+            originals = manual_dir.expanduser() if manual_dir else _download(folder / "downloads")
+            find_mnist(originals)  # tensorflow-datasets would wrap its errors
+            config = tfds.download.DownloadConfig(manual_dir=originals)
+            with _silent():
+                builder.download_and_prepare(download_config=config)
+    return _read(name, builder, image_size)
+
+
+def load_named(name: str, data_dir: Path | None = None, image_size: int = 0) -> Dataset:
+    """Reads any image classification set of tensorflow-datasets, preparing it if that is possible.
+
+    Many sets need TensorFlow to be prepared; none needs it to be read.
+
+    Args:
+        name: its name there, as ``"cifar10"`` or ``"emnist/letters"``.
+        data_dir: where it is prepared; None is `CACHE`.
+        image_size: resize images to this; 0 demands that they are of one size.
+
+    Returns:
+        Its ``train`` and ``test``, or ``validation`` where it has no test.
+
+    Raises:
+        UnknownName: if there is no such set.
+        DataError: if it cannot be prepared or read, or is no set of images with labels.
+    """
+    tfds = _tensorflow_datasets()
+    folder = (data_dir or CACHE).expanduser()
+    remedy = (
+        f"prepare it where TensorFlow and the internet are (tfds build {name} "
+        "--file_format=array_record --data_dir=DIR) and give --data.data-dir DIR."
+    )
+    with _explained(f"{name} is not prepared in {folder} and cannot be here", remedy):
+        try:
+            with _silent():
+                builder = tfds.builder(name, data_dir=folder, file_format="array_record")
+                prepared = builder.is_prepared()
+        except tfds.core.DatasetNotFoundError as error:
+            raise UnknownName(name) from error
+        if not prepared:
+            builder.download_and_prepare()
+    return _read(name, builder, image_size)
+
+
+def _tensorflow_datasets() -> Any:
+    try:
+        import tensorflow_datasets
+    except ImportError as error:
+        raise DataError(
+            f"tensorflow-datasets cannot be imported ({error}); install what training needs: "
+            "pip install 'stn-jax[train]'."
+        ) from error
+    return tensorflow_datasets
+
+
+def _download(folder: Path) -> Path:
+    """Downloads the original files that are not there yet; returns the folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for file in (file for files in MNIST.values() for file in files):
+        url, path = f"{MIRROR}{file.name}.gz", folder / f"{file.name}.gz"
+        if path.exists():
+            continue
+        part = path.with_suffix(".part")
+        try:
+            with urllib.request.urlopen(url, timeout=30) as response:
+                part.write_bytes(response.read())
+        except OSError as error:
+            raise DataError(
+                f"cannot download {url} ({_one_line(error)}); without internet, put MNIST's four "
+                "original .gz files into a folder and give --data.manual-dir FOLDER."
+            ) from error
+        os.replace(part, path)
+    return folder
+
+
+def _read(name: str, builder: Any, image_size: int) -> Dataset:
+    features, splits = builder.info.features, set(builder.info.splits)
+    test = "test" if "test" in splits else "validation"
+    if not {"train", test} <= splits or not {"image", "label"} <= set(features):
+        raise DataError(
+            f"{name} has splits {sorted(splits)} and features {sorted(features)}; needed are "
+            "'train' and 'test' or 'validation', with 'image' and 'label'."
+        )
+    sources = {"train": "train", "test": test}
+    if "validation" in splits - {test}:
+        sources["valid"] = "validation"
+    arrays = {}
+    for key, split in sources.items():
+        labels: list[int] = []
+        images = _images(builder, split, labels)
+        what = f"{name} in {builder.data_dir} cannot be read"
+        with _explained(what, "delete it and try again."), _silent():
+            arrays[f"x_{key}"] = stack(images, image_size)
+        arrays[f"y_{key}"] = np.asarray(labels, np.int32)
+    arrays.setdefault("x_valid", arrays["x_train"][:0])
+    arrays.setdefault("y_valid", arrays["y_train"][:0])
+    return Dataset(name=name, class_names=tuple(features["label"].names), **arrays)
+
+
+def _images(builder: Any, split: str, labels: list[int]) -> Iterator[tuple[str, np.ndarray]]:
+    """Yields the images of a split and appends their labels."""
+    source = builder.as_data_source(split=split)
+    for start in track(range(0, len(source), _CHUNK), f"Reading {split} images", few=5):
+        indices = range(start, min(start + _CHUNK, len(source)))
+        for i, example in zip(indices, source.__getitems__(indices), strict=True):
+            labels.append(int(example["label"]))
+            yield f"{split} example {i}", example["image"]
+
+
+@contextlib.contextmanager
+def _explained(what: str, remedy: str) -> Iterator[None]:
+    """Turns whatever tensorflow-datasets raises into one line that says what to do."""
+    try:
+        yield
+    except (DataError, UnknownName):
+        raise
+    except Exception as error:
+        raise DataError(f"{what} ({_one_line(error)}); {remedy}") from error
+
+
+@contextlib.contextmanager
+def _silent() -> Iterator[None]:
+    """Keeps tensorflow-datasets from writing about what our own bar and errors say."""
+    tfds, logger = _tensorflow_datasets(), logging.getLogger("absl")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    tfds.disable_progress_bar()
+    try:
+        with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
+            yield
+    finally:
+        logger.setLevel(level)
+        tfds.enable_progress_bar()
+
+
+def _one_line(error: Exception) -> str:
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= 200 else f"{text[:200]} ..."

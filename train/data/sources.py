@@ -1,0 +1,76 @@
+"""From a name to a dataset: which source of data a name means."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from train.data.arrays import load_arrays
+from train.data.dataset import DataError, Dataset, with_validation
+from train.data.folder import load_folder
+from train.data.mnist import UnknownName, load_mnist, load_named
+
+if TYPE_CHECKING:
+    from train.config import DataConfig
+
+BUNDLED = Path(__file__).parent / "bundled" / "digits.npz"
+"""10,000 + 2,000 real digits that come with the project."""
+
+
+def load(config: DataConfig) -> Dataset:
+    """Loads the data that a config names.
+
+    ``config.name`` is ``"bundled"``; ``"mnist"``; the path of an ``.npz`` file; the path of a
+    folder of images; or else the name of a set of tensorflow-datasets.
+
+    Args:
+        config: of it ``name``, ``data_dir``, ``manual_dir``, ``image_size`` and
+            ``valid_fraction`` are read.
+
+    Returns:
+        The dataset, undistorted.
+
+    Raises:
+        DataError: for data that are missing or cannot be trained on.
+    """
+    try:
+        dataset = _named(config)
+    except OSError as error:
+        raise DataError(f"{config.name} cannot be read ({error}).") from error
+    return with_validation(dataset, config.valid_fraction) if config.valid_fraction else dataset
+
+
+def _named(config: DataConfig) -> Dataset:
+    name, size = config.name, config.image_size
+    data_dir = Path(config.data_dir) if config.data_dir else None
+    if name == "bundled":
+        return load_arrays(BUNDLED, name, size)
+    if name == "mnist":
+        manual_dir = Path(config.manual_dir) if config.manual_dir else None
+        return load_mnist(name, data_dir, manual_dir, size)
+    path = Path(name).expanduser()
+    if path.suffix == ".npz":
+        return load_arrays(path, name, size)
+    if name and path.is_dir():
+        return load_folder(path, name, size)
+    try:
+        if not re.fullmatch(r"\w+(/[\w.-]+)?(:[\w.*]+)?", name):
+            raise UnknownName(name)
+        return load_named(name, data_dir, size)
+    except UnknownName as error:
+        raise DataError(_unknown(name)) from error
+
+
+def _unknown(name: str) -> str:
+    import tensorflow_datasets as tfds
+
+    known = ["bundled", "mnist", *tfds.list_builders(with_community_datasets=False)]
+    near = difflib.get_close_matches(name, known, n=1)
+    guess = f"did you mean {near[0]!r}? Else " if near else ""
+    return (
+        f"data.name={name!r} is not known and no such folder exists; {guess}choose 'bundled', "
+        "'mnist', the path of an .npz file, the path of a folder of images by class, or a set of "
+        "tensorflow-datasets, as 'fashion_mnist'."
+    )
