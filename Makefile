@@ -8,9 +8,6 @@ PYTHON ?= python3
 RUN := .venv/bin/python
 PIP := $(RUN) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-export JAX_PLATFORMS ?=
-export TF_CPP_MIN_LOG_LEVEL ?= 2
-
 .PHONY: train test test-peers test-all lint clean
 
 train: .venv/train

