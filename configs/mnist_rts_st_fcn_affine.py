@@ -12,6 +12,14 @@ def get_config() -> Config:
     return Config(
         data=DataConfig(name="mnist", distortion="RTS", canvas=42),
         model=ModelConfig(name="st_fcn", output_shape=(28, 28), hidden=(256, 128)),
-        optim=OptimConfig(learning_rate=1e-3, schedule="cosine", warmup_steps=500, clip_norm=1.0),
-        train=TrainConfig(steps=30_000, batch_size=256, eval_every=2000, checkpoint_every=2000),
+        optim=OptimConfig(
+            learning_rate=1e-3,
+            schedule="cosine",
+            warmup_steps=500,
+            clip_norm=1.0,
+            weight_decay=0.05,
+        ),
+        train=TrainConfig(
+            steps=30_000, batch_size=256, average=0.999, eval_every=2000, checkpoint_every=2000
+        ),
     )

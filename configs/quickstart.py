@@ -13,7 +13,7 @@ def get_config() -> Config:
         data=DataConfig(name="bundled", distortion="RTS", canvas=42),
         model=ModelConfig(
             name="st_cnn",
-            output_shape=(24, 24),
+            output_shape=(20, 20),
             localization="fc",
             localization_hidden=(64, 32),
             localization_shrink=2,
@@ -21,6 +21,8 @@ def get_config() -> Config:
             kernel_sizes=(5, 5),
             hidden=(128,),
         ),
-        optim=OptimConfig(learning_rate=3e-3, schedule="cosine", warmup_steps=100, clip_norm=1.0),
-        train=TrainConfig(steps=4000, batch_size=128, eval_every=500, checkpoint_every=500),
+        optim=OptimConfig(learning_rate=2e-3, schedule="cosine", warmup_steps=300, clip_norm=1.0),
+        train=TrainConfig(
+            steps=8000, batch_size=128, average=0.999, eval_every=1000, checkpoint_every=1000
+        ),
     )

@@ -75,7 +75,7 @@ def test_the_key_decides(kind, digits):
     same = (first == other).all(axis=(1, 2, 3))
     assert same.tolist() == [kind == "none"] * 3
     if kind != "none":  # and so does the index: the same image under two of them
-        twice = batch(random.key(1), jnp.stack([digits[0]] * 9), jnp.array([3, 4, 5]), kind)
+        twice = batch(random.key(1), jnp.stack([digits[0]] * 40), jnp.array([3, 4, 5]), kind)
         assert not (twice[0] == twice[1]).all()
 
 
