@@ -12,7 +12,6 @@ from train.data.images import as_images, stack
 _REQUIRED = ("x_train", "y_train", "x_test", "y_test")
 _OPTIONAL = ("x_valid", "y_valid", "class_names")
 
-_images = as_images  # TODO(lead): train/predict.py imports this; it is public in images.py.
 
 _UNREADABLE = (
     *(OSError, EOFError, MemoryError, RuntimeError, SyntaxError, TypeError, ValueError),

@@ -12,8 +12,6 @@ from train.data.progress import track
 TEST_FRACTION = 0.2
 """Held out of each class for testing where the folder has no ``test``."""
 
-_open = read_image  # TODO(lead): train/predict.py imports this; it is public in images.py.
-
 
 def load_folder(root: Path, name: str, image_size: int = 0) -> Dataset:
     """Reads ``root/CLASS/*.png``, or ``root/train/CLASS/*.png`` and ``root/test/CLASS/*.png``.
