@@ -8,8 +8,8 @@ import pytest
 import stn_jax as stn
 
 pytest.importorskip("onnx")
-from onnx import numpy_helper  # noqa: E402
-from onnx.backend.test.loader import load_model_tests  # noqa: E402
+from onnx import numpy_helper
+from onnx.backend.test.loader import load_model_tests
 
 MODES = {"linear": "bilinear", "cubic": "bicubic"}
 with warnings.catch_warnings():

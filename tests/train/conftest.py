@@ -60,7 +60,7 @@ def compilation_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path
 
 @pytest.fixture(scope="session")
 def tiny_config(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A config file about three easy classes, dark to bright, of 12 x 12 images, 10 of them for validation."""
+    """Three easy classes of 12 x 12 images, dark to bright; 10 images are for validation."""
     folder = tmp_path_factory.mktemp("tiny")
     random = np.random.default_rng(0)
     arrays = {}

@@ -76,7 +76,7 @@ def test_config_files_load_and_state_command_cost_and_expectation(path: Path) ->
 def test_the_quickstart_and_its_twin_differ_in_the_transformer_alone() -> None:
     one, other = (to_dict(load_config(ROOT / f"configs/quickstart{n}.py")) for n in ("", "_cnn"))
     differing = {name for name, value in flatten(one).items() if flatten(other)[name] != value}
-    assert differing == {"model.name"}
+    assert differing == {"model.name", "model.shrink"}
 
 
 @pytest.mark.parametrize(
