@@ -20,6 +20,6 @@ def get_config() -> Config:
             weight_decay=0.05,
         ),
         train=TrainConfig(
-            steps=30_000, batch_size=256, average=0.999, eval_every=2000, checkpoint_every=2000
+            steps=15_000, batch_size=256, average=0.999, eval_every=2000, checkpoint_every=2000
         ),
     )

@@ -93,7 +93,7 @@ def sheet(view: View, captions: Sequence[tuple[str, bool]], title: str) -> Figur
     """
     count = len(captions)
     wide = 2 if view.grid is not None else 1
-    columns = min(count, 4 * (3 - wide))
+    columns = 4 * (3 - wide)  # even where fewer are shown, so that the title fits
     rows = -(-count // columns)
     with plt.rc_context(STYLE):
         fig = plt.figure(figsize=(1.2 * columns * wide + 0.2, 1.45 * rows + 0.4))
@@ -177,7 +177,7 @@ def curves(workdir: Path) -> Figure:
                 style: dict[str, Any] = {"marker": "o", "markersize": 3} if color == JUDGED else {}
                 ax.plot(steps, np.multiply(values, factor), color=color, label=split, **style)
             if name in ("error", "loss"):
-                ax.set_yscale("log")
+                ax.set_yscale("log", nonpositive="mask")
                 ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
                 ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
                 ax.yaxis.set_minor_locator(NullLocator())

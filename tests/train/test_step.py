@@ -1,5 +1,6 @@
 """Batches and steps: pure functions of (seed, step), the same one by one and several at once."""
 
+import typing
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,11 +11,11 @@ import pytest
 
 from train.batches import Batches
 from train.cli import load_config
-from train.config import Config
+from train.config import Config, ModelConfig
 from train.data import Dataset, load
 from train.devices import make_mesh, replicate
 from train.evaluate import Judge, input_shape, summarize
-from train.network import Network, build_network
+from train.network import TRANSFORMS, Network, build_network
 from train.optim import make_optimizer
 from train.step import Data, TrainState, fault_names, make_init, make_train_step
 
@@ -137,3 +138,8 @@ def test_the_outcome_does_not_depend_on_the_batch_size(task: Task) -> None:
     assert numbers["error"] == pytest.approx(100 * wrong)
     assert numbers["theta_distance"] == 0
     assert numbers["outside"] == 0
+
+
+def test_every_transform_that_a_config_may_name_exists() -> None:
+    hints = typing.get_type_hints(ModelConfig)
+    assert set(typing.get_args(hints["transform"])) == set(TRANSFORMS)
