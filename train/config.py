@@ -26,7 +26,7 @@ class DataConfig:
     valid_fraction: float = 0.0
     """Fraction of the training images set aside to choose the best checkpoint by."""
     image_size: int = 0
-    """A folder's images are resized to this side; 0 asks them all to be equal."""
+    """Images are resized to this side; 0 asks a folder's images to be equal."""
 
     def __post_init__(self) -> None:
         """Checks types and ranges."""
