@@ -1,5 +1,6 @@
 """Affine maps: ``(x_s, y_s) = theta (x_t, y_t, 1)`` (STN paper, eq. 1)."""
 
+import abc
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -67,9 +68,9 @@ def affine_grid(
 class AffineFamily(Transform):
     """A transform whose parameters describe an affine matrix."""
 
+    @abc.abstractmethod
     def matrix(self, params: Float[Array, "*b p"]) -> Float[Array, "*b n n_plus_1"]:
         """Returns the matrix ``(*batch, n, n + 1)`` of parameters ``(*batch, num_params)``."""
-        raise NotImplementedError
 
     def apply(
         self, params: Float[Array, "p"], points: Float[Array, "*points n"]

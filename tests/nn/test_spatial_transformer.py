@@ -90,3 +90,16 @@ def test_pools():
         np.testing.assert_allclose(pool(x, 2), expected, rtol=1e-6)
     with pytest.raises(ValueError, match="too small: convolution 1"):
         snn.ConvolutionalFeatures((9, 9, 1), filters=(2, 2), kernel_sizes=(5, 3), rngs=nnx.Rngs(0))
+
+
+def test_the_convolution_is_the_convolution():
+    """The CPU's window product equals XLA's own convolution."""
+    net = snn.ConvolutionalFeatures(
+        (9, 8, 3), filters=(4,), kernel_sizes=(5,), pool_last=False, rngs=nnx.Rngs(0)
+    )
+    x = jnp.asarray(np.random.default_rng(0).standard_normal((2, 9, 8, 3)), jnp.float32)
+    kernel = net.layers[0].kernel[...]
+    expected = jax.lax.conv_general_dilated(
+        x, kernel, (1, 1), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC")
+    )
+    np.testing.assert_allclose(net(x), jax.nn.relu(expected), atol=1e-5)
