@@ -1,19 +1,31 @@
 """Spatial transformers in JAX: U -> localization -> theta -> transform -> grid -> sampler -> V."""
 
-from stn_jax.coordinates import lattice, normalized_to_pixel, pixel_to_normalized
-from stn_jax.sampling import bilinear_sample, grid_sample, sample_pixels
+from stn_jax.coordinates import lattice, normalized_to_pixel, pixel_pitch, pixel_to_normalized
+from stn_jax.sampling import (
+    bilinear_sample,
+    grid_sample,
+    sample_pixels,
+    scale_and_translate,
+)
 from stn_jax.transforms import (
     Affine,
+    AffineDiffeomorphic,
     Attention,
+    Chain,
+    Flow,
     Projective,
+    Rigid,
+    Similarity,
     ThinPlateSpline,
     Transform,
     Translation,
+    Velocity,
     affine_grid,
     attention_grid,
     compose,
     crop,
     denormalize_matrix,
+    flow_grid,
     homography_from_points,
     invert,
     normalize_matrix,
@@ -24,36 +36,47 @@ from stn_jax.transforms import (
     spatial_transform,
     thin_plate_spline_grid,
     translation,
+    velocity_grid,
 )
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Affine",
+    "AffineDiffeomorphic",
     "Attention",
+    "Chain",
+    "Flow",
     "Projective",
+    "Rigid",
+    "Similarity",
     "ThinPlateSpline",
     "Transform",
     "Translation",
+    "Velocity",
     "affine_grid",
     "attention_grid",
     "bilinear_sample",
     "compose",
     "crop",
     "denormalize_matrix",
+    "flow_grid",
     "grid_sample",
     "homography_from_points",
     "invert",
     "lattice",
     "normalize_matrix",
     "normalized_to_pixel",
+    "pixel_pitch",
     "pixel_to_normalized",
     "projective_grid",
     "rotation",
     "sample_pixels",
+    "scale_and_translate",
     "scaling",
     "shear",
     "spatial_transform",
     "thin_plate_spline_grid",
     "translation",
+    "velocity_grid",
 ]

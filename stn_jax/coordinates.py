@@ -78,6 +78,24 @@ def pixel_to_normalized(
     return (2 * coordinate + 1) / size - 1
 
 
+def pixel_pitch(size: int, *, align_corners: bool = ALIGN_CORNERS) -> float:
+    """Returns the normalised distance between neighbouring pixels of one axis.
+
+    ``2 / size``, or ``2 / (size - 1)`` with ``align_corners``, where an axis of one pixel has 0.
+
+    Args:
+        size: number of pixels of the axis.
+        align_corners: see the module's convention.
+
+    Example:
+        >>> pixel_pitch(4), pixel_pitch(5, align_corners=True)
+        (0.5, 0.5)
+    """
+    if align_corners:
+        return 2 / (size - 1) if size > 1 else 0.0
+    return 2 / size
+
+
 def lattice(
     shape: Sequence[int],
     *,

@@ -16,43 +16,45 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 
-def average_pool(x: Float[Array, "b h w c"], size: int) -> Float[Array, "b h2 w2 c"]:
-    """Averages windows of ``size`` x ``size`` pixels; an unfilled rest is cut.
+def average_pool(x: Float[Array, "b *shape c"], size: int) -> Float[Array, "b *out_shape c"]:
+    """Averages windows of ``size`` pixels along each axis; an unfilled rest is cut.
 
     Args:
-        x: images.
+        x: images ``(b, h, w, c)`` or volumes ``(b, d, h, w, c)``.
         size: side of a window, at least 1.
 
     Returns:
-        ``(b, h // size, w // size, c)``.
+        ``(b, h // size, w // size, c)``; volumes likewise.
 
     Example:
         >>> average_pool(jnp.arange(4.0).reshape(1, 2, 2, 1), 2).ravel()
         Array([1.5], dtype=float32)
     """
-    return x if size == 1 else jnp.mean(_windows(x, size), axis=(2, 4))
+    return x if size == 1 else jnp.mean(_windows(x, size), axis=tuple(range(2, 2 * x.ndim - 3, 2)))
 
 
-def max_pool(x: Float[Array, "b h w c"], size: int = 2) -> Float[Array, "b h2 w2 c"]:
-    """Takes the maximum of windows of ``size`` x ``size`` pixels; an unfilled rest is cut.
+def max_pool(x: Float[Array, "b *shape c"], size: int = 2) -> Float[Array, "b *out_shape c"]:
+    """Takes the maximum of windows of ``size`` pixels along each axis; an unfilled rest is cut.
 
     Written as choices between slices: the gradient of `reduce_window` takes several times as long
     on a CPU. At a tie the gradient goes to the first.
 
     Args:
-        x: images.
+        x: images ``(b, h, w, c)`` or volumes ``(b, d, h, w, c)``.
         size: side of a window, at least 1.
 
     Returns:
-        ``(b, h // size, w // size, c)``.
+        ``(b, h // size, w // size, c)``; volumes likewise.
 
     Example:
         >>> max_pool(jnp.arange(4.0).reshape(1, 2, 2, 1)).ravel()
         Array([3.], dtype=float32)
     """
-    windows = _windows(x, size)
-    rows = functools.reduce(_larger, (windows[:, :, i] for i in range(size)))
-    return functools.reduce(_larger, (rows[:, :, :, i] for i in range(size)))
+    values = _windows(x, size)
+    for axis in range(2, x.ndim):  # A window's axis goes, and the next one's moves up to its place.
+        before = (slice(None),) * axis
+        values = functools.reduce(_larger, (values[*before, i] for i in range(size)))
+    return values
 
 
 def _larger(a: Array, b: Array) -> Array:
@@ -60,19 +62,21 @@ def _larger(a: Array, b: Array) -> Array:
 
 
 def _windows(x: Array, size: int) -> Array:
-    b, height, width, c = x.shape
-    height, width = height // size, width // size
-    return x[:, : height * size, : width * size].reshape(b, height, size, width, size, c)
+    """Cuts every spatial axis in two: ``(b, h // size, size, w // size, size, c)``."""
+    b, *sides, c = x.shape
+    counts = [side // size for side in sides]
+    whole = x[:, *(slice(count * size) for count in counts)]
+    return whole.reshape(b, *itertools.chain(*((count, size) for count in counts)), c)
 
 
-def flatten(x: Float[Array, "b h w c"]) -> Float[Array, "b f"]:
+def flatten(x: Float[Array, "b *shape c"]) -> Float[Array, "b f"]:
     """Makes each image a vector.
 
     Args:
-        x: images.
+        x: images or volumes.
 
     Returns:
-        ``(b, h w c)``.
+        ``(b, h w c)``, or ``(b, d h w c)``.
 
     Example:
         >>> flatten(jnp.ones((2, 3, 3, 1))).shape
@@ -102,7 +106,7 @@ class ConvolutionalFeatures(nnx.Module):
     """(convolution - relu - max-pool 2) repeated; convolutions have no padding.
 
     Args:
-        input_shape: ``(h, w, c)`` of the input, without batch.
+        input_shape: ``(h, w, c)``, or ``(d, h, w, c)``, of the input, without batch.
         filters: filters of each convolution.
         kernel_sizes: side of each convolution's kernel.
         pool_last: whether the last convolution is pooled too.
@@ -123,40 +127,33 @@ class ConvolutionalFeatures(nnx.Module):
 
     def __init__(
         self,
-        input_shape: tuple[int, int, int],
+        input_shape: Sequence[int],
         *,
         filters: Sequence[int],
         kernel_sizes: Sequence[int],
         pool_last: bool = True,
         rngs: nnx.Rngs,
     ):
-        height, width, channels = input_shape
-        layers = []
-        for index, (count, size) in enumerate(zip(filters, kernel_sizes, strict=True)):
-            if min(height, width) < size:
-                raise ValueError(
-                    f"input_shape={tuple(input_shape)} is too small: convolution {index} has "
-                    f"kernel_size {size} and sees {height}x{width} pixels."
-                )
-            layers.append(
-                nnx.Conv(
-                    channels,
-                    count,
-                    (size, size),
-                    padding="VALID",
-                    kernel_init=nnx.initializers.he_normal(),
-                    conv_general_dilated=_convolve,
-                    rngs=rngs,
-                )
+        *sides, channels = input_shape
+        shapes = convolved_shapes(sides, kernel_sizes, pool_last=pool_last)
+        self.layers = nnx.List(
+            nnx.Conv(
+                inputs,
+                count,
+                (size,) * len(sides),
+                padding="VALID",
+                kernel_init=nnx.initializers.he_normal(),
+                conv_general_dilated=convolve,
+                rngs=rngs,
             )
-            pooled = pool_last or index < len(filters) - 1
-            height, width = ((side - size + 1) // (2 if pooled else 1) for side in (height, width))
-            channels = count
-        self.layers = nnx.List(layers)
+            for (inputs, count), size in zip(
+                itertools.pairwise((channels, *filters)), kernel_sizes, strict=True
+            )
+        )
         self.pool_last = pool_last
-        self.num_features = height * width * channels
+        self.num_features = math.prod(shapes[-1]) * (channels, *filters)[-1]
 
-    def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h2 w2 c2"]:
+    def __call__(self, x: Float[Array, "b *shape c"]) -> Float[Array, "b *out_shape c2"]:
         """Returns the feature maps."""
         for index, layer in enumerate(self.layers):
             x = jax.nn.relu(layer(x))
@@ -165,12 +162,50 @@ class ConvolutionalFeatures(nnx.Module):
         return x
 
 
-def _convolve(x: Array, kernel: Array, *arguments: Any, **options: Any) -> Array:
+def convolved_shapes(
+    shape: Sequence[int], kernel_sizes: Sequence[int], *, pool_last: bool
+) -> list[tuple[int, ...]]:
+    """Lists the spatial shapes before, between and after (convolution - pool 2) repeated.
+
+    Args:
+        shape: spatial shape of the input.
+        kernel_sizes: side of each convolution's kernel; there is no padding.
+        pool_last: whether the last convolution is pooled too.
+
+    Raises:
+        ValueError: if an image is too small for its convolution.
+
+    Example:
+        >>> convolved_shapes((28, 28), (9, 7), pool_last=True)
+        [(28, 28), (10, 10), (2, 2)]
+    """
+    shapes = [tuple(shape)]
+    for index, size in enumerate(kernel_sizes):
+        if min(shapes[-1]) < size:
+            raise ValueError(
+                f"input_shape of {'x'.join(map(str, shape))} pixels is too small: convolution "
+                f"{index} has kernel_size {size} and sees {'x'.join(map(str, shapes[-1]))} pixels."
+            )
+        factor = 2 if pool_last or index < len(kernel_sizes) - 1 else 1
+        shapes.append(tuple((side - size + 1) // factor for side in shapes[-1]))
+    return shapes
+
+
+def convolve(x: Array, kernel: Array, *arguments: Any, **options: Any) -> Array:
     """Convolves without padding, by the form that the platform is quick at.
 
-    Drop-in for the `conv_general_dilated` of `nnx.Conv` with ``padding="VALID"``, one group, no
-    strides. On a CPU one product of all windows with the kernel: XLA's own convolutions have
-    gradients there that take several times as long.
+    Drop-in for the `conv_general_dilated` of Flax's convolutions (NNX and Linen) with
+    ``padding="VALID"``, one group, no strides. On a CPU one product of all windows with the kernel:
+    XLA's own convolutions have gradients there that take several times as long.
+
+    Args:
+        x: images ``(b, h, w, c)`` or volumes ``(b, d, h, w, c)``.
+        kernel: ``(*sides, c, filters)``.
+        *arguments: the others of `jax.lax.conv_general_dilated`.
+        **options: the others of `jax.lax.conv_general_dilated`.
+
+    Returns:
+        ``(b, *(shape - sides + 1), filters)``.
     """
 
     def convolution(x: Array, kernel: Array) -> Array:
@@ -180,10 +215,14 @@ def _convolve(x: Array, kernel: Array, *arguments: Any, **options: Any) -> Array
 
 
 def _window_product(x: Array, kernel: Array) -> Array:
-    height, width, channels, filters = kernel.shape
-    rows, columns = x.shape[1] - height + 1, x.shape[2] - width + 1
+    *sides, channels, filters = kernel.shape
+    spans = [have - side + 1 for have, side in zip(x.shape[1:-1], sides, strict=True)]
     windows = jnp.concatenate(
-        [x[:, i : i + rows, j : j + columns] for i in range(height) for j in range(width)], axis=-1
+        [
+            x[:, *(slice(i, i + span) for i, span in zip(corner, spans, strict=True))]
+            for corner in itertools.product(*map(range, sides))
+        ],
+        axis=-1,
     )
-    product = windows.reshape(-1, height * width * channels) @ kernel.reshape(-1, filters)
-    return product.reshape(x.shape[0], rows, columns, filters)
+    product = windows.reshape(-1, math.prod(sides) * channels) @ kernel.reshape(-1, filters)
+    return product.reshape(x.shape[0], *spans, filters)

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 from jaxtyping import Array
 
 
@@ -21,7 +22,8 @@ class Kernel:
 
     Attributes:
         profile: the kernel as a function ``(x, i) -> weight of pixel i at coordinate x``, for
-            implementations that sum over all pixels.
+            implementations that sum over all pixels. Its pieces are closed on the left, as
+            ``floor`` has them, so that its derivative is right-sided too.
         origin: maps coordinates to the integer-valued position that taps are counted from.
         offsets: tap positions relative to the origin.
         polynomials: for each tap the coefficients of its weight in ``t``, lowest order first.
@@ -56,6 +58,14 @@ class Kernel:
         ]
 
 
+def _pieces(u: Array, *pieces: tuple[float, ArrayLike]) -> Array:
+    """A function by pieces: from each start on its value; 0 before the first."""
+    value = jnp.zeros_like(u)
+    for start, piece in pieces:
+        value = jnp.where(u >= start, piece, value)
+    return value
+
+
 def _derivative(coefficients: tuple[float, ...], order: int) -> tuple[float, ...]:
     for _ in range(order):
         coefficients = tuple(power * c for power, c in enumerate(coefficients))[1:]
@@ -84,7 +94,7 @@ def nearest() -> Kernel:
 def bilinear() -> Kernel:
     """The hat ``k(u) = max(0, 1 - |u|)`` (STN paper, eq. 5): weights ``1 - t`` and ``t``."""
     return Kernel(
-        profile=lambda x, i: jnp.maximum(0, 1 - jnp.abs(x - i)),
+        profile=lambda x, i: _pieces(x - i, (-1.0, 1 + (x - i)), (0.0, 1 - (x - i)), (1.0, 0)),
         origin=jnp.floor,
         offsets=(0, 1),
         polynomials=((1.0, -1.0), (0.0, 1.0)),
@@ -107,10 +117,10 @@ def bicubic(coefficient: float) -> Kernel:
     a = coefficient
 
     def profile(x: Array, i: Array) -> Array:
-        u = jnp.abs(x - i)
-        inner = ((a + 2) * u - (a + 3)) * u * u + 1
-        outer = a * (((u - 5) * u + 8) * u - 4)
-        return jnp.where(u <= 1, inner, jnp.where(u < 2, outer, 0))
+        u, r = x - i, jnp.abs(x - i)
+        inner = ((a + 2) * r - (a + 3)) * r * r + 1
+        outer = a * (((r - 5) * r + 8) * r - 4)
+        return _pieces(u, (-2.0, outer), (-1.0, inner), (1.0, outer), (2.0, 0))
 
     return Kernel(
         profile=profile,

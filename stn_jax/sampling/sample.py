@@ -7,7 +7,7 @@ Convention:
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -16,7 +16,7 @@ from jax.typing import ArrayLike
 
 from stn_jax import coordinates as coords
 from stn_jax.coordinates import ALIGN_CORNERS
-from stn_jax.sampling import gather, kernels, reference
+from stn_jax.sampling import checks, gather, kernels, pyramid, reference
 from stn_jax.sampling.boundary import PADDING_MODES
 
 BACKENDS: dict[str, Callable[..., jax.Array]] = {
@@ -24,6 +24,8 @@ BACKENDS: dict[str, Callable[..., jax.Array]] = {
     "reference": reference.sample,
 }
 """Every backend, by its public name; ``"auto"`` is a choice among them."""
+
+_EVERY = 64  # More halvings than any image has.
 
 
 def grid_sample(
@@ -34,6 +36,7 @@ def grid_sample(
     padding_mode: str = "zeros",
     fill_value: ArrayLike = 0.0,
     cubic_coefficient: float = -0.75,
+    antialias: bool | int = False,
     align_corners: bool = ALIGN_CORNERS,
     backend: str = "auto",
 ) -> jax.Array:
@@ -59,6 +62,9 @@ def grid_sample(
             or ``"fill"``.
         fill_value: for ``"fill"``, the value outside: a scalar or one for each channel.
         cubic_coefficient: Keys' a: -0.75 as PyTorch and ONNX, -0.5 for third order.
+        antialias: for maps that shrink: read each point from a pyramid of halved images, where
+            its neighbours lie more than a pixel apart (see `stn_jax.sampling.pyramid`). True halves
+            down to one pixel; a number is the most halvings to use, each costs one sampling.
         align_corners: whether -1 and 1 are centres (True) or outer edges (False) of border pixels.
         backend: ``"auto"``, ``"gather"`` or ``"reference"`` (the double sum as written).
 
@@ -90,6 +96,7 @@ def grid_sample(
         padding_mode=padding_mode,
         fill_value=fill_value,
         cubic_coefficient=cubic_coefficient,
+        antialias=antialias,
         align_corners=align_corners,
         backend=backend,
     )
@@ -121,6 +128,7 @@ def sample_pixels(
     padding_mode: str = "zeros",
     fill_value: ArrayLike = 0.0,
     cubic_coefficient: float = -0.75,
+    antialias: bool | int = False,
     align_corners: bool = ALIGN_CORNERS,
     backend: str = "auto",
 ) -> jax.Array:
@@ -136,6 +144,7 @@ def sample_pixels(
         padding_mode: as for `grid_sample`.
         fill_value: as for `grid_sample`.
         cubic_coefficient: as for `grid_sample`.
+        antialias: as for `grid_sample`.
         align_corners: only says where ``"reflection"`` has its mirrors: pixel centres or edges.
         backend: as for `grid_sample`.
 
@@ -154,6 +163,7 @@ def sample_pixels(
         padding_mode=padding_mode,
         fill_value=fill_value,
         cubic_coefficient=cubic_coefficient,
+        antialias=antialias,
         align_corners=align_corners,
         backend=backend,
     )
@@ -168,16 +178,18 @@ def _sample(
     padding_mode: str,
     fill_value: ArrayLike,
     cubic_coefficient: float,
+    antialias: bool | int,
     align_corners: bool,
     backend: str,
 ) -> jax.Array:
     image, points = jnp.asarray(image), jnp.asarray(points)
     name = "grid" if normalized else "coordinates"
-    _check_name("mode", mode, kernels.MODES)
-    _check_name("padding_mode", padding_mode, PADDING_MODES)
-    _check_name("backend", backend, ("auto", *BACKENDS))
-    _check_arrays(image, points, name)
-    fill = _check_fill(fill_value, padding_mode, image.shape[-1])
+    checks.name("mode", mode, kernels.MODES)
+    checks.name("padding_mode", padding_mode, PADDING_MODES)
+    checks.name("backend", backend, ("auto", *BACKENDS))
+    checks.arrays(image, points, name)
+    checks.antialias(antialias, mode)
+    fill = checks.fill(fill_value, padding_mode, image.shape[-1])
 
     pixels = image if fill is None else image - fill
     values = _sample_batch(
@@ -187,6 +199,7 @@ def _sample(
         mode=mode,
         padding_mode=padding_mode,
         cubic_coefficient=float(cubic_coefficient),
+        halvings=_EVERY if antialias is True else int(antialias),
         align_corners=bool(align_corners),
         backend="gather" if backend == "auto" else backend,
     )
@@ -200,6 +213,7 @@ def _sample(
         "mode",
         "padding_mode",
         "cubic_coefficient",
+        "halvings",
         "align_corners",
         "backend",
     ),
@@ -212,6 +226,7 @@ def _sample_batch(
     mode: str,
     padding_mode: str,
     cubic_coefficient: float,
+    halvings: int,
     align_corners: bool,
     backend: str,
 ) -> jax.Array:
@@ -221,6 +236,12 @@ def _sample_batch(
     dtype = coords.coordinate_dtype(image, points)
     n = points.shape[-1]
 
+    def read(image: jax.Array, axes: Sequence[jax.Array], align_corners: bool) -> jax.Array:
+        shape = image.shape[:-1]
+        for move in (boundary.limit,) if kernel.pads_taps else (boundary.limit, boundary.fold):
+            axes = [move(x, size, align_corners) for x, size in zip(axes, shape, strict=True)]
+        return BACKENDS[backend](image, axes, kernel, boundary, align_corners)
+
     def sample_one(image: jax.Array, points: jax.Array) -> jax.Array:
         shape = image.shape[:-1]
         if normalized:
@@ -229,74 +250,13 @@ def _sample_batch(
             axes = [points[..., n - 1 - axis] for axis in range(n)]
         lost = functools.reduce(jnp.logical_or, map(jnp.isnan, axes))
         axes = [jnp.where(lost, 0, x) for x in axes]
-        for move in (boundary.limit,) if kernel.pads_taps else (boundary.limit, boundary.fold):
-            axes = [move(x, size, align_corners) for x, size in zip(axes, shape, strict=True)]
-        values = BACKENDS[backend](image, axes, kernel, boundary, align_corners)
+        if halvings:
+            values = pyramid.sample(image, axes, read, boundary, align_corners, halvings)
+        else:
+            values = read(image, axes, align_corners)
         return jnp.where(lost[..., None], jnp.nan, values)
 
     source, target = ",".join("abd"[:n]), ",".join("hwk"[:n])
     signature = f"({source},c),({target},n)->({target},c)"
     batched = jnp.vectorize(sample_one, signature=signature)
     return batched(image.astype(dtype), points.astype(dtype)).astype(image.dtype)
-
-
-def _check_name(argument: str, name: Any, allowed: Any) -> None:
-    if name not in tuple(allowed):
-        choices = ", ".join(repr(choice) for choice in allowed)
-        raise ValueError(f"{argument}={name!r} is not known; choose one of {choices}.")
-
-
-def _check_arrays(image: jax.Array, points: jax.Array, name: str) -> None:
-    for argument, array in (("image", image), (name, points)):
-        if not jnp.issubdtype(array.dtype, jnp.floating):
-            raise TypeError(
-                f"{argument} has dtype {array.dtype}, a floating dtype is needed. "
-                f"Convert it first: {argument}.astype(jnp.float32)"
-                + (
-                    ", or sample real and imaginary parts apart."
-                    if jnp.issubdtype(array.dtype, jnp.complexfloating)
-                    else "."
-                )
-            )
-    n = points.shape[-1] if points.ndim else 0
-    if n not in (2, 3):
-        raise ValueError(
-            f"{name} has shape {points.shape}; its last axis must hold 2 coordinates (x, y) for "
-            "images or 3 (x, y, z) for volumes."
-        )
-    layout = "(*batch, h, w, c)" if n == 2 else "(*batch, d, h, w, c)"
-    target = "(*batch, h, w, 2)" if n == 2 else "(*batch, d, h, w, 3)"
-    if image.ndim < n + 1:
-        raise ValueError(
-            f"image has shape {image.shape}; a {name} of {n} coordinates needs an image "
-            f"{layout}. Add the channel axis with image[..., None] if it is missing."
-        )
-    if points.ndim < n + 1:
-        raise ValueError(f"{name} has shape {points.shape}; it must be {target}.")
-    if 0 in image.shape[-n - 1 : -1]:
-        raise ValueError(f"image has shape {image.shape}; its spatial axes must not be empty.")
-    batches = image.shape[: -n - 1], points.shape[: -n - 1]
-    try:
-        jnp.broadcast_shapes(*batches)
-    except ValueError:
-        raise ValueError(
-            f"image {image.shape} and {name} {points.shape} have batch axes {batches[0]} and "
-            f"{batches[1]}, which do not broadcast; layouts are {layout} and {target}."
-        ) from None
-
-
-def _check_fill(fill_value: ArrayLike, padding_mode: str, channels: int) -> jax.Array | None:
-    fill = jnp.asarray(fill_value)
-    if padding_mode != "fill":
-        if isinstance(fill_value, float | int) and fill_value == 0:
-            return None
-        raise ValueError(
-            f"fill_value={fill_value!r} is only used with padding_mode='fill', "
-            f"padding_mode is {padding_mode!r}."
-        )
-    if fill.shape not in ((), (channels,)):
-        raise ValueError(
-            f"fill_value has shape {fill.shape}; give a scalar or one value for each of the "
-            f"image's {channels} channels."
-        )
-    return fill

@@ -2,6 +2,9 @@
 
 from stn_jax.transforms.affine import Affine, affine_grid
 from stn_jax.transforms.base import Transform
+from stn_jax.transforms.chain import Chain
+from stn_jax.transforms.diffeomorphic import AffineDiffeomorphic, Velocity, velocity_grid
+from stn_jax.transforms.flow import Flow, flow_grid
 from stn_jax.transforms.matrices import (
     compose,
     crop,
@@ -14,22 +17,35 @@ from stn_jax.transforms.matrices import (
     translation,
 )
 from stn_jax.transforms.projective import Projective, homography_from_points, projective_grid
-from stn_jax.transforms.restricted import Attention, Translation, attention_grid
+from stn_jax.transforms.restricted import (
+    Attention,
+    Rigid,
+    Similarity,
+    Translation,
+    attention_grid,
+)
 from stn_jax.transforms.spatial_transform import spatial_transform
 from stn_jax.transforms.thin_plate_spline import ThinPlateSpline, thin_plate_spline_grid
 
 __all__ = [
     "Affine",
+    "AffineDiffeomorphic",
     "Attention",
+    "Chain",
+    "Flow",
     "Projective",
+    "Rigid",
+    "Similarity",
     "ThinPlateSpline",
     "Transform",
     "Translation",
+    "Velocity",
     "affine_grid",
     "attention_grid",
     "compose",
     "crop",
     "denormalize_matrix",
+    "flow_grid",
     "homography_from_points",
     "invert",
     "normalize_matrix",
@@ -40,4 +56,5 @@ __all__ = [
     "spatial_transform",
     "thin_plate_spline_grid",
     "translation",
+    "velocity_grid",
 ]

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 
 from stn_jax.coordinates import ALIGN_CORNERS
 from stn_jax.transforms import matrices
-from stn_jax.transforms.base import Transform, check_shape, evaluate
+from stn_jax.transforms.base import Transform, check_ndim, check_shape, evaluate
 
 
 def affine_points(
@@ -68,8 +68,13 @@ def affine_grid(
 class AffineFamily(Transform):
     """A transform whose parameters describe an affine matrix."""
 
+    @property
+    def separable(self) -> bool:
+        """Whether no axis mixes with another, so that every map only scales and shifts."""
+        return False
+
     @abc.abstractmethod
-    def matrix(self, params: Float[Array, "*b p"]) -> Float[Array, "*b n n_plus_1"]:
+    def matrix(self, params: ArrayLike) -> Float[Array, "*b n n_plus_1"]:
         """Returns the matrix ``(*batch, n, n + 1)`` of parameters ``(*batch, num_params)``."""
 
     def apply(
@@ -102,8 +107,7 @@ class Affine(AffineFamily):
 
     def __post_init__(self) -> None:
         """Checks the masks and makes them hashable."""
-        if self.ndim not in (2, 3):
-            raise ValueError(f"ndim={self.ndim} does not fit; it must be 2 or 3.")
+        check_ndim(self.ndim)
         for name in ("free", "fixed"):
             value = getattr(self, name)
             if value is None:
@@ -131,11 +135,18 @@ class Affine(AffineFamily):
         """Number of free entries."""
         return int(self._mask().sum())
 
+    @property
+    def separable(self) -> bool:
+        """Whether the entries off the diagonal are fixed at 0."""
+        off = ~np.eye(self.ndim, self.ndim + 1, dtype=bool)
+        off[:, -1] = False
+        return not (self._mask() | (self._constants() != 0))[off].any()
+
     def identity(self) -> np.ndarray:
         """Returns the free entries of the identity matrix."""
         return np.eye(self.ndim, self.ndim + 1, dtype=np.float32)[self._mask()]
 
-    def matrix(self, params: Float[Array, "*b p"]) -> Float[Array, "*b n n_plus_1"]:
+    def matrix(self, params: ArrayLike) -> Float[Array, "*b n n_plus_1"]:
         """Puts the parameters at the free entries of theta."""
         params = jnp.asarray(params)
         batch = params.shape[:-1]

@@ -68,6 +68,12 @@ class Transform(abc.ABC):
         return evaluate(self.apply, params, 1, shape, align_corners)
 
 
+def check_ndim(ndim: int) -> None:
+    """Refuses any number of axes but 2 and 3."""
+    if ndim not in (2, 3):
+        raise ValueError(f"ndim={ndim} does not fit; it must be 2 or 3.")
+
+
 def check_shape(shape: Sequence[int], ndim: int) -> None:
     """Says what is wrong with an output shape that has not ``ndim`` axes."""
     if len(tuple(shape)) != ndim or any(size < 0 for size in shape):

@@ -1,6 +1,7 @@
 """Affine matrices from what people think in: rotation, scale, shear, translation, crop.
 
-A matrix ``theta`` is ``(*batch, n, n + 1)``, rows and columns in the order x, y[, z], and maps
+A matrix ``theta`` is ``(*batch, n, n + 1)``, rows and columns in the order x, y[, z] (where it says
+so a homography ``(*batch, n + 1, n + 1)`` serves too), and maps
 target to source: it says where each output point is *read*. Scaling by 2 therefore shrinks what
 is seen. Matrices compose like functions: ``compose(a, b)`` applies b first.
 
@@ -16,7 +17,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from stn_jax.coordinates import ALIGN_CORNERS, normalized_to_pixel, pixel_to_normalized
+from stn_jax.coordinates import ALIGN_CORNERS, pixel_pitch, pixel_to_normalized
 
 _PLANES = {"z": (0, 1), "x": (1, 2), "y": (2, 0)}  # the plane that turns about each axis
 
@@ -138,17 +139,20 @@ def crop(box: ArrayLike) -> Float[Array, "*b n n_plus_1"]:
     return compose(translation((low + high) / 2), scaling((high - low) / 2))
 
 
-def compose(first: ArrayLike, *others: ArrayLike) -> Float[Array, "*b n n_plus_1"]:
+def compose(first: ArrayLike, *others: ArrayLike) -> Float[Array, "*b r n_plus_1"]:
     """Returns the matrix of matrices applied one after the other, the last one first.
 
     ``compose(a, b)(x) = a(b(x))``. Batch axes broadcast.
 
     Args:
-        first: ``(*batch, n, n + 1)``.
-        *others: more of the same n.
+        first: ``(*batch, n, n + 1)``, or a homography ``(*batch, n + 1, n + 1)``.
+        *others: more of the same n, of either kind.
 
     Returns:
-        ``(*batch, n, n + 1)``.
+        ``(*batch, n, n + 1)`` if all are affine, else ``(*batch, n + 1, n + 1)``.
+
+    Raises:
+        ValueError: if one is 2-D and another 3-D, or is no matrix of either kind.
 
     Example:
         >>> step = translation(jnp.array([1.0, 0.0]))
@@ -162,25 +166,31 @@ def compose(first: ArrayLike, *others: ArrayLike) -> Float[Array, "*b n n_plus_1
             raise ValueError(
                 f"matrices {a.shape} and {b.shape} do not compose: one is 2-D and one is 3-D."
             )
-        linear = jnp.matmul(a[..., :-1], b, precision="highest")
-        theta = linear.at[..., -1].add(a[..., -1])
+        if _is_square(b):
+            a = _homogeneous(a)
+        theta = jnp.matmul(a, _homogeneous(b), precision="highest")
     return theta
 
 
-def invert(theta: ArrayLike) -> Float[Array, "*b n n_plus_1"]:
+def invert(theta: ArrayLike) -> Float[Array, "*b r n_plus_1"]:
     """Returns the matrix of the inverse map: ``[A | t]`` becomes ``[A^-1 | -A^-1 t]``.
 
     Args:
-        theta: ``(*batch, n, n + 1)``, invertible.
+        theta: ``(*batch, n, n + 1)``, or a homography ``(*batch, n + 1, n + 1)``, invertible.
 
     Returns:
-        ``(*batch, n, n + 1)``.
+        As ``theta``.
+
+    Raises:
+        ValueError: if theta is no matrix of either kind.
 
     Example:
         >>> invert(scaling(jnp.array([2.0, 4.0]))).tolist()
         [[0.5, 0.0, -0.0], [0.0, 0.25, -0.0]]
     """
     theta = _matrix("theta", theta)
+    if _is_square(theta):
+        return jnp.linalg.inv(theta)
     inverse = jnp.linalg.inv(theta[..., :-1])
     shift = -jnp.matmul(inverse, theta[..., -1:], precision="highest")
     return jnp.concatenate([inverse, shift], axis=-1)
@@ -192,20 +202,24 @@ def normalize_matrix(
     target_shape: Sequence[int],
     *,
     align_corners: bool = ALIGN_CORNERS,
-) -> Float[Array, "*b n n_plus_1"]:
+) -> Float[Array, "*b r n_plus_1"]:
     """Turns a matrix in pixels into theta.
 
     ``theta = N_source o matrix o N_target^-1`` with N from pixels to normalised coordinates.
     OpenCV's and kornia's ``warpAffine`` matrices map source to target: `invert` them first.
 
     Args:
-        matrix: ``(*batch, n, n + 1)``, maps target pixels to source pixels, (x, y[, z]).
+        matrix: ``(*batch, n, n + 1)``, or a homography ``(*batch, n + 1, n + 1)``; maps target
+            pixels to source pixels, (x, y[, z]).
         source_shape: spatial shape of the image that is read, ``(h, w)`` or ``(d, h, w)``.
         target_shape: spatial shape of the output.
         align_corners: see `stn_jax.coordinates`.
 
     Returns:
-        ``(*batch, n, n + 1)`` for `affine_grid` of ``target_shape``.
+        As ``matrix``, for `affine_grid` or `projective_grid` of ``target_shape``.
+
+    Raises:
+        ValueError: if matrix is none, or an axis of one pixel has no scale (``align_corners``).
 
     Example:
         >>> pixel = translation(jnp.array([1.0, 0.0]))
@@ -222,17 +236,20 @@ def denormalize_matrix(
     target_shape: Sequence[int],
     *,
     align_corners: bool = ALIGN_CORNERS,
-) -> Float[Array, "*b n n_plus_1"]:
+) -> Float[Array, "*b r n_plus_1"]:
     """Turns theta into a matrix in pixels: the inverse of `normalize_matrix`.
 
     Args:
-        theta: ``(*batch, n, n + 1)``.
+        theta: ``(*batch, n, n + 1)`` or ``(*batch, n + 1, n + 1)``.
         source_shape: spatial shape of the image that is read.
         target_shape: spatial shape of the output.
         align_corners: see `stn_jax.coordinates`.
 
     Returns:
-        ``(*batch, n, n + 1)``, maps target pixels to source pixels.
+        As ``theta``, maps target pixels to source pixels.
+
+    Raises:
+        ValueError: as `normalize_matrix`.
 
     Example:
         >>> half = scaling(jnp.array([0.5, 0.5]))
@@ -251,20 +268,9 @@ def _pixels_to_normalized(shape: Sequence[int], align_corners: bool) -> Array:
             "pixels no scale; use align_corners=False."
         )
     sizes = list(shape)[::-1]
-    origin = jnp.array(
-        [float(pixel_to_normalized(0.0, s, align_corners=align_corners)) for s in sizes]
-    )
-    unit = jnp.array(
-        [
-            1
-            / float(
-                normalized_to_pixel(1.0, s, align_corners=align_corners)
-                - normalized_to_pixel(0.0, s, align_corners=align_corners)
-            )
-            for s in sizes
-        ]
-    )
-    return compose(translation(origin), scaling(unit))
+    origin = [pixel_to_normalized(0.0, size, align_corners=align_corners) for size in sizes]
+    pitch = [pixel_pitch(size, align_corners=align_corners) for size in sizes]
+    return compose(translation(jnp.stack(origin)), scaling(jnp.array(pitch)))
 
 
 def _floating(array: ArrayLike) -> Array:
@@ -283,8 +289,22 @@ def _vector(name: str, array: ArrayLike) -> Array:
 
 def _matrix(name: str, array: ArrayLike) -> Array:
     matrix = _floating(array)
-    if matrix.shape[-2:] not in ((2, 3), (3, 4)):
+    if matrix.shape[-2:] not in ((2, 3), (3, 3), (3, 4), (4, 4)):
         raise ValueError(
-            f"{name} has shape {matrix.shape}; a matrix is (*batch, 2, 3) or (*batch, 3, 4)."
+            f"{name} has shape {matrix.shape}; a matrix is (*batch, 2, 3) or (*batch, 3, 4), a "
+            "homography (*batch, 3, 3) or (*batch, 4, 4)."
         )
     return matrix
+
+
+def _is_square(matrix: Array) -> bool:
+    return matrix.shape[-1] == matrix.shape[-2]
+
+
+def _homogeneous(matrix: Array) -> Array:
+    """Adds the row (0 ... 0 1) of an affine matrix."""
+    if _is_square(matrix):
+        return matrix
+    size = matrix.shape[-1]
+    row = jnp.broadcast_to(jnp.eye(size, dtype=matrix.dtype)[-1:], (*matrix.shape[:-2], 1, size))
+    return jnp.concatenate([matrix, row], axis=-2)

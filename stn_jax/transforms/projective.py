@@ -9,7 +9,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from stn_jax.coordinates import ALIGN_CORNERS
-from stn_jax.transforms.base import Transform, check_shape, evaluate
+from stn_jax.transforms.base import Transform, check_ndim, check_shape, evaluate
 
 OUTSIDE = 1e6
 """Where points at or behind the horizon are read: outside any image."""
@@ -76,12 +76,15 @@ def projective_grid(
 def homography_from_points(target: ArrayLike, source: ArrayLike) -> Float[Array, "*b 3 3"]:
     """Returns the homography that takes four target points to four source points.
 
-    Solves ``x' (g x + h y + 1) = a x + b y + c`` and its twin for y' at the four points, with
-    ``theta[2, 2] = 1``.
+    ``theta = S T^-1``, where S and T take the projective frame (the three unit vectors and their
+    sum) to the homogeneous source and target points: a closed form of cross products, no linear
+    solve. It is scaled so that W, the homogeneous weight, is 1 on average over the target points:
+    they lie in front of the horizon, wherever the origin is.
 
     Args:
         target: ``(*batch, 4, 2)`` points (x, y), no three on a line.
-        source: ``(*batch, 4, 2)``, where each of them is read.
+        source: ``(*batch, 4, 2)``, where each of them is read; no three on a line. Convex as
+            the target is, or else some point has to lie behind the horizon.
 
     Returns:
         ``(*batch, 3, 3)`` for `projective_grid`.
@@ -104,15 +107,27 @@ def homography_from_points(target: ArrayLike, source: ArrayLike) -> Float[Array,
         if points.shape[-2:] != (4, 2):
             raise ValueError(f"{name} has shape {points.shape}; four points (*batch, 4, 2) needed.")
     target, source = jnp.broadcast_arrays(target, source)
-    one = jnp.concatenate([target, jnp.ones_like(target[..., :1])], axis=-1)
-    zero = jnp.zeros_like(one)
-    product = -source[..., :, None] * target[..., None, :]
-    rows_x = jnp.concatenate([one, zero, product[..., 0, :]], axis=-1)
-    rows_y = jnp.concatenate([zero, one, product[..., 1, :]], axis=-1)
-    system = jnp.concatenate([rows_x, rows_y], axis=-2)
-    values = jnp.concatenate([source[..., 0], source[..., 1]], axis=-1)
-    entries = jnp.linalg.solve(system, values[..., None])[..., 0]
-    return _with_corner(entries, 3)
+    frame, image = _frame(target), _frame(source)
+    # T^-1 is the transposed matrix of cofactors over the determinant; the scale is set below.
+    cofactors = jnp.cross(jnp.roll(frame, -1, axis=-2), jnp.roll(frame, -2, axis=-2))
+    theta = jnp.sum(image[..., :, :, None] * cofactors[..., :, None, :], axis=-3)
+    weights = jnp.sum(theta[..., 2:, :] * _homogeneous(target), axis=-1)
+    return theta / jnp.mean(weights, axis=-1)[..., None, None]
+
+
+def _frame(points: Float[Array, "*b 4 2"]) -> Float[Array, "*b 3 3"]:
+    """Returns, as rows, multiples of the first three points whose sum is one of the fourth."""
+    a, b, c, d = jnp.moveaxis(_homogeneous(points), -2, 0)
+    pairs = ((a, b, c), (b, c, a), (c, a, b))
+    rows = [
+        jnp.sum(d * jnp.cross(second, third), axis=-1, keepdims=True) * first
+        for first, second, third in pairs
+    ]
+    return jnp.stack(rows, axis=-2)
+
+
+def _homogeneous(points: Array) -> Array:
+    return jnp.concatenate([points, jnp.ones_like(points[..., :1])], axis=-1)
 
 
 def _with_corner(entries: Array, size: int) -> Array:
@@ -134,6 +149,10 @@ class Projective(Transform):
     """
 
     ndim: int = 2
+
+    def __post_init__(self) -> None:
+        """Checks the number of axes."""
+        check_ndim(self.ndim)
 
     @property
     def num_params(self) -> int:

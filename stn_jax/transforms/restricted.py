@@ -1,7 +1,12 @@
-"""Affine maps with few parameters: attention, translation, similarity, rigid motion."""
+"""Affine maps with few parameters: any of a scale, a turn, and always a translation.
+
+``x_s = s R x_t + t``. `Translation` has t, `Attention` s and t, `Rigid` R and t, `Similarity` all;
+in this order they lie in the parameters.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import jax.numpy as jnp
 import numpy as np
@@ -9,9 +14,9 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from stn_jax.coordinates import ALIGN_CORNERS
-from stn_jax.transforms import matrices
 from stn_jax.transforms.affine import AffineFamily
-from stn_jax.transforms.base import check_shape
+from stn_jax.transforms.base import check_ndim, check_shape
+from stn_jax.transforms.rotations import turn_after, turn_matrix
 
 
 def attention_grid(
@@ -33,6 +38,9 @@ def attention_grid(
     Returns:
         ``(*batch, *shape, n)``.
 
+    Raises:
+        ValueError: for a theta or shape that does not fit.
+
     References:
         Jaderberg et al., "Spatial Transformer Networks", 2015, section 3.2, eq. 2.
 
@@ -52,51 +60,147 @@ def attention_grid(
 
 
 @dataclass(frozen=True)
-class Attention(AffineFamily):
-    """Isotropic scale, then translation: parameters ``(s, t_x, t_y[, t_z])``.
+class _Restricted(AffineFamily):
+    """``x_s = s R x_t + t``; a member says which of s and R are parameters."""
 
-    Example:
-        >>> Attention().identity().tolist()
-        [1.0, 0.0, 0.0]
-    """
-
+    scales: ClassVar[bool]
+    turns: ClassVar[bool]
     ndim: int = 2
+
+    def __post_init__(self) -> None:
+        """Checks the number of axes."""
+        check_ndim(self.ndim)
+
+    @property
+    def _sizes(self) -> tuple[int, int, int]:
+        """Numbers of parameters of the scale, the turn and the translation."""
+        angles = self.ndim * (self.ndim - 1) // 2
+        return int(self.scales), angles * self.turns, self.ndim
 
     @property
     def num_params(self) -> int:
-        """A scale and a translation."""
-        return 1 + self.ndim
+        """Number of parameters of scale, turn and translation."""
+        return sum(self._sizes)
+
+    @property
+    def separable(self) -> bool:
+        """Whether no axis mixes with another."""
+        return not self.turns
 
     def identity(self) -> np.ndarray:
-        """Returns scale 1, translation 0."""
-        return np.eye(1, self.num_params, dtype=np.float32)[0]
+        """Returns scale 1, turn 0, translation 0."""
+        params = np.zeros(self.num_params, np.float32)
+        params[: self._sizes[0]] = 1
+        return params
 
-    def matrix(self, params: Float[Array, "*b p"]) -> Float[Array, "*b n n_plus_1"]:
-        """Returns ``[s I | t]``."""
-        scale = jnp.broadcast_to(params[..., :1], (*params.shape[:-1], self.ndim))
-        return matrices.compose(matrices.translation(params[..., 1:]), matrices.scaling(scale))
+    def _split(self, params: ArrayLike) -> tuple[Array, Array, Array]:
+        """Returns scale ``(*b, 1)``, turn ``(*b, k)`` and translation; neutral where missing."""
+        params = jnp.asarray(params)
+        first, second, _ = np.cumsum(self._sizes)
+        scale, turn, shift = jnp.split(params, [first, second], axis=-1)
+        if not self.scales:
+            scale = jnp.ones_like(params[..., :1])
+        if not self.turns:
+            angles = self.ndim * (self.ndim - 1) // 2
+            turn = jnp.zeros((*params.shape[:-1], angles), params.dtype)
+        return scale, turn, shift
+
+    def _join(self, scale: Array, turn: Array, shift: Array) -> Array:
+        parts = [scale] * self.scales + [turn] * self.turns + [shift]
+        return jnp.concatenate(parts, axis=-1)
+
+    def _linear(self, params: ArrayLike) -> Float[Array, "*b n n"]:
+        scale, turn, _ = self._split(params)
+        return scale[..., None] * turn_matrix(turn)
+
+    def matrix(self, params: ArrayLike) -> Float[Array, "*b n n_plus_1"]:
+        """Returns ``[s R | t]``."""
+        shift = self._split(params)[2]
+        return jnp.concatenate([self._linear(params), shift[..., None]], axis=-1)
+
+    def compose(self, p: ArrayLike, q: ArrayLike) -> Float[Array, "*b p"]:
+        """Returns the parameters of ``p`` after ``q``."""
+        p, q = jnp.broadcast_arrays(jnp.asarray(p), jnp.asarray(q))
+        (scale, turn, shift), (scale_q, turn_q, shift_q) = self._split(p), self._split(q)
+        moved = jnp.sum(self._linear(p) * shift_q[..., None, :], axis=-1)
+        return self._join(scale * scale_q, turn_after(turn, turn_q), moved + shift)
+
+    def invert(self, p: ArrayLike) -> Float[Array, "*b p"]:
+        """Returns the parameters of the inverse map; the scale must not be 0."""
+        scale, turn, shift = self._split(p)
+        back = self._join(1 / scale, -turn, jnp.zeros_like(shift))
+        moved = jnp.sum(self._linear(back) * shift[..., None, :], axis=-1)
+        return self._join(1 / scale, -turn, -moved)
 
 
 @dataclass(frozen=True)
-class Translation(AffineFamily):
+class Translation(_Restricted):
     """Translation alone: parameters ``(t_x, t_y[, t_z])``.
+
+    Attributes:
+        ndim: number of spatial axes.
 
     Example:
         >>> Translation(3).num_params
         3
     """
 
-    ndim: int = 2
+    scales = False
+    turns = False
 
-    @property
-    def num_params(self) -> int:
-        """One for each axis."""
-        return self.ndim
 
-    def identity(self) -> np.ndarray:
-        """Returns zeros."""
-        return np.zeros(self.ndim, np.float32)
+@dataclass(frozen=True)
+class Attention(_Restricted):
+    """Isotropic scale, then translation: parameters ``(s, t_x, t_y[, t_z])``.
 
-    def matrix(self, params: Float[Array, "*b p"]) -> Float[Array, "*b n n_plus_1"]:
-        """Returns ``[I | t]``."""
-        return matrices.translation(params)
+    Attributes:
+        ndim: number of spatial axes.
+
+    References:
+        Jaderberg et al., "Spatial Transformer Networks", 2015, section 3.2, eq. 2.
+
+    Example:
+        >>> Attention().identity().tolist()
+        [1.0, 0.0, 0.0]
+    """
+
+    scales = True
+    turns = False
+
+
+@dataclass(frozen=True)
+class Rigid(_Restricted):
+    """Turn, then translation: ``(angle, t_x, t_y)``, or ``(r_x, r_y, r_z, t_x, t_y, t_z)``.
+
+    In 3-D the turn is a rotation vector, axis times angle in radians. The turn is one of
+    normalised coordinates: on an image that is not square it shears pixels; `normalize_matrix` of
+    a rotation in pixels does not.
+
+    Attributes:
+        ndim: number of spatial axes.
+
+    Example:
+        >>> Rigid().matrix(jnp.array([jnp.pi / 2, 0.5, 0.0])).round(3).tolist()
+        [[-0.0, -1.0, 0.5], [1.0, -0.0, 0.0]]
+    """
+
+    scales = False
+    turns = True
+
+
+@dataclass(frozen=True)
+class Similarity(_Restricted):
+    """Isotropic scale and turn, then translation: ``(s, angle, t_x, t_y)``.
+
+    In 3-D ``(s, r_x, r_y, r_z, t_x, t_y, t_z)`` with a rotation vector; see `Rigid`.
+
+    Attributes:
+        ndim: number of spatial axes.
+
+    Example:
+        >>> Similarity().matrix(jnp.array([2.0, 0.0, 0.5, 0.0])).tolist()
+        [[2.0, -0.0, 0.5], [0.0, 2.0, 0.0]]
+    """
+
+    scales = True
+    turns = True

@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from stn_jax.coordinates import ALIGN_CORNERS
-from stn_jax.sampling import grid_sample
-from stn_jax.transforms.affine import Affine
+from stn_jax.sampling import grid_sample, scale_and_translate
+from stn_jax.transforms.affine import Affine, AffineFamily
 from stn_jax.transforms.base import Transform
 
 
@@ -18,6 +19,7 @@ def spatial_transform(
     shape: Sequence[int],
     *,
     transform: Transform = Affine(),
+    antialias: bool | int = False,
     align_corners: bool = ALIGN_CORNERS,
     **options: Any,
 ) -> jax.Array:
@@ -32,6 +34,8 @@ def spatial_transform(
         params: ``(*batch, transform.num_params)``.
         shape: spatial shape of the output.
         transform: the family that the parameters belong to.
+        antialias: as for `grid_sample`; where the transform's axes do not mix (attention,
+            translation, an affine map with a fixed diagonal form) by `scale_and_translate`.
         align_corners: see the convention; for the grid and the sampler alike.
         **options: other options of `grid_sample` (mode, padding_mode, ...).
 
@@ -39,12 +43,17 @@ def spatial_transform(
         ``(*batch, *shape, c)`` in the image's dtype.
 
     Example:
-        >>> import jax.numpy as jnp
         >>> image = jnp.arange(4.0).reshape(2, 2, 1)
         >>> flip = jnp.array([-1.0, 0, 0, 0, 1, 0])
         >>> spatial_transform(image, flip, (2, 2))[..., 0]
         Array([[1., 0.],
                [3., 2.]], dtype=float32)
     """
+    if antialias and isinstance(transform, AffineFamily) and transform.separable:
+        theta = transform.matrix(params)
+        scale = jnp.diagonal(theta[..., :-1], axis1=-2, axis2=-1)
+        return scale_and_translate(
+            image, scale, theta[..., -1], shape, align_corners=align_corners, **options
+        )
     grid = transform.grid(params, shape, align_corners=align_corners)
-    return grid_sample(image, grid, align_corners=align_corners, **options)
+    return grid_sample(image, grid, antialias=antialias, align_corners=align_corners, **options)

@@ -9,7 +9,19 @@ from flax import nnx
 import stn_jax as stn
 import stn_jax.nn as snn
 
-TRANSFORMS = [stn.Affine(), stn.Projective(), stn.ThinPlateSpline((4, 4)), stn.Attention()]
+NO_SHEAR = ((True, False, True), (False, True, True))
+TRANSFORMS = [
+    stn.Affine(),
+    stn.Affine(free=NO_SHEAR),
+    stn.AffineDiffeomorphic(),
+    stn.Attention(),
+    stn.Projective(),
+    stn.Rigid(),
+    stn.Similarity(),
+    stn.ThinPlateSpline((4, 4)),
+    stn.Translation(),
+]
+CASES = [(transform, "fc") for transform in TRANSFORMS] + [(stn.Affine(), "conv")]
 IMAGES = np.random.default_rng(0).random((3, 20, 24, 1)).astype(np.float32)
 
 
@@ -22,17 +34,20 @@ def layer(transform, kind="fc", **options):
     return snn.SpatialTransformer(net, transform, **options)
 
 
-@pytest.mark.parametrize("kind", ["fc", "conv"])
-@pytest.mark.parametrize("transform", TRANSFORMS, ids=str)
+@pytest.mark.parametrize(("transform", "kind"), CASES, ids=str)
 def test_untrained_moves_nothing_and_learns(transform, kind):
-    model = layer(transform, kind)
-    np.testing.assert_allclose(model(IMAGES), IMAGES, atol=1e-4)
-    graph, params, rest = nnx.split(model, nnx.Param, ...)
+    graph, params, rest = nnx.split(layer(transform, kind), nnx.Param, ...)
 
-    def loss(params):
-        return jnp.mean(nnx.merge(graph, params, rest, copy=True)(IMAGES)[:, :10] ** 2)
+    @jax.jit
+    def evaluate(params):
+        def loss(params):
+            features = nnx.merge(graph, params, rest, copy=True)(IMAGES)
+            return jnp.mean(features[:, :10] ** 2), features
 
-    gradient = jax.jit(jax.grad(loss))(params)
+        return jax.grad(loss, has_aux=True)(params)
+
+    gradient, features = evaluate(params)
+    np.testing.assert_allclose(features, IMAGES, atol=1e-4)
     head = gradient["localization"]["head"]
     assert jnp.all(head["bias"][...] != 0)
     assert jnp.isfinite(head["kernel"][...]).all()
@@ -46,6 +61,8 @@ def test_output_shapes():
     assert layer(transform, downsample_factor=1.5)(IMAGES).shape == (3, 13, 16, 1)
     with pytest.raises(ValueError, match="give one of them"):
         layer(transform, shape=(7, 5), downsample_factor=2)
+    with pytest.raises(ValueError, match="downsample_factor=0 must be positive"):
+        layer(transform, downsample_factor=0)
 
 
 def test_warp_says_what_was_done():
@@ -62,44 +79,55 @@ def test_any_function_can_localize():
     np.testing.assert_allclose(shift(IMAGES), IMAGES, atol=1e-5)
 
 
-def test_volumes():
-    volumes = np.random.default_rng(0).random((2, 4, 5, 6, 1)).astype(np.float32)
-    transform = stn.Affine(3)
-    identity = jnp.asarray(transform.identity())
-    model = snn.SpatialTransformer(lambda x: jnp.broadcast_to(identity, (len(x), 12)), transform)
-    np.testing.assert_allclose(model(volumes), volumes, atol=1e-5)
+def test_fill_value():
+    away = snn.SpatialTransformer(
+        lambda x: jnp.full((len(x), 2), 9, x.dtype),
+        stn.Translation(),
+        padding_mode="fill",
+        fill_value=0.25,
+    )
+    np.testing.assert_array_equal(away(IMAGES), np.full_like(IMAGES, 0.25))
 
 
-def test_tree_mode():
-    """The module is a plain tree: no reference is shared, so tree mode takes it."""
-    model = layer(stn.Affine())
-    leaves = jax.tree.leaves(nnx.split(model)[1])
-    assert len(leaves) == len({id(leaf) for leaf in leaves}) == 8
-
-    @jax.jit
-    def run(model, x):
-        return model(x)
-
-    np.testing.assert_allclose(run(model, IMAGES), model(IMAGES), atol=1e-6)
+def test_misfits_are_named():
+    with pytest.raises(
+        ValueError, match=r"params has shape \(3, 2\); Affine.* needs \(\*batch, 6\)"
+    ):
+        snn.SpatialTransformer(lambda x: jnp.zeros((3, 2)))(IMAGES)
+    with pytest.raises(ValueError, match=r"x has shape \(20, 24\); Affine.*\(b, h, w, c\)"):
+        snn.SpatialTransformer(lambda x: jnp.zeros(6))(IMAGES[0, ..., 0])
+    for network in (snn.FullyConnectedLocalization, snn.ConvolutionalLocalization):
+        with pytest.raises(ValueError, match=r"\(4, 5, 6, 1\) does not fit .*\(h, w, c\)"):
+            network((4, 5, 6, 1), stn.Affine(), rngs=nnx.Rngs(0))
+        with pytest.raises(ValueError, match=r"\(5, 6, 1\) does not fit .*\(d, h, w, c\)"):
+            network((5, 6, 1), stn.Affine(3), rngs=nnx.Rngs(0))
 
 
 def test_pools():
     x = jnp.arange(2 * 5 * 7 * 3.0).reshape(2, 5, 7, 3)
+    volumes = jnp.arange(2 * 4 * 3 * 5.0).reshape(1, 4, 3, 5, 2)
     for pool, reduce in ((snn.average_pool, np.mean), (snn.max_pool, np.max)):
         expected = reduce(np.asarray(x)[:, :4, :6].reshape(2, 2, 2, 3, 2, 3), axis=(2, 4))
         np.testing.assert_allclose(pool(x, 2), expected, rtol=1e-6)
+        windows = np.asarray(volumes)[:, :, :2, :4].reshape(1, 2, 2, 1, 2, 2, 2, 2)
+        np.testing.assert_allclose(pool(volumes, 2), reduce(windows, axis=(2, 4, 6)), rtol=1e-6)
     with pytest.raises(ValueError, match="too small: convolution 1"):
         snn.ConvolutionalFeatures((9, 9, 1), filters=(2, 2), kernel_sizes=(5, 3), rngs=nnx.Rngs(0))
 
 
-def test_the_convolution_is_the_convolution():
+@pytest.mark.parametrize(
+    ("shape", "layout"),
+    [((9, 8), ("NHWC", "HWIO", "NHWC")), ((6, 5, 7), ("NDHWC", "DHWIO", "NDHWC"))],
+)
+def test_the_convolution_is_the_convolution(shape, layout):
     """The CPU's window product equals XLA's own convolution."""
     net = snn.ConvolutionalFeatures(
-        (9, 8, 3), filters=(4,), kernel_sizes=(5,), pool_last=False, rngs=nnx.Rngs(0)
+        (*shape, 3), filters=(4,), kernel_sizes=(5,), pool_last=False, rngs=nnx.Rngs(0)
     )
-    x = jnp.asarray(np.random.default_rng(0).standard_normal((2, 9, 8, 3)), jnp.float32)
+    x = jnp.asarray(np.random.default_rng(0).standard_normal((2, *shape, 3)), jnp.float32)
     kernel = net.layers[0].kernel[...]
     expected = jax.lax.conv_general_dilated(
-        x, kernel, (1, 1), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC")
+        x, kernel, (1,) * len(shape), "VALID", dimension_numbers=layout
     )
+    assert net.num_features == expected[0].size
     np.testing.assert_allclose(net(x), jax.nn.relu(expected), atol=1e-5)

@@ -8,8 +8,9 @@ import pytest
 import stn_jax as stn
 
 pytest.importorskip("onnx")
-from onnx import numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 from onnx.backend.test.loader import load_model_tests
+from onnx.reference import ReferenceEvaluator
 
 MODES = {"linear": "bilinear", "cubic": "bicubic"}
 with warnings.catch_warnings():
@@ -58,3 +59,46 @@ def test_node(case):
         )
         ours = np.moveaxis(np.asarray(ours), -1, 1)
     np.testing.assert_allclose(ours, expected, atol=6e-5)  # some are given to four decimals
+
+
+@pytest.mark.parametrize("align_corners", [False, True])
+@pytest.mark.parametrize("padding_mode", ["zeros", "border", "reflection"])
+def test_tricubic(padding_mode, align_corners):
+    """The reference evaluator, the one peer with cubic sampling of volumes; pixels in float32."""
+    rng = np.random.default_rng(0)
+    volume = rng.standard_normal((1, 2, 5, 4, 6))
+    grid = rng.uniform(-1.6, 1.6, (1, 2, 3, 5, 3))
+    grid[0, 0, 0, 0] = 1, -1, 0
+    node = helper.make_node(
+        "GridSample",
+        ["volume", "grid"],
+        ["out"],
+        mode="cubic",
+        padding_mode=padding_mode,
+        align_corners=int(align_corners),
+    )
+    double = TensorProto.DOUBLE
+    graph = helper.make_graph(
+        [node],
+        "tricubic",
+        [
+            helper.make_tensor_value_info("volume", double, volume.shape),
+            helper.make_tensor_value_info("grid", double, grid.shape),
+        ],
+        [helper.make_tensor_value_info("out", double, None)],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)])
+    (theirs,) = ReferenceEvaluator(model).run(None, {"volume": volume, "grid": grid})
+    if padding_mode == "border":  # outside, it moves the coordinate; PyTorch and we the taps
+        last = np.array(volume.shape[:1:-1]) - 1
+        reach = 1 if align_corners else last / (last + 1)
+        grid = np.where(np.abs(grid) > 1, np.clip(grid, -reach, reach), grid)
+    ours = stn.grid_sample(
+        np.moveaxis(volume, 1, -1),
+        grid,
+        mode="bicubic",
+        padding_mode=padding_mode,
+        align_corners=align_corners,
+    )
+    assert np.abs(theirs).max() > 0.5
+    np.testing.assert_allclose(np.moveaxis(np.asarray(ours), -1, 1), theirs, rtol=0, atol=1e-5)

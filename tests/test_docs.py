@@ -1,0 +1,79 @@
+"""The documentation holds: its Python runs as it stands, its links and pictures exist."""
+
+import importlib.util
+import re
+import warnings
+from pathlib import Path
+
+import jax
+import pytest
+
+ROOT = Path(__file__).parents[1]
+RUN = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+FOLDERS = ("benchmarks", "configs", "docs", "stn_jax", "tests", "train")
+PAGES = [*ROOT.glob("*.md"), *(page for name in FOLDERS for page in (ROOT / name).rglob("*.md"))]
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
+LINK = re.compile(r"\]\(([^)\s]+)\)|(?:src|href)=\"([^\"]+)\"")
+
+
+def title(page):
+    return str(page.relative_to(ROOT))
+
+
+def missing(block):
+    """Lists what a block names in its first line, ``# needs torch, kornia``, and is not there."""
+    needs = re.match(r"# needs (.+)\n", block)
+    names = needs[1].split(", ") if needs else []
+    return [name for name in names if importlib.util.find_spec(name) is None]
+
+
+def run(page):
+    """Runs a page's blocks in one namespace, each at its own line numbers, and returns it."""
+    text, names = page.read_text(), {}
+    for fence in FENCE.finditer(text):
+        language, block = fence.groups()
+        if language != "python" or missing(block):
+            continue
+        start = text[: fence.start(2)].count("\n")
+        code = compile("\n" * start + block, title(page), "exec")
+        with jax.enable_x64(False), jax.numpy_dtype_promotion("standard"):
+            with warnings.catch_warnings():
+                if block.startswith("# needs"):
+                    warnings.simplefilter("ignore")  # other people's
+                exec(code, names)
+    return names
+
+
+def anchors(page):
+    """Lists the names that GitHub gives to a page's headings."""
+    headings = re.findall(r"^#+ (.+)$", FENCE.sub("", page.read_text()), re.MULTILINE)
+    return [re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings]
+
+
+@pytest.mark.parametrize("page", RUN, ids=title)
+def test_the_examples_run(page, capsys):
+    names = run(page)
+    printed = capsys.readouterr().out
+    assert "nan" not in printed
+    if page.name == "README.md":
+        assert names["turned"].shape == (8, 28, 28, 1)
+        assert names["features"].shape == (8, 20, 20, 1)
+        assert "[[" in printed
+
+
+@pytest.mark.parametrize("page", PAGES, ids=title)
+def test_links_and_pictures_exist(page):
+    for match in LINK.finditer(FENCE.sub("", page.read_text())):
+        link = match[1] or match[2]
+        if re.match(r"\w+:", link):
+            continue
+        path, _, anchor = link.partition("#")
+        target = page.parent / path if path else page
+        assert target.exists(), f"{title(page)} points to {link}"
+        if anchor and target.suffix == ".md":
+            assert anchor in anchors(target), f"{title(page)} points to {link}"
+
+
+def test_what_is_missing_is_seen():
+    assert missing("# needs jax, no_such_library\n") == ["no_such_library"]
+    assert not missing("import no_such_library\n")
