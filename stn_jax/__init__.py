@@ -1,6 +1,15 @@
 """Spatial transformers in JAX: U -> localization -> theta -> transform -> grid -> sampler -> V."""
 
+import importlib
+from types import ModuleType
+
 from stn_jax.coordinates import lattice, normalized_to_pixel, pixel_pitch, pixel_to_normalized
+from stn_jax.regularizers import (
+    folding_penalty,
+    identity_penalty,
+    jacobian_determinant,
+    outside_penalty,
+)
 from stn_jax.sampling import (
     bilinear_sample,
     grid_sample,
@@ -41,6 +50,17 @@ from stn_jax.transforms import (
 
 __version__ = "0.1.0"
 
+_MODULES = ("lasagne", "linen", "models", "nn")
+"""Found as ``stn_jax.nn`` and so on when first asked for: the functions need no Flax."""
+
+
+def __getattr__(name: str) -> ModuleType:
+    """Imports a module of the library when it is first asked for."""
+    if name in _MODULES:
+        return importlib.import_module(f"stn_jax.{name}")
+    raise AttributeError(f"module 'stn_jax' has no attribute {name!r}")
+
+
 __all__ = [
     "Affine",
     "AffineDiffeomorphic",
@@ -61,12 +81,16 @@ __all__ = [
     "crop",
     "denormalize_matrix",
     "flow_grid",
+    "folding_penalty",
     "grid_sample",
     "homography_from_points",
+    "identity_penalty",
     "invert",
+    "jacobian_determinant",
     "lattice",
     "normalize_matrix",
     "normalized_to_pixel",
+    "outside_penalty",
     "pixel_pitch",
     "pixel_to_normalized",
     "projective_grid",

@@ -160,6 +160,7 @@ class SpatialTransformer(nn.Module):
         padding_mode: as for `grid_sample`. Zeros around mean-normalised inputs make transformers
             zoom out; choose ``"border"`` then.
         fill_value: as for `grid_sample`, with ``padding_mode="fill"``.
+        antialias: as for `spatial_transform`: for transformers that zoom out.
         align_corners: see the convention; for the grid and the sampler alike.
 
     Raises:
@@ -188,6 +189,7 @@ class SpatialTransformer(nn.Module):
     mode: str = "bilinear"
     padding_mode: str = "zeros"
     fill_value: ArrayLike = 0.0
+    antialias: bool | int = False
     align_corners: bool = ALIGN_CORNERS
 
     def __post_init__(self) -> None:
@@ -206,6 +208,7 @@ class SpatialTransformer(nn.Module):
             mode=self.mode,
             padding_mode=self.padding_mode,
             fill_value=self.fill_value,
+            antialias=self.antialias,
             align_corners=self.align_corners,
         )
 

@@ -9,10 +9,12 @@ import stn_jax.nn
 from stn_jax.coordinates import ALIGN_CORNERS
 
 NAMES = """
-Affine Attention Projective ThinPlateSpline Transform Translation affine_grid attention_grid
-bilinear_sample compose crop denormalize_matrix grid_sample homography_from_points invert lattice
-normalize_matrix normalized_to_pixel pixel_to_normalized projective_grid rotation sample_pixels
-scaling shear spatial_transform thin_plate_spline_grid translation
+Affine AffineDiffeomorphic Attention Chain Flow Projective Rigid Similarity ThinPlateSpline
+Transform Translation Velocity affine_grid attention_grid bilinear_sample compose crop
+denormalize_matrix flow_grid folding_penalty grid_sample homography_from_points identity_penalty
+invert jacobian_determinant lattice normalize_matrix normalized_to_pixel outside_penalty
+pixel_pitch pixel_to_normalized projective_grid rotation sample_pixels scale_and_translate scaling
+shear spatial_transform thin_plate_spline_grid translation velocity_grid
 """.split()
 PUBLIC = [(stn, name) for name in stn.__all__] + [(stn.nn, name) for name in stn.nn.__all__]
 IDS = [f"{module.__name__}.{name}" for module, name in PUBLIC]

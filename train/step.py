@@ -15,6 +15,7 @@ from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from stn_jax.models.distorted_mnist import Prediction
+from stn_jax.regularizers import outside_penalty
 from train.batches import Batch
 from train.config import Config, DataConfig, OptimConfig
 from train.devices import AXIS
@@ -115,8 +116,7 @@ def make_objective(
         )
         cost = optax.softmax_cross_entropy(prediction.logits, targets)
         for warp in prediction.warps:
-            beyond = jnp.maximum(jnp.abs(warp.grid) - 1, 0)
-            cost += config.outside_penalty * jnp.mean(jnp.sum(beyond, axis=-1), axis=(1, 2))
+            cost += config.outside_penalty * outside_penalty(warp.grid)
             cost += config.identity_penalty * jnp.sum((warp.theta - identity) ** 2, axis=-1)
         outcome = judge(network, prediction, labels)._asdict()
         del outcome["predicted"]

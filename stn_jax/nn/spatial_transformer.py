@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 
 from stn_jax.coordinates import ALIGN_CORNERS
 from stn_jax.sampling import grid_sample
-from stn_jax.transforms import Affine, Transform
+from stn_jax.transforms import Affine, Transform, spatial_transform
 
 
 class Warp(NamedTuple):
@@ -53,6 +53,7 @@ def warp(
     *,
     shape: Sequence[int] | None,
     downsample_factor: float | None,
+    antialias: bool | int,
     align_corners: bool,
     **options: Any,
 ) -> Warp:
@@ -64,6 +65,7 @@ def warp(
         transform: what theta parameterises.
         shape: spatial shape of the output, or None.
         downsample_factor: the output has ``int(size // factor)`` pixels along each axis, or None.
+        antialias: as for `spatial_transform`.
         align_corners: for the grid and the sampler alike.
         **options: other options of `grid_sample`.
 
@@ -81,7 +83,18 @@ def warp(
         factor = 1 if downsample_factor is None else downsample_factor
         shape = tuple(int(side // factor) for side in sides)
     grid = transform.grid(theta, shape, align_corners=align_corners)
-    features = grid_sample(x, grid, align_corners=align_corners, **options)
+    if antialias:
+        features = spatial_transform(
+            x,
+            theta,
+            shape,
+            transform=transform,
+            antialias=antialias,
+            align_corners=align_corners,
+            **options,
+        )
+    else:
+        features = grid_sample(x, grid, align_corners=align_corners, **options)
     return Warp(features, theta, grid)
 
 
@@ -102,6 +115,7 @@ class SpatialTransformer(nnx.Module):
         padding_mode: as for `grid_sample`. Zeros around mean-normalised inputs make transformers
             zoom out; choose ``"border"`` then.
         fill_value: as for `grid_sample`, with ``padding_mode="fill"``.
+        antialias: as for `spatial_transform`: for transformers that zoom out.
         align_corners: see the convention; for the grid and the sampler alike.
 
     Raises:
@@ -133,6 +147,7 @@ class SpatialTransformer(nnx.Module):
         mode: str = "bilinear",
         padding_mode: str = "zeros",
         fill_value: ArrayLike = 0.0,
+        antialias: bool | int = False,
         align_corners: bool = ALIGN_CORNERS,
     ):
         check_size(shape, downsample_factor)
@@ -143,6 +158,7 @@ class SpatialTransformer(nnx.Module):
         self.mode = mode
         self.padding_mode = padding_mode
         self.fill_value = fill_value
+        self.antialias = antialias
         self.align_corners = align_corners
 
     def warp(self, x: Float[Array, "b *shape c"]) -> Warp:
@@ -156,6 +172,7 @@ class SpatialTransformer(nnx.Module):
             mode=self.mode,
             padding_mode=self.padding_mode,
             fill_value=self.fill_value,
+            antialias=self.antialias,
             align_corners=self.align_corners,
         )
 

@@ -226,8 +226,10 @@ def normalize_matrix(
         >>> normalize_matrix(pixel, (4, 4), (4, 4))[0].tolist()
         [1.0, 0.0, 0.5]
     """
-    to_source = _pixels_to_normalized(source_shape, align_corners)
-    return compose(to_source, matrix, invert(_pixels_to_normalized(target_shape, align_corners)))
+    matrix = _matrix("matrix", matrix)
+    to_source = _pixels_to_normalized(source_shape, align_corners, matrix.dtype)
+    to_target = _pixels_to_normalized(target_shape, align_corners, matrix.dtype)
+    return compose(to_source, matrix, invert(to_target))
 
 
 def denormalize_matrix(
@@ -256,11 +258,13 @@ def denormalize_matrix(
         >>> denormalize_matrix(half, (4, 4), (2, 2)).tolist()
         [[1.0, 0.0, 1.0], [0.0, 1.0, 1.0]]
     """
-    to_target = _pixels_to_normalized(target_shape, align_corners)
-    return compose(invert(_pixels_to_normalized(source_shape, align_corners)), theta, to_target)
+    theta = _matrix("theta", theta)
+    to_source = _pixels_to_normalized(source_shape, align_corners, theta.dtype)
+    to_target = _pixels_to_normalized(target_shape, align_corners, theta.dtype)
+    return compose(invert(to_source), theta, to_target)
 
 
-def _pixels_to_normalized(shape: Sequence[int], align_corners: bool) -> Array:
+def _pixels_to_normalized(shape: Sequence[int], align_corners: bool, dtype: jnp.dtype) -> Array:
     """The diagonal matrix from pixels to normalised coordinates, read off the one convention."""
     if align_corners and 1 in shape:
         raise ValueError(
@@ -268,9 +272,10 @@ def _pixels_to_normalized(shape: Sequence[int], align_corners: bool) -> Array:
             "pixels no scale; use align_corners=False."
         )
     sizes = list(shape)[::-1]
-    origin = [pixel_to_normalized(0.0, size, align_corners=align_corners) for size in sizes]
+    zero = jnp.zeros((), dtype)
+    origin = [pixel_to_normalized(zero, size, align_corners=align_corners) for size in sizes]
     pitch = [pixel_pitch(size, align_corners=align_corners) for size in sizes]
-    return compose(translation(jnp.stack(origin)), scaling(jnp.array(pitch)))
+    return compose(translation(jnp.stack(origin)), scaling(jnp.array(pitch, dtype)))
 
 
 def _floating(array: ArrayLike) -> Array:

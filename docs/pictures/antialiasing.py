@@ -1,0 +1,203 @@
+"""The pictures of docs/antialiasing.md, and the numbers that it quotes.
+
+    python docs/pictures/antialiasing.py
+
+Needs `pip install -e ".[docs]"`. The truth that everything is measured against knows nothing of the
+library: NumPy averages the photograph's square pixels over each output pixel's footprint.
+"""
+
+import itertools
+import statistics
+import time
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from skimage import data
+from style import ACCENT, TIMES, figure, panel, photograph, save, write
+
+import stn_jax as stn
+
+ASTRONAUT = np.float32(data.astronaut() / 255)
+BRICK = np.float32(data.brick() / 255)[..., None]
+SIZE = 512  # of both
+ROWS = {"plain": {"antialias": False}, "antialias=True": {"antialias": True}}
+
+
+def turned(shrink, angle, count, shift=0.0):
+    """Returns an affine map of output pixels to pixels of the photograph, about both centres."""
+    along_x, along_y = np.broadcast_to(shrink, 2)
+    cos, sin = np.cos(angle), np.sin(angle)
+
+    def where(column, row):
+        u, v = (column - (count - 1) / 2) * along_x, (row - (count - 1) / 2) * along_y
+        middle = (SIZE - 1) / 2 + shift
+        return cos * u - sin * v + middle, sin * u + cos * v + middle
+
+    return where
+
+
+def centres(shape):
+    """Returns column and row of each output pixel."""
+    row, column = np.indices(shape, float)
+    return column, row
+
+
+def read(image, where, shape, **options):
+    """Samples the photograph with the library."""
+    points = np.stack(where(*centres(shape)), axis=-1)
+    return np.asarray(stn.sample_pixels(image, np.float32(points), **options))
+
+
+def truth(image, where, shape, *, fold=np.clip, finer=16):
+    """Averages the photograph's square pixels over each output pixel, at finer^2 places of it."""
+    column, row = centres(shape)
+    steps = (np.arange(finer) + 0.5) / finer - 0.5
+    total = 0
+    for dy, dx in itertools.product(steps, steps):
+        x, y = (np.floor(c + 0.5).astype(int) for c in where(column + dx, row + dy))
+        if fold is np.clip:
+            x, y = np.clip(x, 0, SIZE - 1), np.clip(y, 0, SIZE - 1)
+        else:
+            x, y = x % SIZE, y % SIZE
+        total = total + image[y, x]
+    return total / finer**2
+
+
+def decibels(*errors):
+    """Peak signal to noise ratio of all the errors together, for values of 0 to 1."""
+    square = np.mean([np.mean(np.square(error)) for error in errors])
+    return -10 * np.log10(square)
+
+
+def moire():
+    """A wall and an astronaut, turned and shrunk four times: plain, anti-aliased, averaged."""
+    side, gap, top, count = 282, 24, 46, 94
+    where = turned(4, 0.4, count)
+    fig = figure(1200, 2 * side + top + gap)
+    for line, (name, image) in enumerate({"brick": BRICK, "astronaut": ASTRONAUT}.items()):
+        y = top + line * (side + gap)
+        wanted = truth(image, where, (count, count))
+        tiles = {"": image}
+        for title, options in ROWS.items():
+            tiles[title] = read(image, where, (count, count), **options)
+            print(f"moire: {name}, {title}: {decibels(tiles[title] - wanted):.1f} dB")
+        tiles["averaged over footprints"] = wanted
+        for i, (title, picture) in enumerate(tiles.items()):
+            x = i * (side + gap)
+            ax = panel(fig, x, y, side, side)
+            photograph(ax, picture, interpolation="antialiased" if i == 0 else "nearest")
+            if line == 0:
+                write(fig, x, 30, title or f"U, {SIZE} {TIMES} {SIZE}, and what is read")
+            if i == 0:
+                corners = np.array([[0, 0], [1, 0], [1, 1], [0, 1], [0, 0]]) * count - 0.5
+                frame = stn.pixel_to_normalized(np.stack(where(*corners.T)), SIZE)
+                ax.plot(*np.asarray(frame), color=ACCENT, linewidth=2.2)
+                ax.set(xlim=(-1, 1), ylim=(1, -1))
+    save(fig, "antialiasing-moire.jpg")
+
+
+def floor():
+    """A floor of bricks up to the horizon: the level changes from point to point."""
+    width, height, gap = 384, 240, 24
+
+    def where(column, row):
+        depth = 90 / (row + 6)
+        return (column - (width - 1) / 2) * depth * 0.42, 900 * depth
+
+    shape = (height, width)
+    wanted = truth(BRICK, where, shape, fold=np.mod)
+    fig = figure(1200, height + 46)
+    tiles = {
+        title: read(BRICK, where, shape, padding_mode="wrap", **options)
+        for title, options in ROWS.items()
+    }
+    for title, picture in tiles.items():
+        print(f"floor: {title}: {decibels(picture - wanted):.1f} dB")
+    for i, (title, picture) in enumerate((tiles | {"averaged over footprints": wanted}).items()):
+        x = i * (width + gap)
+        write(fig, x, 30, title)
+        photograph(panel(fig, x, 46, width, height), picture, interpolation="nearest")
+    save(fig, "antialiasing-floor.png")
+
+
+def errors():
+    """PSNR against the average over footprints, of the astronaut, over four shifts."""
+    print("| shrunk by | angle | plain | `antialias=True` | `scale_and_translate`, bilinear | bicubic |")
+    print("|---|---|---|---|---|---|")
+    cases = [(s, a) for a in (0.0, 0.4) for s in (1.5, 2, 3, 4, 6)]
+    cases += [((4, 1), 0.0), ((4, 1), 0.4), ((4, 2), 0.4)]
+    for shrink, angle in cases:
+        reach = np.max(shrink) * (np.cos(angle) + np.sin(angle))
+        count = int((SIZE - 2) / reach)
+        shape = (count, count)
+        found = {}
+        for shift in (0, 0.25, 0.5, 0.75):
+            where = turned(shrink, angle, count, shift)
+            wanted = truth(ASTRONAUT, where, shape)
+            for name, options in ROWS.items():
+                picture = read(ASTRONAUT, where, shape, padding_mode="border", **options)
+                found.setdefault(name, []).append(picture - wanted)
+            if angle == 0:
+                scale = np.float32(np.broadcast_to(shrink, 2) * count / SIZE)
+                move = np.full(2, 2 * shift / SIZE, np.float32)
+                for mode in ("bilinear", "bicubic"):
+                    picture = stn.scale_and_translate(
+                        ASTRONAUT,
+                        scale,
+                        move,
+                        shape,
+                        mode=mode,
+                        padding_mode="border",
+                        cubic_coefficient=-0.5,
+                    )
+                    found.setdefault(mode, []).append(np.asarray(picture) - wanted)
+        values = [f"{decibels(*of_shifts):.1f}" for of_shifts in found.values()] + ["", ""]
+        name = " and ".join(f"{s}" for s in np.atleast_1d(shrink))
+        print(f"| {name} | {angle:g} |", " | ".join(values[:4]), "|")
+
+
+def costs(rounds=21):
+    """Median time of a call over plain bilinear's in the same round: 512^2 to 256^2 pixels."""
+    points = np.float32(np.stack(turned(2, 0.4, 256)(*centres((256, 256))), axis=-1))
+    scale, move = np.full(2, 1.0, np.float32), np.zeros(2, np.float32)
+
+    def sampler(antialias):
+        def sample(image):
+            return stn.sample_pixels(image, points, antialias=antialias)
+
+        return sample
+
+    calls = {f"`antialias={n}`": sampler(n) for n in (False, 1, 2, 3, True)}
+    calls["`scale_and_translate`"] = lambda image: stn.scale_and_translate(
+        image, scale, move, (256, 256)
+    )
+    kinds = {
+        "value": jax.jit,
+        "with gradient": lambda f: jax.jit(jax.value_and_grad(lambda i: jnp.sum(f(i) ** 2))),
+    }
+    image = jnp.asarray(ASTRONAUT)
+    ratios = {}
+    for kind, make in kinds.items():
+        compiled = {name: make(call) for name, call in calls.items()}
+        for call in compiled.values():
+            jax.block_until_ready(call(image))
+        times = {name: [] for name in calls}
+        for _ in range(rounds):
+            for name, call in compiled.items():
+                start = time.perf_counter()
+                jax.block_until_ready(call(image))
+                times[name].append(time.perf_counter() - start)
+        plain = times["`antialias=False`"]
+        print(f"costs: plain, {kind}: {1e3 * statistics.median(plain):.2f} ms")
+        for name, spent in times.items():
+            ratio = statistics.median(b / a for a, b in zip(plain, spent, strict=True))
+            ratios.setdefault(name, []).append(f"{ratio:.1f}")
+    print("| |", " | ".join(kinds), "|\n|---|---|---|")
+    for name, columns in ratios.items():
+        print(f"| {name} |", " | ".join(columns), "|")
+
+
+if __name__ == "__main__":
+    for run in (moire, floor, errors, costs):
+        run()
