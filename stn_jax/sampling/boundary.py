@@ -35,7 +35,7 @@ class Boundary:
     period: Callable[[int, bool], int] | None = None
 
 
-def _between(x: Array, low: float, high: float) -> Array:
+def _between(x: Array, low: int | float, high: int | float) -> Array:
     """Clips, with derivative 0 at and beyond both ends."""
     return jnp.where(x <= low, low, jnp.where(x >= high, high, x))
 
