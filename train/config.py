@@ -39,8 +39,20 @@ class ModelConfig:
 
     name: Literal["fcn", "cnn", "st_fcn", "st_cnn"] = "st_cnn"
     """The row of the paper's table 1; st_ puts a spatial transformer in front."""
-    transform: Literal["affine", "projective", "tps", "attention", "translation"] = "affine"
-    """What the transformer's theta parameterises; tps has 4 x 4 control points."""
+    transform: Literal[
+        "affine",
+        "projective",
+        "tps",
+        "attention",
+        "translation",
+        "similarity",
+        "rigid",
+        "diffeomorphic",
+        "flow",
+        "velocity",
+    ] = "affine"
+    """What the transformer's theta parameterises; tps has 4 x 4 control points, diffeomorphic is
+    the matrix exponential, flow and velocity have fields of 4 x 4 and 8 x 8 points."""
     output_shape: tuple[int, int] | None = None
     """Height and width of the transformer's output; None keeps the input's."""
     padding_mode: Literal["zeros", "border", "reflection"] = "zeros"

@@ -27,6 +27,11 @@ TRANSFORMS: dict[str, stn.Transform] = {
     "tps": stn.ThinPlateSpline((4, 4)),
     "attention": stn.Attention(),
     "translation": stn.Translation(),
+    "similarity": stn.Similarity(),
+    "rigid": stn.Rigid(),
+    "diffeomorphic": stn.AffineDiffeomorphic(),
+    "flow": stn.Flow((4, 4), align_corners=True),
+    "velocity": stn.Velocity((8, 8), align_corners=True),
 }
 """What ``model.transform`` may name."""
 

@@ -49,18 +49,25 @@ def read(image, where, shape, **options):
     return np.asarray(stn.sample_pixels(image, np.float32(points), **options))
 
 
-def truth(image, where, shape, *, fold=np.clip, finer=16):
+def border(index):
+    """Outside, the border's pixel."""
+    return index.clip(0, SIZE - 1)
+
+
+def mirror(index):
+    """Outside, the mirror image."""
+    index = index % (2 * SIZE)
+    return np.minimum(index, 2 * SIZE - 1 - index)
+
+
+def truth(image, where, shape, *, fold=border, finer=16):
     """Averages the photograph's square pixels over each output pixel, at finer^2 places of it."""
     column, row = centres(shape)
     steps = (np.arange(finer) + 0.5) / finer - 0.5
     total = 0
     for dy, dx in itertools.product(steps, steps):
         x, y = (np.floor(c + 0.5).astype(int) for c in where(column + dx, row + dy))
-        if fold is np.clip:
-            x, y = np.clip(x, 0, SIZE - 1), np.clip(y, 0, SIZE - 1)
-        else:
-            x, y = x % SIZE, y % SIZE
-        total = total + image[y, x]
+        total = total + image[fold(y), fold(x)]
     return total / finer**2
 
 
@@ -71,12 +78,13 @@ def decibels(*errors):
 
 
 def moire():
-    """A wall and an astronaut, turned and shrunk four times: plain, anti-aliased, averaged."""
-    side, gap, top, count = 282, 24, 46, 94
-    where = turned(4, 0.4, count)
+    """Bricks and an astronaut, turned and shrunk: plain, anti-aliased, averaged."""
+    side, gap, top = 288, 16, 46
+    rows = (("brick", BRICK, 5.3, 72), ("astronaut", ASTRONAUT, 4, 96))
     fig = figure(1200, 2 * side + top + gap)
-    for line, (name, image) in enumerate({"brick": BRICK, "astronaut": ASTRONAUT}.items()):
+    for line, (name, image, shrink, count) in enumerate(rows):
         y = top + line * (side + gap)
+        where = turned(shrink, 0.4, count)
         wanted = truth(image, where, (count, count))
         tiles = {"": image}
         for title, options in ROWS.items():
@@ -107,10 +115,10 @@ def floor():
         return x, 1.5 * (height + 8) * near
 
     shape = (height, width)
-    wanted = truth(BRICK, where, shape, fold=np.mod, finer=32)
+    wanted = truth(BRICK, where, shape, fold=mirror, finer=32)
     fig = figure(1200, height + 46)
     tiles = {
-        title: read(BRICK, where, shape, padding_mode="wrap", **options)
+        title: read(BRICK, where, shape, padding_mode="reflection", **options)
         for title, options in ROWS.items()
     }
     for title, picture in tiles.items():
