@@ -167,7 +167,7 @@ def errors():
         print(f"| {name} | {angle:g} |", " | ".join(values[:4]), "|")
 
 
-def costs(rounds=21):
+def costs(rounds=41):
     """Median time of a call over plain bilinear's in the same round: 512^2 to 256^2 pixels."""
     points = np.float32(np.stack(turned(2, 0.4, 256)(*centres((256, 256))), axis=-1))
     scale, move = np.full(2, 1.0, np.float32), np.zeros(2, np.float32)

@@ -2,7 +2,7 @@
 
     python docs/pictures/conventions.py
 
-Needs `pip install matplotlib scikit-image`. Coordinates and curves are asked from the library.
+Needs `pip install -e ".[docs]"`. Coordinates and curves are asked from the library.
 """
 
 import jax.numpy as jnp

@@ -2,7 +2,7 @@
 
     python docs/pictures/gallery.py
 
-Needs `pip install matplotlib scikit-image`. A new transform is a new row of `ROWS`.
+Needs `pip install -e ".[docs]"`. A new transform is a new row of `ROWS`.
 """
 
 import jax.numpy as jnp

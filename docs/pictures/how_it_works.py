@@ -2,7 +2,7 @@
 
     python docs/pictures/how_it_works.py
 
-Needs `pip install matplotlib scikit-image`. Every curve is measured here, nothing is drawn by hand.
+Needs `pip install -e ".[docs]"`. Every curve is measured here, nothing is drawn by hand.
 """
 
 import jax

@@ -5,7 +5,7 @@ pixels between them and the output aliases. Here a point is read, by the same ke
 that were averaged down by ``2^l`` with ``l = log2 s``, between two levels linearly (the GPU's
 "trilinear mipmap"). Of the ways to do this, summing the kernel over each footprint has no static
 cost, and supersampling has to know s when it is compiled; a pyramid adapts to every point at a
-fixed cost: one sampling a level, and a third (an eighth of a volume) more memory.
+fixed cost: one sampling a level, and a third (a seventh of a volume) more memory.
 
 The error left: footprints are taken as round, as wide as their longest side, so a map that shrinks
 one axis alone blurs the other too. `scale_and_translate` has none of that where axes do not mix.

@@ -1,9 +1,9 @@
 """Affine matrices from what people think in: rotation, scale, shear, translation, crop.
 
-A matrix ``theta`` is ``(*batch, n, n + 1)``, rows and columns in the order x, y[, z] (where it says
-so a homography ``(*batch, n + 1, n + 1)`` serves too), and maps
+A matrix ``theta`` is ``(*batch, n, n + 1)``, rows and columns in the order x, y[, z], and maps
 target to source: it says where each output point is *read*. Scaling by 2 therefore shrinks what
-is seen. Matrices compose like functions: ``compose(a, b)`` applies b first.
+is seen. Matrices compose like functions: ``compose(a, b)`` applies b first. Where it says so, a
+homography ``(*batch, n + 1, n + 1)`` serves too.
 
 Convention:
     Coordinates are normalised and points are (x, y[, z]), with y downwards, so that a positive

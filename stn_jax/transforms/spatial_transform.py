@@ -34,8 +34,9 @@ def spatial_transform(
         params: ``(*batch, transform.num_params)``.
         shape: spatial shape of the output.
         transform: the family that the parameters belong to.
-        antialias: as for `grid_sample`; where the transform's axes do not mix (attention,
-            translation, an affine map with a fixed diagonal form) by `scale_and_translate`.
+        antialias: as for `grid_sample`; but where the transform's axes do not mix (attention,
+            translation, an affine map with a fixed diagonal form) and no backend is named, the
+            exact `scale_and_translate`, whose cost needs no limit.
         align_corners: see the convention; for the grid and the sampler alike.
         **options: other options of `grid_sample` (mode, padding_mode, ...).
 
@@ -49,7 +50,9 @@ def spatial_transform(
         Array([[1., 0.],
                [3., 2.]], dtype=float32)
     """
-    if antialias and isinstance(transform, AffineFamily) and transform.separable:
+    separable = isinstance(transform, AffineFamily) and transform.separable
+    if antialias and separable and options.get("backend", "auto") == "auto":
+        options.pop("backend", None)
         theta = transform.matrix(params)
         scale = jnp.diagonal(theta[..., :-1], axis1=-2, axis2=-1)
         return scale_and_translate(
