@@ -50,8 +50,8 @@ def spatial_transform(
         Array([[1., 0.],
                [3., 2.]], dtype=float32)
     """
-    separable = isinstance(transform, AffineFamily) and transform.separable
-    if antialias and separable and options.get("backend", "auto") == "auto":
+    free = options.get("backend", "auto") == "auto"
+    if antialias and free and isinstance(transform, AffineFamily) and transform.separable:
         options.pop("backend", None)
         theta = transform.matrix(params)
         scale = jnp.diagonal(theta[..., :-1], axis1=-2, axis2=-1)
