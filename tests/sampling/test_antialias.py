@@ -1,5 +1,6 @@
-"""Anti-aliased sampling: nothing changes where nothing shrinks; less aliases where something does."""
+"""Anti-aliased sampling: less aliases where a map shrinks, nothing changes where none does."""
 
+import functools
 import re
 
 import jax
@@ -10,6 +11,8 @@ from jax.test_util import check_grads
 
 import stn_jax as stn
 from stn_jax.sampling import pyramid
+
+QUICK = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
 
 
 def texture(size=192, seed=0):
@@ -49,14 +52,14 @@ def test_less_of_a_shrunken_picture_aliases(picture, factor, angle):
     assert psnr(better, truth) > psnr(plain, truth) + 3
 
 
-@pytest.mark.parametrize("mode", ["bilinear", "bicubic"])
+@pytest.mark.parametrize("mode", ["bilinear", pytest.param("bicubic", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("padding_mode", ["zeros", "border", "reflection", "wrap", "fill"])
 def test_nothing_changes_where_nothing_shrinks(padding_mode, mode):
     rng = np.random.default_rng(0)
     image, weight = rng.random((8, 7, 1)), rng.random((8, 7, 1))
     options = {"mode": mode, "padding_mode": padding_mode}
 
-    @jax.jit
+    @QUICK
     def run(image, params):
         def loss(image, params, antialias):
             grid = stn.Similarity().grid(params, (8, 7))
@@ -90,9 +93,9 @@ def test_derivatives_are_those_of_its_values():
 @pytest.mark.parametrize("padding_mode", ["zeros", "border", "reflection", "wrap"])
 def test_a_lost_point_is_lost_alone(padding_mode):
     image = np.random.default_rng(0).random((8, 8, 1))
-    grid = np.array(stn.lattice((4, 4), dtype=jnp.float64)) + 0.013
+    grid = np.array(stn.lattice((5, 5), dtype=jnp.float64)) + 0.013
 
-    @jax.jit
+    @QUICK
     def run(grid):
         def loss(image, grid):
             value = stn.grid_sample(image, grid, antialias=True, padding_mode=padding_mode)
@@ -103,12 +106,12 @@ def test_a_lost_point_is_lost_alone(padding_mode):
     (_, whole), _ = run(grid)
     for bad in (np.nan, 1e6, 1e20, np.inf, -np.inf):
         holed = grid.copy()
-        holed[1, 2, 0] = bad
+        holed[2, 2, 0] = bad
         (_, value), gradients = run(holed)
         assert np.isnan(value).sum() == np.isnan(bad), bad
-        assert np.isnan(value[1, 2, 0]) == np.isnan(bad)
+        assert np.isnan(value[2, 2, 0]) == np.isnan(bad)
         # Its neighbours have another neighbour on the other side: they do not notice.
-        np.testing.assert_allclose(np.delete(value, 6), np.delete(whole, 6), atol=1e-12)
+        np.testing.assert_allclose(np.delete(value, 12), np.delete(whole, 12), atol=1e-12)
         assert all(np.isfinite(g).all() for g in gradients), bad
 
 
@@ -122,8 +125,6 @@ def test_a_number_is_the_most_halvings():
     by_hand = image.reshape(16, 4, 16, 4, 1).mean((1, 3))
     np.testing.assert_allclose(values[3], stn.grid_sample(by_hand, grid), atol=1e-6)
     np.testing.assert_allclose(values[4], values[5], atol=1e-12)
-    spread = [np.std(v) for v in values[1:]]
-    assert spread[0] > spread[1] > spread[2] > spread[3]
     two = image.reshape(16, 4, 16, 4, 1).mean((1, 3)), image.reshape(8, 8, 8, 8, 1).mean((1, 3))
     share = (1 + 63 / 3 - 16) / (64 - 16)  # between 4^2 and 4^3, linear in 4^l
     mix = [stn.grid_sample(level, grid) for level in two]

@@ -1,5 +1,6 @@
-"""Separable sampling: equal to `grid_sample` where nothing is widened, to `jax.image` where it is."""
+"""Separable sampling: `grid_sample` where nothing is widened, `jax.image` where it is."""
 
+import functools
 import re
 
 import jax
@@ -45,7 +46,7 @@ def test_without_antialias_equals_grid_sample_with_its_gradients(padding_mode, m
     def plain(*arguments, **options):
         return stn.scale_and_translate(*arguments, antialias=False, **options)
 
-    @jax.jit
+    @functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
     def run(*arrays):
         return [[both(f, corners)(*arrays) for f in (plain, by_grid)] for corners in (False, True)]
 
@@ -63,7 +64,10 @@ def test_with_antialias_equals_jax_image_resize_inside(method, mode, size):
         image, np.ones(2), np.zeros(2), size, mode=mode, cubic_coefficient=-0.5
     )
     expected = jax.image.resize(image, (*size, 2), method, antialias=True)
-    y, x = (2 if small < big else -(-3 * small // big) for small, big in zip(size, (24, 36)))
+    y, x = (
+        2 if small < big else -(-3 * small // big)
+        for small, big in zip(size, (24, 36), strict=True)
+    )
     inside = np.s_[y:-y, x:-x]
     assert ours[inside].size
     np.testing.assert_allclose(ours[inside], expected[inside], atol=1e-6)  # theirs is rounded
@@ -147,7 +151,7 @@ def test_the_image_keeps_its_dtype(dtype):
         ({"image": jnp.ones((4, 0, 1))}, ValueError, "empty spatial axes"),
         ({"image": jnp.ones((4, 5, 1), int)}, TypeError, "image.astype(jnp.float32)"),
         ({"scale": jnp.ones(2, int)}, TypeError, "scale has dtype int64"),
-        ({"scale": jnp.ones(3)}, ValueError, "scale has shape (3,); shape=(3, 3) needs (*batch, 2)"),
+        ({"scale": jnp.ones(3)}, ValueError, "scale has shape (3,); shape=(3, 3) needs"),
         ({"scale": jnp.ones(())}, ValueError, "scale has shape ()"),
         ({"translation": jnp.ones(1)}, ValueError, "translation has shape (1,)"),
         ({"shape": (3,)}, ValueError, "give (h, w) or (d, h, w)"),
