@@ -6,6 +6,7 @@ warps and False for `homography_warp` and `warp_image_tps`; here it is always sa
 """
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -174,5 +175,5 @@ def test_get_tps_transform_where_it_is_the_same_spline():
         theirs = kornia.warp_points_tps(
             torch.tensor(at)[None], torch.tensor(points + moved)[None], *weights
         )
-        ours = spline.apply(moved.reshape(-1), at)
+        ours = spline.apply(jnp.asarray(moved.reshape(-1)), jnp.asarray(at))
         np.testing.assert_allclose(ours, theirs[0].numpy(), rtol=0, atol=1e-9)
