@@ -1,7 +1,7 @@
 # Every target sets up what it needs in .venv, and is quick the second time.
 #   make train       trains a spatial transformer on the bundled real digits
 #   make test        lint, types, doctests and tests
-#   make test-peers  the same numbers from PyTorch, ONNX, SciPy and dm-pix
+#   make test-peers  the same numbers from PyTorch, ONNX, SciPy, kornia ...; the code in docs/
 #   make test-all    everything, the slow tests too
 
 PYTHON ?= python3
@@ -19,6 +19,7 @@ test: lint .venv/test
 
 test-peers: .venv/peers
 	$(RUN) -m pytest -m "not slow" --quiet tests/peers
+	$(RUN) -m pytest --quiet tests/test_docs.py
 
 test-all: lint .venv/peers
 	$(RUN) -m pytest --doctest-modules stn_jax --quiet

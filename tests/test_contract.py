@@ -54,6 +54,7 @@ def member(transform):
     """All that a transform makes of parameters, in one dict."""
 
     def function(params):
+        params = jnp.asarray(params)
         out = {"grid": transform.grid(params, (2, 3, 4)[3 - transform.ndim :])}
         if hasattr(transform, "matrix"):
             out["matrix"] = transform.matrix(params)
@@ -76,7 +77,8 @@ CASES = {
     "Chain": member(stn.Chain(stn.Rigid(), stn.ThinPlateSpline((2, 2)))),
     "Flow": member(stn.Flow((2, 3))),
     "Projective": member(stn.Projective()),
-    "Rigid": member(stn.Rigid(3)),
+    "Rigid": member(stn.Rigid()),
+    "Rigid(3)": member(stn.Rigid(3)),
     "Similarity": member(stn.Similarity()),
     "ThinPlateSpline": member(stn.ThinPlateSpline((3, 2))),
     "Translation": member(stn.Translation(3)),
@@ -146,6 +148,15 @@ NO_ARRAYS = {
     "pixel_pitch": "makes a number of a number of pixels",
 }
 each = pytest.mark.parametrize("name", CASES)
+# Members whose grid is, or whose family has, a function in the table: seconds of XLA's time each.
+TAKE_LONG = """
+AffineDiffeomorphic Attention Flow Projective Rigid(3) Similarity ThinPlateSpline Translation
+Velocity grid_sample(volume)
+""".split()
+each_or_slow = pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=pytest.mark.slow) if n in TAKE_LONG else n for n in CASES],
+)
 
 
 def close(found, expected, atol=1e-12):
@@ -154,11 +165,17 @@ def close(found, expected, atol=1e-12):
     )
 
 
+def score(value):
+    """A weighted sum of squares: plain, a rotation's would be constant."""
+    flat = ravel_pytree(value)[0]
+    return jnp.sum(jnp.linspace(1, 2, flat.size, dtype=flat.dtype) * flat**2)
+
+
 def test_no_public_name_is_left_out():
     assert {name.split("(")[0] for name in CASES} | set(NO_ARRAYS) == set(stn.__all__)
 
 
-@each
+@each_or_slow
 def test_jit_vmap_grad_jvp_scan_and_checkpoint_agree(name):
     """All in one program, hardly optimised: XLA's time is the test's.
 
@@ -170,14 +187,14 @@ def test_jit_vmap_grad_jvp_scan_and_checkpoint_agree(name):
 
     def twice(*arrays):
         def loss():
-            return jnp.sum(ravel_pytree(function(*arrays))[0] ** 2)
+            return score(function(*arrays))
 
         step = jax.checkpoint(lambda total, _: (total + loss(), None))
         return jax.lax.scan(step, 0.0, length=2)[0]
 
     def mapped(*arrays):
         value = jax.vmap(function, in_axes)(*arrays)
-        return jnp.sum(ravel_pytree(value)[0] ** 2), value
+        return score(value), value
 
     @functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
     def program(*arrays):
@@ -213,7 +230,7 @@ def test_one_trace_a_shape_and_no_second_compilation(name, caplog):
     assert "ompil" not in caplog.text
 
 
-@each
+@each_or_slow
 def test_exports_with_a_symbolic_batch_for_every_platform(name):
     function, arrays = CASES[name].function, CASES[name].cast(np.float32)
     (b,) = jax.export.symbolic_shape("b")

@@ -50,7 +50,12 @@ def anchors(page):
     return [re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings]
 
 
-@pytest.mark.parametrize("page", RUN, ids=title)
+@pytest.mark.parametrize(
+    "page",
+    # The pages in docs name PyTorch and others: `make test-peers` runs them, beside those.
+    [pytest.param(page, marks=[pytest.mark.slow] * (page.name != "README.md")) for page in RUN],
+    ids=title,
+)
 def test_the_examples_run(page, capsys):
     names = run(page)
     printed = capsys.readouterr().out

@@ -4,6 +4,7 @@ import re
 
 import jax
 import jax.numpy as jnp
+import jaxtyping
 import numpy as np
 import pytest
 from jax.test_util import check_grads
@@ -129,7 +130,7 @@ def test_rotations_are_scipys():
     rng = np.random.default_rng(0)
     angle = rng.uniform(-4, 4, 5)
     for axis in "xyz":
-        expected = rotations.from_euler(axis, angle).as_matrix()
+        expected = rotations.from_euler(axis, angle[:, None]).as_matrix()
         np.testing.assert_allclose(stn.rotation(angle, axis=axis)[..., :3], expected, atol=1e-14)
     vectors = rng.standard_normal((200, 3)) * np.geomspace(1e-9, 3, 200)[:, None]
     vectors[0] = 0
@@ -217,18 +218,18 @@ def test_a_flow_on_a_coarse_lattice_is_interpolated_and_held_beyond_it():
 
 def whirl(points):
     """A smooth velocity that vanishes, with three derivatives, at the border of [-1, 1]^2."""
-    x, y = points[..., 0], points[..., 1]
+    x, y = np.moveaxis(np.asarray(points), -1, 0)
     window = (np.maximum(1 - x**2, 0) * np.maximum(1 - y**2, 0)) ** 4
     return 0.6 * window[..., None] * np.stack([np.sin(2 * y + 0.5), np.cos(2 * x)], axis=-1)
 
 
 def flowed(sizes, mode):
     """Maps 200 points, and back again, by the field on lattices of these sizes."""
-    points = np.random.default_rng(0).uniform(-0.9, 0.9, (1, 200, 2))
+    points = jnp.asarray(np.random.default_rng(0).uniform(-0.9, 0.9, (1, 200, 2)))
     found = []
     for size in sizes:
         transform = stn.Velocity((size, size), mode=mode)
-        velocity = whirl(np.asarray(stn.lattice((size, size), dtype=np.float64))).ravel()
+        velocity = jnp.asarray(whirl(stn.lattice((size, size), dtype=np.float64))).ravel()
         moved = transform.apply(velocity, points)
         found.append((moved, transform.apply(transform.invert(velocity), moved)))
     return points, found
@@ -284,7 +285,7 @@ def test_a_chain_is_one_map_after_the_other_sampled_once():
 
 
 def test_a_chain_does_not_blur_twice():
-    """By half a pixel and on by half a pixel is by a pixel: no blur at all, where two steps blur."""
+    """By half a pixel and on by half a pixel is by a pixel: no blur, where two steps blur."""
     image = np.random.default_rng(0).random((6, 8, 1))
     half = stn.Translation()
     step = jnp.array([1 / 8, 0.0])
@@ -420,7 +421,6 @@ def test_grid_functions_have_the_derivatives_of_their_values(grid, theta):
         (lambda: stn.shear(jnp.ones(3)), "(xy, yx)"),
         (lambda: stn.scaling(jnp.ones(())), "(x, y)"),
         (lambda: stn.compose(jnp.eye(2, 3), jnp.eye(3, 4)), "do not compose"),
-        (lambda: stn.invert(jnp.eye(3)), "(*batch, 2, 3)"),
         (lambda: stn.homography_from_points(jnp.ones((3, 2)), jnp.ones((4, 2))), "four points"),
         (
             lambda: stn.homography_from_points(jnp.ones((4, 2)), jnp.ones((4, 3))),
@@ -451,7 +451,6 @@ def test_grid_functions_have_the_derivatives_of_their_values(grid, theta):
         (lambda: stn.Flow((3, 3)).grid(jnp.ones(17), (4, 4)), "(*batch, 18)"),
         (lambda: stn.Chain(), "at least one transform"),
         (lambda: stn.Chain(stn.Affine(), stn.Affine(3)), "all 2-D or all 3-D"),
-        (lambda: stn.Chain(stn.Affine(), "flow"), "'flow' is none"),
         (lambda: stn.Chain(stn.Affine()).grid(jnp.ones(5), (4, 4)), "(*batch, 6)"),
         (lambda: stn.Similarity(4), "ndim=4"),
         (lambda: stn.Rigid(1), "ndim=1"),
@@ -469,3 +468,13 @@ def test_grid_functions_have_the_derivatives_of_their_values(grid, theta):
 def test_errors_say_what_to_do(call, words):
     with pytest.raises(ValueError, match=re.escape(words)):
         call()
+
+
+def test_a_chain_is_made_of_transforms():
+    was = jaxtyping.config.jaxtyping_disable
+    jaxtyping.config.update("jaxtyping_disable", True)  # or the annotation is first to object
+    try:
+        with pytest.raises(ValueError, match="'flow' is none"):
+            stn.Chain(stn.Affine(), "flow")
+    finally:
+        jaxtyping.config.update("jaxtyping_disable", was)
