@@ -84,7 +84,7 @@ def scale_and_translate(
     )
 
 
-def _broadcast(arguments: str, batches: Sequence[tuple[int, ...]], layouts: str) -> None:
+def _broadcast(arguments: str, batches: Sequence[tuple[Any, ...]], layouts: str) -> None:
     try:
         jnp.broadcast_shapes(*batches)
     except ValueError:

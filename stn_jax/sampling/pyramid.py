@@ -23,6 +23,8 @@ from jaxtyping import Array, Float
 
 from stn_jax.sampling.boundary import Boundary
 
+_FAR = 1e9  # Stands for infinity, whose differences are no numbers; the square fits a float32.
+
 
 def sample(
     image: Float[Array, "*shape c"],
@@ -36,7 +38,7 @@ def sample(
 
     Args:
         image: ``(*shape, c)``.
-        coordinates: finite pixel coordinates in the order of the image's axes; neighbours along an
+        coordinates: pixel coordinates, not NaN, in the order of the image's axes; neighbours along an
             axis of theirs are neighbours in the output.
         read: plain sampling ``(image, coordinates, align_corners) -> samples``.
         boundary: what lies outside the image.
@@ -50,6 +52,7 @@ def sample(
     levels = [image]
     while len(levels) <= depth and max(levels[-1].shape[:-1]) > 1:
         levels.append(halve(levels[-1]))
+    coordinates = [jnp.where(jnp.abs(x) < _FAR, x, jnp.sign(x) * _FAR) for x in coordinates]
     shares = _shares(_square_stretch(coordinates), len(levels))
 
     total = shares[0][..., None] * read(image, coordinates, align_corners)
