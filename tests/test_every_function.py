@@ -148,14 +148,11 @@ NO_ARRAYS = {
     "pixel_pitch": "makes a number of a number of pixels",
 }
 each = pytest.mark.parametrize("name", CASES)
-# Members whose grid is, or whose family has, a function in the table: seconds of XLA's time each.
-TAKE_LONG = """
-AffineDiffeomorphic Attention Flow Projective Rigid(3) Similarity ThinPlateSpline Translation
-Velocity grid_sample(volume)
-""".split()
+# Each of the others costs seconds of XLA's time; `make test-all` runs them.
+QUICKLY = "affine_grid attention_grid compose grid_sample scale_and_translate".split()
 each_or_slow = pytest.mark.parametrize(
     "name",
-    [pytest.param(n, marks=pytest.mark.slow) if n in TAKE_LONG else n for n in CASES],
+    [pytest.param(n, marks=[pytest.mark.slow] * (n not in QUICKLY)) for n in CASES],
 )
 
 
@@ -210,7 +207,7 @@ def test_jit_vmap_grad_jvp_scan_and_checkpoint_agree(name):
     close(reverse, jax.tree.map(lambda g: 2 * g, forward), 1e-10)
 
 
-@each
+@each_or_slow
 def test_one_trace_a_shape_and_no_second_compilation(name, caplog):
     function, arrays = CASES[name].function, CASES[name].cast(np.float32)
     traces = []

@@ -38,8 +38,8 @@ def sample(
 
     Args:
         image: ``(*shape, c)``.
-        coordinates: pixel coordinates, not NaN, in the order of the image's axes; neighbours along an
-            axis of theirs are neighbours in the output.
+        coordinates: pixel coordinates, not NaN, in the order of the image's axes; neighbours
+            along an axis of theirs are neighbours in the output.
         read: plain sampling ``(image, coordinates, align_corners) -> samples``.
         boundary: what lies outside the image.
         align_corners: where a reflecting boundary of the image itself has its mirrors.

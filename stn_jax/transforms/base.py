@@ -7,6 +7,7 @@ Convention:
 import abc
 import functools
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -84,9 +85,12 @@ def check_shape(shape: Sequence[int], ndim: int) -> None:
         )
 
 
-@functools.partial(jax.jit, static_argnames=("apply", "core_rank", "shape", "align_corners"))
+@functools.partial(
+    jax.jit, static_argnames=("function", "owner", "core_rank", "shape", "align_corners")
+)
 def _evaluate(
-    apply: Callable[[Array, Array], Array],
+    function: Callable[..., Array],
+    owner: Any,
     params: Array,
     core_rank: int,
     shape: tuple[int, ...],
@@ -96,7 +100,8 @@ def _evaluate(
     points = lattice(shape, align_corners=align_corners, dtype=dtype)
 
     def one(params: Array) -> Array:
-        return apply(params, points)
+        own = () if owner is None else (owner,)
+        return function(*own, params, points)
 
     batched = one
     for _ in range(params.ndim - core_rank):
@@ -123,4 +128,7 @@ def evaluate(
     Returns:
         ``(*batch, *shape, n)``.
     """
-    return _evaluate(apply, params, core_rank, tuple(map(int, shape)), bool(align_corners))
+    # Methods of equal objects are not equal, functions and equal objects are: one compilation.
+    function, owner = getattr(apply, "__func__", apply), getattr(apply, "__self__", None)
+    shape = tuple(map(int, shape))
+    return _evaluate(function, owner, params, core_rank, shape, bool(align_corners))

@@ -168,6 +168,7 @@ class Velocity(Flow):
         return -jnp.asarray(p)
 
 
+@functools.partial(jax.jit, static_argnames=("steps", "mode", "align_corners"))
 def _integrate(
     velocity: Float[Array, "*shape n"], steps: int, mode: str, align_corners: bool
 ) -> Float[Array, "*shape n"]:
