@@ -76,6 +76,7 @@ def test_nothing_changes_where_nothing_shrinks(padding_mode, mode):
     assert np.abs(other[0][1] - plain[0][1]).max() > 0.01
 
 
+@pytest.mark.slow
 def test_derivatives_are_those_of_its_values():
     rng = np.random.default_rng(0)
     image = rng.random((8, 9, 1))
@@ -117,6 +118,7 @@ def test_a_lost_point_is_lost_alone(padding_mode):
         assert all(np.isfinite(g).all() for g in gradients), bad
 
 
+@pytest.mark.slow
 def test_a_number_is_the_most_halvings():
     image = texture(64).astype(np.float64)
     grid = stn.affine_grid(similarity(1.0, 0.0), (8, 8))  # a step of 8: asks for nearly 3
