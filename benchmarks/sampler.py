@@ -49,8 +49,9 @@ PASSES = {
     "theta": "value and gradient for theta",
     "both": "value and gradients for theta and image",
 }
-TOLERANCE = {"forward": 1e-5, "theta": 1e-3, "both": 1e-3}
-"""Norm of a difference that is equal, of the norm: float32, and points rounded across a pixel."""
+TOLERANCE = {"forward": 1e-5, "theta": 1e-2, "both": 1e-2}
+"""What is equal: the norm of a difference over the norm. Most gradients agree to 1e-5; but a point
+that lies on a pixel's centre may be rounded to either side of it, where the derivative differs."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ class Peer:
     Attributes:
         competitors: its ways to do the job, of which the quickest stands for it.
         results: what it computes, as channels-last arrays: ``V``; or value and gradients.
-        tolerance: the least that is asked of it, where that is less than `TOLERANCE`.
+        tolerance: what is equal, where that is more than `TOLERANCE`.
         interior: whether it is equal only at points between the centres of the border pixels.
     """
 
@@ -141,34 +142,42 @@ def smooth(random: np.random.Generator, shape: Sequence[int]) -> np.ndarray:
 # --- the libraries -------------------------------------------------------------------------------
 
 
-def jax_peer(job: Job, sample: Callable[..., jax.Array], **options: Any) -> Peer:
-    """Makes a peer of ``sample(theta, image, shape)``."""
+def jax_function(job: Job, sample: Callable[..., jax.Array]) -> Callable[..., Any]:
+    """Returns the pass of a job over ``sample(theta, image, shape)``, jitted."""
 
     def loss(theta: jax.Array, image: jax.Array, cotangent: jax.Array) -> jax.Array:
         return jnp.vdot(sample(theta, image, job.shape), cotangent, precision="highest")
 
-    function = {
-        "forward": jax.jit(lambda theta, image, cotangent: sample(theta, image, job.shape)),
-        "theta": jax.jit(jax.value_and_grad(loss)),
-        "both": jax.jit(jax.value_and_grad(loss, argnums=(0, 1))),
-    }[job.pass_]
+    if job.pass_ == "forward":
+        return jax.jit(lambda theta, image, cotangent: sample(theta, image, job.shape))
+    return jax.jit(jax.value_and_grad(loss, argnums=0 if job.pass_ == "theta" else (0, 1)))
+
+
+def jax_peer(job: Job, sample: Callable[..., jax.Array], **options: Any) -> Peer:
+    """Makes a peer of ``sample(theta, image, shape)``."""
+    function = jax_function(job, sample)
     arrays = jax.device_put((job.theta, job.image, job.cotangent))
 
     def results(job: Job) -> list[np.ndarray]:
-        return [
-            np.asarray(x) for x in jax.tree.leaves(function(job.theta, job.image, job.cotangent))
-        ]
+        leaves = jax.tree.leaves(function(job.theta, job.image, job.cotangent))
+        return [np.asarray(leaf) for leaf in leaves]
 
     return Peer({"": Competitor(lambda: function(*arrays))}, results, **options)
 
 
-def ours(job: Job, backend: str = "auto") -> Peer:
-    """stn_jax."""
+def ours(backend: str = "auto") -> Callable[..., jax.Array]:
+    """Returns ``sample(theta, image, shape)`` of stn_jax."""
 
     def sample(theta: jax.Array, image: jax.Array, shape: tuple[int, ...]) -> jax.Array:
         return stn.grid_sample(image, stn.affine_grid(theta, shape), backend=backend)
 
-    return jax_peer(job, sample)
+    return sample
+
+
+def compiled(job: Job, backend: str) -> tuple[jax.stages.Compiled, tuple[jax.Array, ...]]:
+    """Compiles the pass of a job, and returns it with its arguments."""
+    arrays = jax.device_put((job.theta, job.image, job.cotangent))
+    return jax_function(job, ours(backend)).lower(*arrays).compile(), arrays
 
 
 def by_channel(read: Callable[[jax.Array, list[jax.Array]], jax.Array]) -> Callable[..., jax.Array]:
@@ -327,12 +336,8 @@ PEERS: dict[str, Callable[[Job], Peer]] = {
 # --- equal, then timed ---------------------------------------------------------------------------
 
 
-def check(name: str, peer: Peer, reference: Peer, job: Job) -> float:
-    """Returns the norm of the difference from the reference, of its norm; of the worst result.
-
-    Raises:
-        AssertionError: where it is more than the tolerance.
-    """
+def difference(peer: Peer, reference: Peer, job: Job) -> float:
+    """Returns the norm of the difference from the reference over its norm, of the worst result."""
     if peer.interior:
         grid = np.asarray(stn.affine_grid(job.theta, job.shape))
         width = np.array(job.spatial[::-1])
@@ -343,27 +348,26 @@ def check(name: str, peer: Peer, reference: Peer, job: Job) -> float:
         if job.pass_ == "forward" and peer.interior:
             ours, theirs = ours * inside, theirs * inside
         if ours.shape != theirs.shape:
-            raise AssertionError(f"{name} returned {theirs.shape}, stn_jax {ours.shape}.")
+            raise AssertionError(f"The results have shapes {theirs.shape} and {ours.shape}.")
         worst = max(worst, float(np.linalg.norm(ours - theirs) / np.linalg.norm(ours)))
-    tolerance = max(peer.tolerance, TOLERANCE[job.pass_])
-    if not worst <= tolerance:
-        raise AssertionError(
-            f"{name} and stn_jax differ by {worst:.1e} of the norm at {job.size}, "
-            f"{PASSES[job.pass_]}; equal is less than {tolerance:.0e}. Nothing was timed."
-        )
     return worst
 
 
 def measure(job: Job, peers: Sequence[str], backend: str, repeats: int) -> dict[str, Any]:
-    """Checks that all compute the same, then times them in turns."""
-    entries, differences, missing = {"stn_jax": ours(job, backend)}, {}, {}
+    """Checks who computes the same, then times those in turns."""
+    entries, missing = {"stn_jax": jax_peer(job, ours(backend))}, {}
+    differences: dict[str, float] = {}
     for name in peers:
         try:
-            entries[name] = PEERS[name](job)
+            peer = PEERS[name](job)
         except (CannotDo, ImportError) as error:
             missing[name] = str(error)
             continue
-        differences[name] = check(name, entries[name], entries["stn_jax"], job)
+        differences[name] = difference(peer, entries["stn_jax"], job)
+        if differences[name] <= max(peer.tolerance, TOLERANCE[job.pass_]):
+            entries[name] = peer
+        else:
+            missing[name] = f"differs by {differences[name]:.1e} at {job.size}, {job.pass_}"
     competitors = {
         (name, way): competitor
         for name, entry in entries.items()
@@ -374,12 +378,11 @@ def measure(job: Job, peers: Sequence[str], backend: str, repeats: int) -> dict[
         name: {way: timing for (owner, way), timing in timings.items() if owner == name}
         for name in entries
     }
+    best = {name: min(ways.values(), key=lambda way: way.median) for name, ways in found.items()}
     return {
         "size": job.size,
         "pass": job.pass_,
-        "timings": {
-            name: min(ways.values(), key=lambda t: t.median) for name, ways in found.items()
-        },
+        "timings": best,
         "ways": {name: ways for name, ways in found.items() if len(ways) > 1},
         "differences": differences,
         "missing": missing,
@@ -445,13 +448,13 @@ def print_cells(console: Console, cells: Sequence[dict[str, Any]], peers: Sequen
             columns = [
                 milliseconds(theirs) + "\n" + verdict(ours, theirs).markup
                 if (theirs := cell["timings"].get(name))
-                else "-"
+                else ("[bold red]DIFFERS[/]" if name in cell["differences"] else "-")
                 for name in peers
             ]
             table.add_row(cell["size"], milliseconds(ours), *columns)
         console.print(table)
-    for name, why in sorted({pair for cell in cells for pair in cell["missing"].items()}):
-        console.print(f"{name}: {why}.", style="dim")
+    for name, why in dict.fromkeys(pair for cell in cells for pair in cell["missing"].items()):
+        console.print(f"{name}: {why}; not timed.", style="dim")
     for name in peers:
         if ratios := _ratios(cells, name):
             kept = sum(ratio >= 1 for ratio in ratios)
