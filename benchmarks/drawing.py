@@ -168,6 +168,8 @@ def _plain_ticks(ax: Axes) -> None:
 
     for axis, scale in ((ax.xaxis, ax.get_xscale()), (ax.yaxis, ax.get_yscale())):
         if scale == "log":
-            axis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=8))
+            low, high = axis.get_view_interval()
+            subs = (1, 2, 5) if high < 300 * low else (1,)
+            axis.set_major_locator(LogLocator(subs=subs))
             axis.set_major_formatter(FuncFormatter(plain))
             axis.set_minor_formatter(NullFormatter())

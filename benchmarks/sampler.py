@@ -11,7 +11,8 @@ pixels.
 import argparse
 import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from drawing import draw_cells
 from rich.console import Console
 from rich.table import Table
 from timing import (
@@ -201,13 +203,17 @@ def map_coordinates(job: Job) -> Peer:
 
 
 def dm_pix(job: Job) -> Peer:
-    """``dm_pix``'s interpolation, vmapped over batch and channels; our grid."""
+    """``dm_pix``'s interpolation, vmapped over batch and channels; our grid.
+
+    By design it reads nothing within half a pixel of the border, and its derivative is 0 at pixel
+    centres.
+    """
     import dm_pix
 
     def read(image: jax.Array, axes: list[jax.Array]) -> jax.Array:
         return dm_pix.flat_nd_linear_interpolate_constant(image, jnp.stack(axes))
 
-    return jax_peer(job, by_channel(read), interior=True)
+    return jax_peer(job, by_channel(read), interior=True, tolerance=0.02)
 
 
 def torch_peer(
@@ -304,8 +310,8 @@ def opencv(job: Job) -> Peer:
     """``cv2.remap`` image by image, maps by NumPy; weights of 1/32 above 4 channels."""
     import cv2
 
-    if job.pass_ != "forward" or len(job.shape) != 2:
-        raise CannotDo("cv2.remap is for images, and has no gradient")
+    if job.pass_ != "forward" or len(job.shape) != 2 or jax.default_backend() == "gpu":
+        raise CannotDo("cv2.remap is for images on the CPU, and has no gradient")
     matrices = np.asarray(stn.denormalize_matrix(job.theta, job.spatial, job.shape))
     y, x = (np.arange(n, dtype=np.float32) for n in job.shape)
     y = y[:, None]
@@ -389,6 +395,21 @@ def measure(job: Job, peers: Sequence[str], backend: str, repeats: int) -> dict[
     }
 
 
+def measure_bandwidth(size: int, repeats: int) -> float:
+    """Returns the bytes a second, read and written, of a copy of ``size`` bytes on the device."""
+    source = jnp.ones(size // 4, jnp.float32)
+    negate = jax.jit(jnp.negative)  # an identity would not be carried out
+    timing = alternate({"copy": Competitor(lambda: negate(source))}, repeats=repeats)["copy"]
+    return 2 * source.nbytes / timing.median
+
+
+def least_bytes(cell: Mapping[str, Any]) -> int:
+    """Returns what a forward pass must move: image and grid read once, output written once."""
+    task = job(cell["size"], "forward")
+    grid = task.cotangent[..., 0].size * len(task.shape) * task.image.itemsize
+    return task.image.nbytes + grid + task.cotangent.nbytes
+
+
 def measure_dispatch(repeats: int) -> dict[str, Timing]:
     """Times one call on 4 x 4 pixels, where all that counts is how a library starts to work."""
     random = np.random.default_rng(0)
@@ -464,6 +485,30 @@ def print_cells(console: Console, cells: Sequence[dict[str, Any]], peers: Sequen
             )
 
 
+def print_bandwidth(console: Console, cells: Sequence[dict[str, Any]], bandwidth: float) -> None:
+    """Prints what part of the copy's speed the forward pass reaches."""
+    console.print(
+        f"A copy moves {bandwidth / 1e9:.0f} GB/s; the forward pass, if each byte moved once:"
+    )
+    for cell in cells:
+        if cell["pass"] == "forward":
+            rates = (
+                f"{name} {least_bytes(cell) / timing.median / bandwidth:.0%}"
+                for name, timing in cell["timings"].items()
+            )
+            console.print(f"  {cell['size']}: {', '.join(rates)}")
+
+
+def print_dispatch(console: Console, timings: Mapping[str, Timing]) -> None:
+    """Prints the microseconds of a call that has next to nothing to do."""
+    table = Table(title="one image of 4 x 4 pixels, grid_sample alone: microseconds")
+    table.add_column("call")
+    table.add_column("", justify="right")
+    for name, timing in timings.items():
+        table.add_row(name, f"{timing.median * 1e6:.1f} ± {(timing.high - timing.low) * 5e5:.1f}")
+    console.print(table)
+
+
 def _ratios(cells: Sequence[dict[str, Any]], name: str) -> list[float]:
     return [
         cell["timings"][name].median / cell["timings"]["stn_jax"].median
@@ -492,8 +537,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--peers", nargs="*", choices=PEERS, default=list(PEERS))
     parser.add_argument("--repeats", type=int, default=15, help="turns for each competitor")
     parser.add_argument("--backend", choices=("auto", *BACKENDS), default="auto")
+    parser.add_argument(
+        "--bandwidth",
+        type=int,
+        metavar="BYTES",
+        help="compare with a copy of so many; default: of 1 GiB, where there is a GPU",
+    )
     parser.add_argument("--out", type=Path, help="where to write JSON, and a plot beside it")
     options = parser.parse_args(arguments)
+
+    # PyTorch needs room on the same GPU; read when JAX first looks for one.
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 
     console, cells = Console(width=max(Console().width, 120)), []
     for pass_ in filter(PASSES.get, options.passes):
@@ -503,12 +557,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
                     measure(job(size, pass_), options.peers, options.backend, options.repeats)
                 )
     print_cells(console, cells, options.peers)
-    dispatch = measure_dispatch(options.repeats) if "dispatch" in options.passes else {}
-    for name, timing in dispatch.items():
-        console.print(f"one 4 x 4 image, {name}: {timing.median * 1e6:.1f} microseconds")
+    results: dict[str, Any] = {"backend": options.backend, "cells": cells}
+    if jax.default_backend() != "cpu" or options.bandwidth:
+        results["bandwidth"] = measure_bandwidth(options.bandwidth or 2**30, options.repeats)
+        print_bandwidth(console, cells, results["bandwidth"])
+    if "dispatch" in options.passes:
+        results["dispatch"] = measure_dispatch(options.repeats)
+        print_dispatch(console, results["dispatch"])
     if options.out:
-        results = {"backend": options.backend, "cells": cells, "dispatch": dispatch}
         save(options.out, results)
+        if cells:
+            draw_cells(cells, options.out.with_suffix(".png"))
 
 
 if __name__ == "__main__":

@@ -30,9 +30,10 @@ from stn_jax.sampling.sample import BACKENDS
 class Sweep:
     """What grows: ``size`` with each of ``values`` in its place, fitted from ``start`` on.
 
-    The fit begins where image, grid and output together no longer fit into 32 MB of cache. Below
-    it the slope is another's: that of dispatch, of the caches' steps, or, with few channels, of
-    the coordinates' arithmetic. A value of ``pixels`` is the width of a square image.
+    The fit begins where one array of the output's size no longer fits into 32 MB: beyond the
+    caches, and beyond the size from which the C library gets every array fresh from the kernel.
+    Below it each of these is a step; further below dispatch rules, or, with few channels, the
+    coordinates' arithmetic. A value of ``pixels`` is the width of a square image.
     """
 
     size: str
@@ -41,9 +42,9 @@ class Sweep:
 
 
 SWEEPS = {
-    "pixels": Sweep("2,{0},{0},4", (32, 64, 128, 256, 512, 768, 1024, 1448, 2048), start=768),
-    "channels": Sweep("8,128,128,{0}", (1, 2, 4, 8, 16, 32, 64, 128, 256), start=32),
-    "images": Sweep("{0},64,64,8", (1, 4, 16, 64, 128, 256, 512, 1024), start=128),
+    "pixels": Sweep("2,{0},{0},4", (32, 64, 128, 256, 512, 1152, 1408, 1664, 1920, 2304), 1152),
+    "channels": Sweep("8,128,128,{0}", (1, 2, 4, 8, 16, 32, 96, 128, 192, 256, 384), 96),
+    "images": Sweep("{0},64,64,8", (1, 4, 16, 64, 128, 384, 512, 768, 1024, 1536), 384),
 }
 SMALL = {
     "pixels": Sweep("1,{0},{0},1", (4, 8, 16), start=4),
@@ -122,7 +123,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quantities", nargs="+", choices=SWEEPS, default=list(SWEEPS))
     parser.add_argument("--passes", nargs="+", choices=PASSES, default=["forward", "both"])
-    parser.add_argument("--repeats", type=int, default=7, help="turns for each size")
+    parser.add_argument("--repeats", type=int, default=5, help="turns for each size")
     parser.add_argument("--backend", choices=("auto", *BACKENDS), default="gather")
     parser.add_argument("--small", action="store_true", help="tiny sizes, to see that it runs")
     parser.add_argument("--out", type=Path, help="where to write JSON, and a plot beside it")
