@@ -1,6 +1,7 @@
 """The benchmarks' pictures: the colours of Okabe and Ito, and a mark for every series."""
 
 import math
+import statistics
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -146,7 +147,7 @@ def _draw_sweep(ax: Axes, sweep: dict[str, Any], measured: str, place: int) -> d
         (mark,) = ax.plot(a, b, marker, color=color, markerfacecolor=fill, markersize=6)
     fitted = [(a, b) for a, b, point in zip(x, y, points, strict=True) if point["fitted"]]
     slope = sweep["slopes"][measured]
-    center = [sum(map(math.log, axis)) / len(fitted) for axis in zip(*fitted, strict=True)]
+    center = [statistics.fmean(map(math.log, column)) for column in zip(*fitted, strict=True)]
     ends = [fitted[0][0], fitted[-1][0]]
     line = [math.exp(center[1] + slope * (math.log(end) - center[0])) for end in ends]
     ax.plot(ends, line, color=color, linewidth=1.6, zorder=1)

@@ -106,11 +106,11 @@ def print_peaks(console: Console, rows: Sequence[dict[str, Any]], peers: Sequenc
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs what the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    sizes = ["2,512,512,16"]
-    parser.add_argument("--sizes", nargs="+", default=sizes, metavar="N,H,W,C[:H,W]")
+    default = ["2,512,512,16"]
+    parser.add_argument("--sizes", nargs="+", default=default, metavar="N,H,W,C[:H,W]")
     parser.add_argument("--passes", nargs="+", choices=PASSES, default=["forward", "both"])
-    peers = ["torch", "map_coordinates", "kornia"]
-    parser.add_argument("--peers", nargs="*", choices=PEERS, default=peers)
+    default = ["torch", "map_coordinates", "kornia"]
+    parser.add_argument("--peers", nargs="*", choices=PEERS, default=default)
     parser.add_argument("--backend", choices=("auto", *BACKENDS), default="auto")
     parser.add_argument("--only", choices=("stn_jax", *PEERS), help=argparse.SUPPRESS)
     parser.add_argument("--out", type=Path, help="where to write JSON")
