@@ -1,0 +1,234 @@
+"""How everything here is timed: competitors in turns, in one process, in silence, many times.
+
+`alternate` is the method, `Timing` what it finds, `verdict` how it is told, `save` how it is kept.
+The reasons are in README.md.
+"""
+
+import datetime
+import gc
+import importlib.metadata
+import json
+import math
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import jax
+from rich.text import Text
+
+Name = TypeVar("Name", bound=Hashable)
+
+_SLICE = 0.01  # seconds of silence to listen to; kernels account threads every 1 to 4 ms
+_QUIET = 0.1  # of one core
+_TURN = 0.02  # seconds that a turn is to last, at least
+_CALLS = 1000  # that a turn is to have, at most
+_PACKAGES = ("stn-jax", "jax", "jaxlib", "numpy", "torch", "kornia", "dm-pix", "opencv")
+
+
+@dataclass(frozen=True)
+class Competitor:
+    """One way to do the job: ``call`` returns when it is done, or returns arrays of JAX.
+
+    ``prepare`` is run before each of its turns and is not timed (a thread count, say).
+    """
+
+    call: Callable[[], object]
+    prepare: Callable[[], object] = field(default=lambda: None)
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Seconds a call takes: median and quartiles over turns, each the median of its calls."""
+
+    median: float
+    low: float
+    high: float
+    turns: int
+    calls: int
+
+    def overlaps(self, other: "Timing") -> bool:
+        """Whether the interquartile ranges meet, so that the run cannot tell the two apart."""
+        return self.low <= other.high and other.low <= self.high
+
+
+def alternate(competitors: Mapping[Name, Competitor], *, repeats: int = 15) -> dict[Name, Timing]:
+    """Times competitors in turns, A B C A B C ...
+
+    A turn waits for silence, makes one call that is not timed, to bring its own code, data and
+    threads back, and then as many timed calls as fill 20 ms, at least one.
+
+    Args:
+        competitors: by name.
+        repeats: turns for each.
+
+    Returns:
+        What each took, by name.
+    """
+    calls: dict[Name, int] = {}
+    for name, competitor in competitors.items():
+        competitor.prepare()
+        jax.block_until_ready(competitor.call())  # compiles
+        seconds = min(_call(competitor) for _ in range(2))
+        calls[name] = min(_CALLS, math.ceil(_TURN / seconds))
+    taken: dict[Name, list[float]] = {name: [] for name in competitors}
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(repeats):
+            for name, competitor in competitors.items():
+                competitor.prepare()
+                settle()
+                _call(competitor)
+                turn = [_call(competitor) for _ in range(calls[name])]
+                taken[name].append(statistics.median(turn))
+    finally:
+        gc.enable()
+    return {name: _timing(turns, calls[name]) for name, turns in taken.items()}
+
+
+def settle(patience: float = 1.0) -> None:
+    """Waits until no thread of this process keeps a core busy.
+
+    OpenMP's idle workers (PyTorch's) spin for some 5 ms after each call, and would take a core from
+    whoever is timed next.
+
+    Args:
+        patience: seconds to wait at most.
+
+    Raises:
+        RuntimeError: when they never rest, as under ``OMP_WAIT_POLICY=active``.
+    """
+    end = time.perf_counter() + patience
+    while time.perf_counter() < end:
+        wall, busy = time.perf_counter(), time.process_time()
+        time.sleep(_SLICE)
+        if time.process_time() - busy < _QUIET * (time.perf_counter() - wall):
+            return
+    raise RuntimeError(
+        "Threads of this process still spin after a second, so that no timing here would be fair. "
+        "Unset OMP_WAIT_POLICY, KMP_BLOCKTIME and GOMP_SPINCOUNT."
+    )
+
+
+def _call(competitor: Competitor) -> float:
+    start = time.perf_counter()
+    jax.block_until_ready(competitor.call())
+    return time.perf_counter() - start
+
+
+def _timing(turns: list[float], calls: int) -> Timing:
+    low, median, high = (
+        statistics.quantiles(turns, n=4, method="inclusive") if len(turns) > 1 else turns * 3
+    )
+    return Timing(median, low, high, len(turns), calls)
+
+
+def geometric_mean(ratios: Iterable[float]) -> float:
+    """Returns the geometric mean, the one that ratios have; NaN of none."""
+    logs = [math.log(ratio) for ratio in ratios]
+    return math.exp(statistics.fmean(logs)) if logs else math.nan
+
+
+def milliseconds(timing: Timing) -> str:
+    """Writes a timing as ``median ± half the interquartile range``, in milliseconds."""
+    spread = (timing.high - timing.low) / 2
+    digits = max(0, 2 - math.floor(math.log10(timing.median * 1e3)))
+    return f"{timing.median * 1e3:.{digits}f} ± {spread * 1e3:.{digits}f}"
+
+
+def verdict(ours: Timing, theirs: Timing) -> Text:
+    """Writes how many times as long they take, and in a word whether that is a win."""
+    ratio = theirs.median / ours.median
+    if ours.overlaps(theirs):
+        word, style = "even", "yellow"
+    else:
+        word, style = ("win", "green") if ratio > 1 else ("LOSS", "bold red")
+    return Text(f"{ratio:.2f}x {word}", style=style)
+
+
+def metadata() -> dict[str, Any]:
+    """Returns what a figure depends on besides the code that is timed."""
+    try:
+        device: str | None = jax.devices()[0].device_kind
+    except RuntimeError:
+        device = None
+    scheduling = ("other", "fifo", "rr", "batch", "iso", "idle")
+    policy = os.sched_getscheduler(0) if hasattr(os, "sched_getscheduler") else 0
+    torch = sys.modules.get("torch")
+    return {
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "git_revision": git_revision(),
+        "cpu": cpu_model(),
+        "cores": cores(),
+        "jax_device": device,
+        "torch_device": torch.cuda.get_device_name()
+        if torch and torch.cuda.is_available()
+        else None,
+        "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        "load_average": os.getloadavg()[0],
+        "scheduling": scheduling[policy] if policy < len(scheduling) else str(policy),
+        "platform": platform.platform(),
+        "python": platform.python_version(),
+        "packages": {name: version for name in _PACKAGES if (version := _version(name))},
+        "environment": {
+            name: value
+            for name, value in sorted(os.environ.items())
+            if name.startswith(("OMP_", "KMP_", "GOMP_", "MKL_NUM", "XLA_", "JAX_"))
+        },
+    }
+
+
+def cores() -> int:
+    """Returns the number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def cpu_model() -> str:
+    """Returns the processor's name as the machine tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+def git_revision() -> str | None:
+    """Returns the checkout's commit, ``-dirty`` where files differ from it; None without git."""
+    command = ["git", "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"]
+    try:
+        done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True)
+    except OSError:
+        return None
+    return done.stdout.strip() or None
+
+
+def _version(name: str) -> str | None:
+    for candidate in (name, f"{name}-python", f"{name}-python-headless"):
+        try:
+            return importlib.metadata.version(candidate)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return None
+
+
+def save(path: Path, results: Mapping[str, Any]) -> None:
+    """Writes results and `metadata` as JSON; a `Timing` becomes its fields, in seconds."""
+
+    def fields(value: object) -> Any:
+        if isinstance(value, Timing):
+            return asdict(value)
+        raise TypeError(f"{value!r} is nothing that JSON can hold.")
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(
+        {"metadata": metadata(), **results}, indent=1, default=fields, allow_nan=False
+    )
+    path.write_text(text + "\n")
