@@ -121,14 +121,37 @@ def lattice(
         >>> lattice((1, 2)).tolist()
         [[[-0.5, 0.0], [0.5, 0.0]]]
     """
-    shape = tuple(shape)
-    # Constants, rounded once: compiled, a division becomes a product and misses 1 by a step.
-    lines = [_normalized(np.arange(size, dtype=np.float64), size, align_corners) for size in shape]
-    axes = [
-        jax.lax.broadcast_in_dim(jnp.asarray(line, dtype), shape, (axis,))
-        for axis, line in enumerate(lines)
-    ]
-    return jnp.stack(axes[::-1], axis=-1)
+    lines = lattice_lines(shape, align_corners=align_corners, dtype=dtype)
+    return jnp.stack([jnp.broadcast_to(line, tuple(shape)) for line in lines], axis=-1)
+
+
+def lattice_lines(
+    shape: Sequence[int],
+    *,
+    align_corners: bool = ALIGN_CORNERS,
+    dtype: DTypeLike = jnp.float32,
+) -> list[Float[Array, "*line"]]:
+    """Returns the lattice's coordinates along each axis, x first, in shapes that broadcast.
+
+    Args:
+        shape: spatial shape, ``(h, w)`` or ``(d, h, w)`` (any number of axes).
+        align_corners: see the module's convention.
+        dtype: floating dtype of the result.
+
+    Returns:
+        For an image x as ``(1, w)`` and y as ``(h, 1)``.
+
+    Example:
+        >>> [line.shape for line in lattice_lines((4, 5))]
+        [(1, 5), (4, 1)]
+    """
+    lines = []
+    for axis, size in reversed(list(enumerate(shape))):
+        # Constants, rounded once: compiled, a division becomes a product and misses 1 by a step.
+        line = _normalized(np.arange(size, dtype=np.float64), size, align_corners)
+        broadcast = [size if k == axis else 1 for k in range(len(shape))]
+        lines.append(jnp.asarray(line, dtype).reshape(broadcast))
+    return lines
 
 
 def pixels(

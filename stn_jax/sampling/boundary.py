@@ -9,7 +9,8 @@ in a frame of zeros, one pixel wide: there ``index`` maps to -1 ... size.
 ``where`` and not ``clip`` throughout: at a tie ``clip`` has derivative 1/2, PyTorch's has 0.
 """
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import jax.numpy as jnp
@@ -92,6 +93,12 @@ def _reflect_index(i: Array, size: int, align_corners: bool) -> Array:
     i = jnp.mod(i, period)
     last = period if align_corners else period - 1  # position that mirrors onto pixel 0
     return jnp.clip(jnp.where(i < size, i, last - i), 0, size - 1)
+
+
+def without_nan(coordinates: Sequence[Array]) -> tuple[Array, tuple[Array, ...]]:
+    """Returns where any coordinate of a point is no number, and coordinates with 0 there."""
+    lost = functools.reduce(jnp.logical_or, map(jnp.isnan, coordinates))
+    return lost, tuple(jnp.where(lost, 0, x) for x in coordinates)
 
 
 PADDING_MODES: dict[str, Boundary] = {

@@ -18,7 +18,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int
 
 from stn_jax.sampling import loops
-from stn_jax.sampling.boundary import Boundary
+from stn_jax.sampling.boundary import Boundary, without_nan
 from stn_jax.sampling.kernels import Kernel
 
 _CHUNK = 1 << 18  # Values splatted at a time: what they need fits a core's cache.
@@ -98,6 +98,8 @@ def splat(
     operands = [values.reshape(batch, count, channels), *coordinates]
 
     def add(total: Array, values: Array, *x: Array, start: ArrayLike = 0) -> Array:
+        lost, x = without_nan(x)
+        values = jnp.where(lost[..., None], 0, values)
         for place, update in _updates(values, x, shape, kernel, boundary, align_corners):
             total = _add_rows(total, (start + place) * channels, update)
         return total

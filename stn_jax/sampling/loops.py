@@ -6,8 +6,10 @@ it fuses. A reduction of several operands is always a loop of its own, into whic
 are fused, gathers too, and which keeps none of them in memory. Here that is put to use.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
+import jax
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
@@ -37,3 +39,13 @@ def sum_channels(arrays: Sequence[Float[Array, "*points c"]]) -> list[Float[Arra
 def settled(arrays: Sequence[Float[Array, "*points"]]) -> list[Float[Array, "*points"]]:
     """The arrays, computed once and written down before anything reads them."""
     return sum_channels([a[..., None] for a in arrays])
+
+
+def apart(compute: Callable[..., Any]) -> Callable[..., Any]:
+    """The function, as one of two branches, which XLA:CPU does not fuse with what reads the result."""
+
+    def branch(*operands: Array) -> Any:
+        nothing = lambda *xs: jax.tree.map(jnp.zeros_like, compute(*xs))  # noqa: E731
+        return lax.cond(lax.optimization_barrier(jnp.bool_(True)), compute, nothing, *operands)
+
+    return branch

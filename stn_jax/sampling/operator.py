@@ -29,9 +29,9 @@ from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 from jaxtyping import Array
 
-from stn_jax.sampling.boundary import Boundary
+from stn_jax.sampling.boundary import Boundary, without_nan
 from stn_jax.sampling.kernels import Kernel
-from stn_jax.sampling.loops import settled
+from stn_jax.sampling.loops import apart, settled
 
 Maps = Callable[..., Any]
 
@@ -45,7 +45,7 @@ class Backend:
             in operations that JAX can differentiate.
         splat: on a CPU instead of the transpose of ``sample`` in the image:
             ``(values, coordinates, shape, kernel, boundary, align_corners) -> image``; all have a
-            leading batch axis.
+            leading batch axis, and a value at a point that is NaN goes nowhere.
         slope: on a CPU instead of the transpose in the coordinates:
             ``(image, values, coordinates, kernel, boundary, align_corners) -> coordinates``.
     """
@@ -89,7 +89,7 @@ def sample(scheme: Scheme, image: Array, coordinates: Sequence[Array]) -> Array:
 
 
 def _read_one(scheme: Scheme, shape: tuple[int, ...], image: Array, *x: Array) -> list[Array]:
-    lost, x = _lost(x)
+    lost, x = without_nan(x)
     values = scheme.backend.sample(image, x, *scheme.rule)
     return [jnp.where(lost[..., None], jnp.nan, values)]
 
@@ -100,7 +100,7 @@ def _push_one(scheme: Scheme, shape: tuple[int, ...], image: Array, *xs: Array) 
 
 
 def _splat_one(scheme: Scheme, shape: tuple[int, ...], values: Array, *x: Array) -> list[Array]:
-    lost, x = _lost(x)
+    lost, x = without_nan(x)
     image = jax.ShapeDtypeStruct((*shape, values.shape[-1]), values.dtype)
     transpose = jax.linear_transpose(lambda u: scheme.backend.sample(u, x, *scheme.rule), image)
     return list(transpose(jnp.where(lost[..., None], 0, values)))
@@ -113,12 +113,6 @@ def _slope_one(
     return list(pull([values]))
 
 
-def _lost(x: Sequence[Array]) -> tuple[Array, Sequence[Array]]:
-    """Where a coordinate is no number, and coordinates with another one in its place."""
-    lost = functools.reduce(jnp.logical_or, map(jnp.isnan, x))
-    return lost, tuple(jnp.where(lost, 0, a) for a in x)
-
-
 # ---- Their forms on a CPU ------------------------------------------------------------------------
 
 
@@ -126,7 +120,7 @@ def _cpu_read(scheme: Scheme, shape: tuple[int, ...], batch: int) -> Maps:
     def read(image: Array, *x: Array) -> list[Array]:
         return _read_one(scheme, shape, image, *settled(x))
 
-    return _batched(read, batch)
+    return apart(_batched(read, batch))
 
 
 def _cpu_splat(scheme: Scheme, shape: tuple[int, ...], batch: int) -> Maps | None:
@@ -136,9 +130,7 @@ def _cpu_splat(scheme: Scheme, shape: tuple[int, ...], batch: int) -> Maps | Non
     def splat(values: Array, *x: Array) -> list[Array]:
         lead = values.shape[:batch]
         flat = [a.reshape(math.prod(lead), *a.shape[batch:]) for a in (values, *settled(x))]
-        lost, x = _lost(flat[1:])
-        known = jnp.where(lost[..., None], 0, flat[0])
-        images = scheme.backend.splat(known, x, shape, *scheme.rule)
+        images = scheme.backend.splat(flat[0], flat[1:], shape, *scheme.rule)
         return [images.reshape(*lead, *images.shape[1:])]
 
     return splat
@@ -149,7 +141,7 @@ def _cpu_slope(scheme: Scheme, shape: tuple[int, ...], batch: int) -> Maps | Non
         return None
 
     def slope(image: Array, values: Array, *x: Array) -> list[Array]:
-        lost, x = _lost(settled(x))
+        lost, x = without_nan(settled(x))
         return [jnp.where(lost, 0, d) for d in scheme.backend.slope(image, values, x, *scheme.rule)]
 
     return _batched(slope, batch)

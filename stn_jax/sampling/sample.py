@@ -17,7 +17,7 @@ from jax.typing import ArrayLike
 from stn_jax import coordinates as coords
 from stn_jax.coordinates import ALIGN_CORNERS
 from stn_jax.sampling import checks, gather, kernels, operator, pyramid, reference
-from stn_jax.sampling.boundary import PADDING_MODES
+from stn_jax.sampling.boundary import PADDING_MODES, without_nan
 from stn_jax.sampling.operator import Backend, Scheme
 
 BACKENDS: dict[str, Backend] = {
@@ -252,8 +252,7 @@ def _sample_batch(
             axes = [points[..., n - 1 - axis] for axis in range(n)]
         if not halvings:
             return read(image, axes, align_corners)
-        lost = functools.reduce(jnp.logical_or, map(jnp.isnan, axes))  # their neighbours are not
-        axes = [jnp.where(lost, 0, x) for x in axes]
+        lost, axes = without_nan(axes)  # whose neighbours must not be
         values = pyramid.sample(image, axes, read, boundary, align_corners, halvings)
         return jnp.where(lost[..., None], jnp.nan, values)
 

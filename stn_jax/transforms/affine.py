@@ -25,6 +25,20 @@ def affine_points(
     return moved
 
 
+def affine_lattice(
+    theta: Float[Array, "n n_plus_1"], lines: Sequence[Float[Array, "*line"]]
+) -> Float[Array, "*shape n"]:
+    """Maps a lattice, given by its lines, by one matrix: ``theta_x x_j + theta_y y_i + t``.
+
+    Its transpose sums over rows and over columns and multiplies only then.
+    """
+    n = theta.shape[0]
+    moved = theta[:, n]
+    for axis in range(n):
+        moved = moved + theta[:, axis] * lines[axis][..., None]
+    return moved
+
+
 def affine_grid(
     theta: ArrayLike, shape: Sequence[int], *, align_corners: bool = ALIGN_CORNERS
 ) -> Float[Array, "*b_shape n"]:
@@ -62,7 +76,7 @@ def affine_grid(
             "or (*batch, 3, 4) with (d, h, w)."
         )
     check_shape(shape, theta.shape[-2])
-    return evaluate(affine_points, theta, 2, shape, align_corners)
+    return evaluate(affine_lattice, theta, 2, shape, align_corners, by_lines=True)
 
 
 class AffineFamily(Transform):
@@ -82,6 +96,19 @@ class AffineFamily(Transform):
     ) -> Float[Array, "*points n"]:
         """Maps points by one parameter vector."""
         return affine_points(self.matrix(params), points)
+
+    def grid(
+        self, params: ArrayLike, shape: Sequence[int], *, align_corners: bool = ALIGN_CORNERS
+    ) -> Float[Array, "*b_shape n"]:
+        """See `Transform.grid`."""
+        params = self.check(params, shape)
+        return evaluate(self.along_lines, params, 1, shape, align_corners, by_lines=True)
+
+    def along_lines(
+        self, params: Float[Array, "p"], lines: Sequence[Float[Array, "*line"]]
+    ) -> Float[Array, "*shape n"]:
+        """Maps a lattice, given by its lines, by one parameter vector."""
+        return affine_lattice(self.matrix(params), lines)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from stn_jax.coordinates import ALIGN_CORNERS, coordinate_dtype, lattice
+from stn_jax.coordinates import ALIGN_CORNERS, coordinate_dtype, lattice, lattice_lines
 
 
 class Transform(abc.ABC):
@@ -60,13 +60,17 @@ class Transform(abc.ABC):
         Raises:
             ValueError: for parameters or a shape that do not belong to this transform.
         """
+        return evaluate(self.apply, self.check(params, shape), 1, shape, align_corners)
+
+    def check(self, params: ArrayLike, shape: Sequence[int]) -> Array:
+        """Refuses parameters or a shape that do not belong to this transform."""
         params = jnp.asarray(params)
         if not params.ndim or params.shape[-1] != self.num_params:
             raise ValueError(
                 f"params has shape {params.shape}; {self} needs (*batch, {self.num_params})."
             )
         check_shape(shape, self.ndim)
-        return evaluate(self.apply, params, 1, shape, align_corners)
+        return params
 
 
 def check_ndim(ndim: int) -> None:
@@ -86,7 +90,7 @@ def check_shape(shape: Sequence[int], ndim: int) -> None:
 
 
 @functools.partial(
-    jax.jit, static_argnames=("function", "owner", "core_rank", "shape", "align_corners")
+    jax.jit, static_argnames=("function", "owner", "core_rank", "shape", "align_corners", "by_lines")
 )
 def _evaluate(
     function: Callable[..., Array],
@@ -95,9 +99,11 @@ def _evaluate(
     core_rank: int,
     shape: tuple[int, ...],
     align_corners: bool,
+    by_lines: bool,
 ) -> Array:
     dtype = coordinate_dtype(params)
-    points = lattice(shape, align_corners=align_corners, dtype=dtype)
+    make = lattice_lines if by_lines else lattice
+    points = make(shape, align_corners=align_corners, dtype=dtype)
 
     def one(params: Array) -> Array:
         own = () if owner is None else (owner,)
@@ -110,11 +116,12 @@ def _evaluate(
 
 
 def evaluate(
-    apply: Callable[[Array, Array], Array],
+    apply: Callable[..., Array],
     params: Array,
     core_rank: int,
     shape: Sequence[int],
     align_corners: bool,
+    by_lines: bool = False,
 ) -> Array:
     """Applies a map of one parameter array to the lattice, for all leading axes of ``params``.
 
@@ -124,6 +131,7 @@ def evaluate(
         core_rank: number of axes of one parameter array.
         shape: spatial shape of the output.
         align_corners: see `stn_jax.coordinates`.
+        by_lines: whether ``apply`` takes the lattice's lines and not its points.
 
     Returns:
         ``(*batch, *shape, n)``.
@@ -131,4 +139,4 @@ def evaluate(
     # Methods of equal objects are not equal, functions and equal objects are: one compilation.
     function, owner = getattr(apply, "__func__", apply), getattr(apply, "__self__", None)
     shape = tuple(map(int, shape))
-    return _evaluate(function, owner, params, core_rank, shape, bool(align_corners))
+    return _evaluate(function, owner, params, core_rank, shape, bool(align_corners), by_lines)
