@@ -8,22 +8,28 @@ PYTHON ?= python3
 RUN := .venv/bin/python
 PIP := $(RUN) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
+TEST := $(RUN) -m pytest --quiet --numprocesses auto --maxprocesses 8 --dist worksteal
+# Most of a test's time is XLA's, and half of that its optimising, which changes no program of ours:
+# the quick suite goes without. Doctests, peers and test-all compile as users do.
+PLAINLY := XLA_FLAGS="--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true \
+	--xla_cpu_use_fusion_emitters=false $$XLA_FLAGS"
+
 .PHONY: train test test-peers test-all lint clean
 
 train: .venv/train
 	$(RUN) -m train fit configs/quickstart.py --workdir runs/quickstart
 
 test: lint .venv/test
-	$(RUN) -m pytest --doctest-modules stn_jax --quiet
-	$(RUN) -m pytest -m "not slow" --ignore tests/peers --quiet
+	$(TEST) --doctest-modules stn_jax
+	$(PLAINLY) $(TEST) -m "not slow" --ignore tests/peers
 
 test-peers: .venv/peers
-	$(RUN) -m pytest -m "not slow" --quiet tests/peers
-	$(RUN) -m pytest --quiet tests/test_docs.py
+	$(TEST) -m "not slow" tests/peers
+	$(TEST) tests/test_docs.py
 
 test-all: lint .venv/peers
-	$(RUN) -m pytest --doctest-modules stn_jax --quiet
-	$(RUN) -m pytest --quiet
+	$(TEST) --doctest-modules stn_jax
+	$(TEST)
 
 lint: .venv/test
 	$(RUN) -m ruff check
