@@ -172,7 +172,6 @@ def lost_draws(transform, count, scales=(0.1, 1.0, 10.0)):
     return np.sum(~np.asarray(good).reshape(len(scales), count), axis=1).tolist()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("transform", QUICK_FIRST, ids=named)
 def test_no_gradient_of_hundreds_of_draws_is_lost(transform):
     assert lost_draws(transform, 500) == [0, 0, 0]
