@@ -31,6 +31,7 @@ TRANSFORMS = [
     stn.Flow((2, 3, 4)),
     stn.Velocity((4, 4), steps=4),
     stn.Velocity((3, 3, 3), steps=2),
+    stn.Velocity((4, 4), steps=2, integrator="runge_kutta"),
     stn.Chain(stn.Affine(), stn.ThinPlateSpline((3, 3))),
     stn.Chain(stn.Rigid(3), stn.Flow((2, 2, 2))),
 ]
