@@ -9,22 +9,32 @@ PYTHON ?= python3
 RUN := .venv/bin/python
 PIP := $(RUN) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
+TEST := $(RUN) -m pytest --quiet --numprocesses auto --maxprocesses 8 --dist worksteal
+# Most of a test's time is XLA's, and half of that its optimising, which changes no program of ours:
+# the quick suite goes without. Doctests, peers and test-all compile as users do.
+PLAINLY := XLA_FLAGS="--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true \
+	--xla_cpu_use_fusion_emitters=false $$XLA_FLAGS"
+
+# libtpu looks for a TPU and says at length that there is none.
+export TPU_STDERR_LOG_LEVEL ?= 3
+export TPU_MIN_LOG_LEVEL ?= 3
+
 .PHONY: train test test-peers test-all bench lint clean
 
 train: .venv/train
 	$(RUN) -m train fit configs/quickstart.py --workdir runs/quickstart
 
 test: lint .venv/test
-	$(RUN) -m pytest --doctest-modules stn_jax --quiet
-	$(RUN) -m pytest -m "not slow" --ignore tests/peers --quiet
+	$(TEST) --doctest-modules stn_jax
+	$(PLAINLY) $(TEST) -m "not slow" --ignore tests/peers
 
 test-peers: .venv/peers
-	$(RUN) -m pytest -m "not slow" --quiet tests/peers
-	$(RUN) -m pytest --quiet tests/test_docs.py
+	$(TEST) -m "not slow" tests/peers
+	$(TEST) tests/test_docs.py
 
-test-all: lint .venv/peers
-	$(RUN) -m pytest --doctest-modules stn_jax --quiet
-	$(RUN) -m pytest --quiet
+test-all: lint .venv/tpu
+	$(TEST) --doctest-modules stn_jax
+	$(TEST)
 
 bench: .venv/peers
 	$(RUN) benchmarks/run.py
@@ -54,4 +64,8 @@ clean:
 
 .venv/peers: .venv/test
 	$(PIP) --editable ".[train,test,peers]"
+	@touch $@
+
+.venv/tpu: .venv/peers
+	$(PIP) --editable ".[train,test,peers,tpu]"
 	@touch $@

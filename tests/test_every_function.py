@@ -148,12 +148,6 @@ NO_ARRAYS = {
     "pixel_pitch": "makes a number of a number of pixels",
 }
 each = pytest.mark.parametrize("name", CASES)
-# Each of the others costs seconds of XLA's time; `make test-all` runs them.
-QUICKLY = "affine_grid attention_grid compose grid_sample scale_and_translate".split()
-each_or_slow = pytest.mark.parametrize(
-    "name",
-    [pytest.param(n, marks=[pytest.mark.slow] * (n not in QUICKLY)) for n in CASES],
-)
 
 
 def close(found, expected, atol=1e-12):
@@ -172,7 +166,7 @@ def test_no_public_name_is_left_out():
     assert {name.split("(")[0] for name in CASES} | set(NO_ARRAYS) == set(stn.__all__)
 
 
-@each_or_slow
+@each
 def test_jit_vmap_grad_jvp_scan_and_checkpoint_agree(name):
     """All in one program, hardly optimised: XLA's time is the test's.
 
@@ -207,7 +201,7 @@ def test_jit_vmap_grad_jvp_scan_and_checkpoint_agree(name):
     close(reverse, jax.tree.map(lambda g: 2 * g, forward), 1e-10)
 
 
-@each_or_slow
+@each
 def test_one_trace_a_shape_and_no_second_compilation(name, caplog):
     function, arrays = CASES[name].function, CASES[name].cast(np.float32)
     traces = []
@@ -227,7 +221,7 @@ def test_one_trace_a_shape_and_no_second_compilation(name, caplog):
     assert "ompil" not in caplog.text
 
 
-@each_or_slow
+@each
 def test_exports_with_a_symbolic_batch_for_every_platform(name):
     function, arrays = CASES[name].function, CASES[name].cast(np.float32)
     (b,) = jax.export.symbolic_shape("b")

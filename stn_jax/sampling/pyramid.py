@@ -87,12 +87,16 @@ def halve(image: Float[Array, "*shape c"]) -> Float[Array, "*half c"]:
 
 @functools.cache
 def _covered(size: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Lists ``(old pixels, weights)``, both ``(half,)``: what each new pixel takes from where."""
+    """Lists ``(old pixels, weights)``, both ``(half,)``: what each new pixel takes from where.
+
+    The pixels are int32 whatever the precision: JAX knows an array that it has met by its identity,
+    and one of int64, kept here, would reach a 32-bit program as what it was in a 64-bit one.
+    """
     half = (size + 1) // 2
     edges = np.arange(half + 1) * size / half
     shares = []
     for offset in range(3):
-        pixel = np.floor(edges[:-1]).astype(int) + offset
+        pixel = np.floor(edges[:-1]).astype(np.int32) + offset
         covered = np.minimum(pixel + 1, edges[1:]) - np.maximum(pixel, edges[:-1])
         weight = np.clip(covered, 0, None) * half / size
         if weight.any():

@@ -5,6 +5,7 @@ that is, negating its parameters, undoes it.
 """
 
 import functools
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import jax
@@ -14,6 +15,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from stn_jax.coordinates import ALIGN_CORNERS, lattice
+from stn_jax.sampling import checks
 from stn_jax.transforms.affine import AffineFamily
 from stn_jax.transforms.base import check_ndim
 from stn_jax.transforms.flow import Flow, interpolated, normalized_flow
@@ -85,6 +87,7 @@ def velocity_grid(
     velocity: ArrayLike,
     *,
     steps: int = 7,
+    integrator: str = "squaring",
     units: str = "normalized",
     mode: str = "bilinear",
     align_corners: bool = ALIGN_CORNERS,
@@ -98,13 +101,21 @@ def velocity_grid(
     ``-velocity`` is the inverse, up to that and to the error of interpolation, which falls with
     the square of the pixel size (with its cube for ``"bicubic"``).
 
+    ``integrator="runge_kutta"`` follows each point by ``steps`` classical Runge-Kutta steps through
+    the interpolated v, four samplings a step. Displacements are not interpolated, so `Velocity`
+    and its inverse undo each other as exactly as the steps are fine, whatever the resolution:
+    for a motion by half an image's half width, seven steps leave less than 1e-5 of a bicubic field
+    and 4e-5 of a bilinear one on 16 x 16, whose corners cost steps: there 16 leave less than 1e-5.
+
     Convention:
         Normalised coordinates, points (x, y[, z]), target to source; -1 and 1 are the outer edges
         of the border pixels, or their centres with ``align_corners=True``.
 
     Args:
         velocity: ``(*batch, h, w, 2)`` or ``(*batch, d, h, w, 3)``, (x, y[, z]) per unit of time.
-        steps: number of squarings; ``max |v| / 2^steps`` should be below half a pixel.
+        steps: number of squarings, ``max |v| / 2^steps`` should be below half a pixel; or of
+            Runge-Kutta steps.
+        integrator: ``"squaring"`` or ``"runge_kutta"``, dearer and more exact.
         units: ``"normalized"``, or ``"pixels"`` of an image of the field's own shape.
         mode: interpolation of the displacement, as for `grid_sample`; ``"bicubic"`` is Keys' with
             a = -0.5.
@@ -114,7 +125,7 @@ def velocity_grid(
         As ``velocity``, float32 (float64 for a float64 velocity).
 
     Raises:
-        ValueError: for a velocity, units or number of steps that do not fit.
+        ValueError: for a velocity, units, integrator or number of steps that do not fit.
 
     References:
         Arsigny et al., "A Log-Euclidean framework for statistics on diffeomorphisms", 2006;
@@ -127,9 +138,11 @@ def velocity_grid(
         [0.25, 0.25]
     """
     velocity = normalized_flow("velocity", velocity, units, align_corners)
-    _check_steps(steps)
+    _check(steps, integrator)
     n = velocity.shape[-1]
-    batched = functools.partial(_integrate, steps=steps, mode=mode, align_corners=align_corners)
+    batched = functools.partial(
+        INTEGRATORS[integrator], steps=steps, mode=mode, align_corners=align_corners
+    )
     for _ in range(velocity.ndim - n - 1):
         batched = jax.vmap(batched)
     points = lattice(velocity.shape[-1 - n : -1], align_corners=align_corners, dtype=velocity.dtype)
@@ -144,24 +157,41 @@ class Velocity(Flow):
     lattice's points are those of `velocity_grid`.
 
     Attributes:
-        steps: number of squarings.
+        steps: number of squarings, or of Runge-Kutta steps.
+        integrator: as for `velocity_grid`. With ``"runge_kutta"`` every point, not only the
+            lattice's, follows the velocity itself.
 
     Example:
         >>> Velocity((8, 8), steps=5).num_params
         128
+        >>> swirl, point = Velocity((2, 2), integrator="runge_kutta"), jnp.array([[0.1, 0.2]])
+        >>> params = jnp.array([0.3, 0.0, 0.0, 0.3, 0.0, -0.3, -0.3, 0.0])
+        >>> back = swirl.apply(swirl.invert(params), swirl.apply(params, point))
+        >>> bool(jnp.abs(back - point).max() < 1e-5)
+        True
     """
 
     steps: int = 7
+    integrator: str = "squaring"
 
     def __post_init__(self) -> None:
-        """Checks the lattice and the number of steps."""
+        """Checks the lattice, the number of steps and the integrator."""
         super().__post_init__()
-        _check_steps(self.steps)
+        _check(self.steps, self.integrator)
 
     def displacement(self, params: Float[Array, "p"]) -> Float[Array, "*shape n"]:
         """Returns the displacement after one unit of time at each point of the lattice."""
         velocity = super().displacement(params)
-        return _integrate(velocity, self.steps, self.mode, self.align_corners)
+        return INTEGRATORS[self.integrator](velocity, self.steps, self.mode, self.align_corners)
+
+    def apply(
+        self, params: Float[Array, "p"], points: Float[Array, "*points n"]
+    ) -> Float[Array, "*points n"]:
+        """Maps points by one parameter vector."""
+        if self.integrator == "squaring":
+            return super().apply(params, points)
+        velocity = super().displacement(params)
+        return _follow(velocity, points, self.steps, self.mode, self.align_corners)
 
     def invert(self, p: ArrayLike) -> Float[Array, "*b p"]:
         """Returns the parameters of the inverse map."""
@@ -169,7 +199,7 @@ class Velocity(Flow):
 
 
 @functools.partial(jax.jit, static_argnames=("steps", "mode", "align_corners"))
-def _integrate(
+def _square(
     velocity: Float[Array, "*shape n"], steps: int, mode: str, align_corners: bool
 ) -> Float[Array, "*shape n"]:
     """Scaling and squaring of one field: its displacement after one unit of time."""
@@ -184,6 +214,46 @@ def _integrate(
     return jax.lax.scan(square, midpoint, length=steps)[0]
 
 
-def _check_steps(steps: int) -> None:
-    if steps < 0:
-        raise ValueError(f"steps={steps} must not be negative.")
+def _runge_kutta(
+    velocity: Float[Array, "*shape n"], steps: int, mode: str, align_corners: bool
+) -> Float[Array, "*shape n"]:
+    """The displacement of the lattice's own points."""
+    points = lattice(velocity.shape[:-1], align_corners=align_corners, dtype=velocity.dtype)
+    return _follow(velocity, points, steps, mode, align_corners) - points
+
+
+@functools.partial(jax.jit, static_argnames=("steps", "mode", "align_corners"))
+def _follow(
+    velocity: Float[Array, "*shape n"],
+    points: Float[Array, "*points n"],
+    steps: int,
+    mode: str,
+    align_corners: bool,
+) -> Float[Array, "*points n"]:
+    """Takes points along one field for one unit of time, by Runge-Kutta of fourth order."""
+
+    def speed(points: Array) -> Array:
+        return interpolated(velocity, points, mode, align_corners)
+
+    def step(points: Array, _: None) -> tuple[Array, None]:
+        a = speed(points)
+        b = speed(points + a / (2 * steps))
+        c = speed(points + b / (2 * steps))
+        d = speed(points + c / steps)
+        return points + (a + 2 * b + 2 * c + d) / (6 * steps), None
+
+    return jax.lax.scan(step, points, length=steps)[0]
+
+
+INTEGRATORS: dict[str, Callable[..., Array]] = {"squaring": _square, "runge_kutta": _runge_kutta}
+"""What makes a field's displacement of its velocity, by its public name."""
+
+
+def _check(steps: int, integrator: str) -> None:
+    checks.name("integrator", integrator, INTEGRATORS)
+    least = 0 if integrator == "squaring" else 1
+    if steps < least:
+        raise ValueError(
+            f"steps={steps} must not be "
+            + ("negative." if least == 0 else "below 1 for integrator='runge_kutta'.")
+        )

@@ -149,6 +149,17 @@ def test_volumes_and_batches():
     np.testing.assert_allclose(mapped, value, atol=1e-12)
 
 
+def test_one_process_may_work_in_both_precisions():
+    """What is kept from one call to the next must not carry the first call's precision."""
+    image = np.random.default_rng(0).random((6, 5, 1)).astype(np.float32)
+    grid = np.asarray(stn.lattice((3, 3)))
+    values = []
+    for x64 in (True, False):
+        with jax.enable_x64(x64):
+            values.append(stn.grid_sample(image, grid, antialias=1))
+    np.testing.assert_allclose(*values, atol=1e-6)
+
+
 def test_shares_sum_to_one_and_are_where_the_footprint_asks():
     stretch = np.concatenate([[1.0], np.geomspace(1, 1e6, 500), [1e12]])
     shares = np.stack(pyramid._shares(jnp.asarray(stretch), 6))

@@ -31,6 +31,7 @@ TRANSFORMS = [
     stn.Flow((2, 3, 4)),
     stn.Velocity((4, 4), steps=4),
     stn.Velocity((3, 3, 3), steps=2),
+    stn.Velocity((4, 4), steps=2, integrator="runge_kutta"),
     stn.Chain(stn.Affine(), stn.ThinPlateSpline((3, 3))),
     stn.Chain(stn.Rigid(3), stn.Flow((2, 2, 2))),
 ]
@@ -172,7 +173,6 @@ def lost_draws(transform, count, scales=(0.1, 1.0, 10.0)):
     return np.sum(~np.asarray(good).reshape(len(scales), count), axis=1).tolist()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("transform", QUICK_FIRST, ids=named)
 def test_no_gradient_of_hundreds_of_draws_is_lost(transform):
     assert lost_draws(transform, 500) == [0, 0, 0]
