@@ -16,11 +16,13 @@ from jax.typing import ArrayLike
 
 from stn_jax import coordinates as coords
 from stn_jax.coordinates import ALIGN_CORNERS
-from stn_jax.sampling import checks, gather, kernels, pyramid, reference
+from stn_jax.sampling import checks, gather, kernels, matmul, pyramid, reference, wide
 from stn_jax.sampling.boundary import PADDING_MODES
 
 BACKENDS: dict[str, Callable[..., jax.Array]] = {
     "gather": gather.sample,
+    "matmul": matmul.sample,
+    "wide": wide.sample,
     "reference": reference.sample,
 }
 """Every backend, by its public name; ``"auto"`` is a choice among them."""
