@@ -16,15 +16,10 @@ from jax.typing import ArrayLike
 
 from stn_jax import coordinates as coords
 from stn_jax.coordinates import ALIGN_CORNERS
-from stn_jax.sampling import checks, gather, kernels, operator, pyramid, reference
+from stn_jax.sampling import checks, kernels, operator, pyramid
+from stn_jax.sampling.backends import BACKENDS
 from stn_jax.sampling.boundary import PADDING_MODES, without_nan
-from stn_jax.sampling.operator import Backend, Scheme
-
-BACKENDS: dict[str, Backend] = {
-    "gather": Backend(gather.sample, gather.splat, gather.slope),
-    "reference": Backend(reference.sample),
-}
-"""Every backend, by its public name; ``"auto"`` is a choice among them."""
+from stn_jax.sampling.operator import Scheme
 
 _EVERY = 64  # More halvings than any image has.
 
@@ -187,7 +182,7 @@ def _sample(
     name = "grid" if normalized else "coordinates"
     checks.name("mode", mode, kernels.MODES)
     checks.name("padding_mode", padding_mode, PADDING_MODES)
-    checks.name("backend", backend, ("auto", *BACKENDS))
+    checks.name("backend", backend, BACKENDS)
     checks.arrays(image, points, name)
     checks.antialias(antialias, mode)
     fill = checks.fill(fill_value, padding_mode, image.shape[-1])
@@ -202,7 +197,7 @@ def _sample(
         cubic_coefficient=float(cubic_coefficient),
         halvings=_EVERY if antialias is True else int(antialias),
         align_corners=bool(align_corners),
-        backend="gather" if backend == "auto" else backend,
+        backend=backend,
     )
     return values if fill is None else values + fill
 

@@ -1,0 +1,46 @@
+"""The ways to sample, by name, and the choice among them."""
+
+from collections.abc import Sequence
+
+import jax
+from jaxtyping import Array, Float
+
+from stn_jax.sampling import gather, matmul, reference, wide
+from stn_jax.sampling.boundary import Boundary
+from stn_jax.sampling.kernels import Kernel
+from stn_jax.sampling.operator import Backend
+
+_DENSE = 1 << 18  # Values of an image up to which a TPU is quicker with products than with reads.
+
+
+def sample(
+    image: Float[Array, "*shape c"],
+    coordinates: Sequence[Float[Array, "*points"]],
+    kernel: Kernel,
+    boundary: Boundary,
+    align_corners: bool,
+) -> Float[Array, "*points c"]:
+    """Samples by the backend that the platform is quick at; arguments as `gather.sample`.
+
+    A TPU multiplies faster than it reads: weights as matrices, up to images of 2^18 values, and
+    one wide gather beyond. CPU and GPU gather. See docs/performance.md for the figures.
+    """
+    dense = matmul if image.size <= _DENSE else wide
+
+    def tpu(image: Array, *x: Array) -> Array:
+        return dense.sample(image, x, kernel, boundary, align_corners)
+
+    def default(image: Array, *x: Array) -> Array:
+        return gather.sample(image, x, kernel, boundary, align_corners)
+
+    return jax.lax.platform_dependent(image, *coordinates, tpu=tpu, default=default)
+
+
+BACKENDS: dict[str, Backend] = {
+    "auto": Backend(sample, gather.splat, gather.slope),
+    "gather": Backend(gather.sample, gather.splat, gather.slope),
+    "matmul": Backend(matmul.sample),
+    "wide": Backend(wide.sample),
+    "reference": Backend(reference.sample),
+}
+"""Every backend, by its public name."""
