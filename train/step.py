@@ -104,11 +104,13 @@ def judge(network: Network, prediction: Prediction, labels: Array) -> Outcome:
 
 def make_objective(
     network: Network, config: OptimConfig
-) -> Callable[[Params, Array, Array], tuple[Array, dict[str, Array]]]:
-    """Returns ``(params, images, labels) -> (objective, metrics)``, both summed over the images."""
+) -> Callable[[Params, Array, Array, Array | None], tuple[Array, dict[str, Array]]]:
+    """Returns ``(params, images, labels, keys) -> (objective, metrics)``, sums over the images."""
 
-    def objective(params: Params, images: Array, labels: Array) -> tuple[Array, dict[str, Array]]:
-        prediction = network(params, images)
+    def objective(
+        params: Params, images: Array, labels: Array, keys: Array | None
+    ) -> tuple[Array, dict[str, Array]]:
+        prediction = network(params, images, keys)
         identity = 0 if network.identity is None else network.identity
         classes = prediction.logits.shape[-1]
         targets = optax.smooth_labels(
@@ -201,11 +203,14 @@ def make_train_step(
             ),
             epoch >= 0,
         )
+        keys = None
+        if network.draws:  # by other numbers than the distortion's, which is drawn from key itself
+            keys = jax.vmap(jax.random.fold_in, (None, 0))(jax.random.split(key)[1], indices)
         # A gradient with respect to parameters known to be equal on all devices would be summed
         # over devices array by array; so they are declared different, and summed once below.
         params = lax.pcast(params, AXIS, to="varying")
         (cost, metrics), gradients = jax.value_and_grad(objective, has_aux=True)(
-            params, images, data.labels[indices]
+            params, images, data.labels[indices], keys
         )
         mine = jax.tree.map(lambda x: x / size, (gradients, metrics | {"cost": cost}))
         return lax.psum(mine, AXIS)
