@@ -159,6 +159,7 @@ class ConvolutionalFeatures(nnx.Module):
         for index, layer in enumerate(self.layers):
             if self.pool_last or index < len(self.layers) - 1:
                 # Pooled first: bias and rectifier rise with their input, and have less to do so.
+                assert layer.bias is not None
                 x = convolve_and_pool(x, layer.kernel[...]) + layer.bias[...]
             else:
                 x = layer(x)
@@ -292,26 +293,37 @@ def _units(x: Array, counts: Sequence[int]) -> Array:
 def _patches(x: Array, sides: tuple[int, ...], spans: tuple[int, ...]) -> Array:
     """Lists what every window sees, ``(b prod(spans), prod(sides) c)``.
 
-    Read row by row through constant indices, several times as quick on a CPU as put together from
-    slices; but slices have the quicker transpose. The map is linear: its derivative is itself,
-    written the other way.
+    Both branches are right. There are two because XLA:CPU fuses whatever makes ``x`` with what
+    reads it, and would make a pixel anew for each of its windows; it does not fuse across a branch.
     """
-    b, *shape, c = x.shape
-    pixels = np.arange(math.prod(shape)).reshape(shape)
-    windows = np.lib.stride_tricks.sliding_window_view(pixels, sides)
-    windows = windows[tuple(slice(span) for span in spans)]
-    rows = jnp.take(x.reshape(b, -1, c), windows.reshape(-1).astype(np.int32), axis=1, mode="clip")
-    return rows.reshape(b * math.prod(spans), -1)
+    first = x[(0,) * x.ndim]
+    read = functools.partial(_patches_by_row, sides=sides, spans=spans)
+    copy = functools.partial(_patches_by_slice, sides=sides, spans=spans)
+    return jax.lax.cond(first == first, read, copy, x)
 
 
 @_patches.defjvp
 def _patches_jvp(
     sides: tuple[int, ...], spans: tuple[int, ...], primals: tuple[Array], tangents: tuple[Array]
 ) -> tuple[Array, Array]:
-    (dx,) = tangents
+    """The map is linear: its derivative is itself, written the way whose transpose is quick."""
+    return _patches(*primals, sides, spans), _patches_by_slice(*tangents, sides, spans)
+
+
+def _patches_by_row(x: Array, sides: tuple[int, ...], spans: tuple[int, ...]) -> Array:
+    """Reads pixel by pixel, through constant indices: several times as quick as slices."""
+    b, *shape, c = x.shape
+    pixels = np.arange(math.prod(shape), dtype=np.int32).reshape(shape)
+    windows = np.lib.stride_tricks.sliding_window_view(pixels, sides)
+    windows = windows[tuple(slice(span) for span in spans)]
+    rows = jnp.take(x.reshape(b, -1, c), windows.reshape(-1), axis=1, mode="clip")
+    return rows.reshape(b * math.prod(spans), -1)
+
+
+def _patches_by_slice(x: Array, sides: tuple[int, ...], spans: tuple[int, ...]) -> Array:
+    """Lays shifted slices side by side; transposed, it adds them up, and needs no scatter."""
     slices = [
-        dx[:, *(slice(i, i + span) for i, span in zip(corner, spans, strict=True))]
+        x[:, *(slice(i, i + span) for i, span in zip(corner, spans, strict=True))]
         for corner in itertools.product(*map(range, sides))
     ]
-    tangent = jnp.concatenate(slices, axis=-1).reshape(dx.shape[0] * math.prod(spans), -1)
-    return _patches(*primals, sides, spans), tangent
+    return jnp.concatenate(slices, axis=-1).reshape(x.shape[0] * math.prod(spans), -1)
