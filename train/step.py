@@ -111,6 +111,10 @@ def make_objective(
         params: Params, images: Array, labels: Array, keys: Array | None
     ) -> tuple[Array, dict[str, Array]]:
         prediction = network(params, images, keys)
+        with jax.named_scope("loss"):
+            return compare(prediction, labels)
+
+    def compare(prediction: Prediction, labels: Array) -> tuple[Array, dict[str, Array]]:
         identity = 0 if network.identity is None else network.identity
         classes = prediction.logits.shape[-1]
         targets = optax.smooth_labels(
@@ -197,12 +201,13 @@ def make_train_step(
     ) -> tuple[Params, dict[str, Array]]:
         """One device's part: mean gradient and metrics, summed over all devices."""
         key = jax.random.fold_in(jax.random.key(config.train.seed), epoch)
-        images = apart(
-            lambda: distorted_batch(
-                key, data.images, indices, config.data.distortion, config.data.canvas
-            ),
-            epoch >= 0,
-        )
+        with jax.named_scope("distortion"):
+            images = apart(
+                lambda: distorted_batch(
+                    key, data.images, indices, config.data.distortion, config.data.canvas
+                ),
+                epoch >= 0,
+            )
         keys = None
         if network.draws:  # by other numbers than the distortion's, which is drawn from key itself
             keys = jax.vmap(jax.random.fold_in, (None, 0))(jax.random.split(key)[1], indices)
@@ -227,14 +232,16 @@ def make_train_step(
             ours = [square for name, square in squares.items() if is_localization(name)]
             metrics["localization_grad_norm"] = jnp.sqrt(sum(ours))
 
-        updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
-        params = optax.apply_updates(state.params, updates)
+        with jax.named_scope("optimizer"):
+            updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
+            params = optax.apply_updates(state.params, updates)
 
         average = state.average
         if average is not None:  # begins as a plain mean, for the first weights are worth nothing
-            step = state.step.astype(jnp.float32)
-            decay = jnp.minimum(config.train.average, (1 + step) / (10 + step))
-            average = jax.tree.map(lambda a, p: decay * a + (1 - decay) * p, average, params)
+            with jax.named_scope("average"):
+                step = state.step.astype(jnp.float32)
+                decay = jnp.minimum(config.train.average, (1 + step) / (10 + step))
+                average = jax.tree.map(lambda a, p: decay * a + (1 - decay) * p, average, params)
 
         suspects = [metrics["cost"], metrics.get("theta_distance", metrics["cost"])]
         suspects += [squares[name] for name in sorted(squares)] + [optax.tree.norm(updates)]

@@ -1,6 +1,7 @@
 """The network of PyTorch's tutorial on spatial transformers, for digits of 28 x 28."""
 
 import jax
+import jax.numpy as jnp
 from flax import nnx
 from jax import Array, random
 from jaxtyping import Float, Key
@@ -34,7 +35,6 @@ class Tutorial(nnx.Module):
         Ghassen Hamrouni, "Spatial Transformer Networks Tutorial", PyTorch Tutorials.
 
     Example:
-        >>> import jax.numpy as jnp
         >>> net = Tutorial((28, 28, 1), 10, rngs=nnx.Rngs(0))
         >>> net(jnp.ones((5, 28, 28, 1))).shape
         (5, 10)
@@ -74,13 +74,15 @@ class Tutorial(nnx.Module):
             keys: a key for each image, which decides what dropout drops; None drops nothing.
         """
         warp = self.transformer.warp(x)
-        x = self.features(warp.features)  # A channel that is dropped may as well be pooled first.
-        if keys is None:
-            return Prediction(self.logits(jax.nn.relu(self.hidden(flatten(x)))), (warp,))
-        channels, units = jax.vmap(random.split, out_axes=1)(keys)
-        x = dropout(channels, x, shared=2)
-        x = dropout(units, jax.nn.relu(self.hidden(flatten(x))))
-        return Prediction(self.logits(x), (warp,))
+        with jax.named_scope("classifier"):
+            x = self.features(warp.features)
+            if keys is None:
+                x = jax.nn.relu(self.hidden(flatten(x)))
+            else:
+                channels, units = jax.vmap(random.split, out_axes=1)(keys)
+                x = dropout(channels, x, shared=2)  # as well after the pooling as before it
+                x = dropout(units, jax.nn.relu(self.hidden(flatten(x))))
+            return Prediction(self.logits(x), (warp,))
 
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b k"]:
         """Returns the logits."""
@@ -96,10 +98,10 @@ def dropout(keys: Key[Array, "b"], x: Float[Array, "b *shape"], shared: int = 0)
         shared: so many axes after the batch's are dropped together.
 
     Example:
-        >>> values = dropout(random.split(random.key(0), 5), jax.numpy.ones((5, 3, 3, 8)), shared=2)
+        >>> values = dropout(random.split(random.key(0), 5), jnp.ones((5, 3, 3, 8)), shared=2)
         >>> sorted(set(values.ravel().tolist()))
         [0.0, 2.0]
     """
     shape = (*(1,) * shared, *x.shape[1 + shared :])
     kept = jax.vmap(lambda key: random.bernoulli(key, shape=shape))(keys)
-    return jax.numpy.where(kept, 2 * x, 0)
+    return jnp.where(kept, 2 * x, 0)
