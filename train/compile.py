@@ -6,7 +6,7 @@ measured: every second is the compiler's estimate (see `train.tpu`), without com
 
 import math
 import re
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -65,7 +65,7 @@ class Plan(NamedTuple):
     @property
     def seconds(self) -> dict[str, float]:
         """Estimated seconds of a step, by part."""
-        sums: Counter[str] = Counter()
+        sums: dict[str, float] = defaultdict(float)
         for part in tpu.parts(self.compiled):
             sums[part_of(part.scope)] += part.seconds / self.steps
         return dict(sums)

@@ -15,6 +15,7 @@ from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from stn_jax.models.distorted_mnist import Prediction
+from stn_jax.nn.layers import made_once
 from stn_jax.regularizers import outside_penalty
 from train.batches import Batch
 from train.config import Config, DataConfig, OptimConfig
@@ -165,26 +166,6 @@ def make_init(
     return jax.jit(init, out_shardings=NamedSharding(mesh, P()), compiler_options=options)
 
 
-def apart(compute: Callable[[], Array], always: Array) -> Array:
-    """Computes something that a CPU's compiler must not fuse with what uses it.
-
-    XLA:CPU would distort a pixel anew for every tap that reads it, which doubles the time of a
-    step, and it drops `optimization_barrier` before it fuses. It does not fuse across a branch.
-
-    Args:
-        compute: what to compute.
-        always: a condition that holds, but that the compiler cannot know.
-
-    Returns:
-        What ``compute`` returns.
-    """
-
-    def branch() -> Array:
-        return lax.cond(always, compute, lambda: jnp.zeros_like(compute()))
-
-    return lax.platform_dependent(cpu=branch, default=compute)
-
-
 def make_train_step(
     network: Network, optimizer: optax.GradientTransformation, config: Config, mesh: Mesh
 ) -> Callable[[TrainState, Data, Batch], TrainState]:
@@ -202,12 +183,10 @@ def make_train_step(
         """One device's part: mean gradient and metrics, summed over all devices."""
         key = jax.random.fold_in(jax.random.key(config.train.seed), epoch)
         with jax.named_scope("distortion"):
-            images = apart(
-                lambda: distorted_batch(
-                    key, data.images, indices, config.data.distortion, config.data.canvas
-                ),
-                epoch >= 0,
+            images = distorted_batch(
+                key, data.images, indices, config.data.distortion, config.data.canvas
             )
+            images = made_once(images)
         keys = None
         if network.draws:  # by other numbers than the distortion's, which is drawn from key itself
             keys = jax.vmap(jax.random.fold_in, (None, 0))(jax.random.split(key)[1], indices)

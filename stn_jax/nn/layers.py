@@ -274,7 +274,30 @@ def _pooled_product(x: Array, kernel: Array) -> Array:
     matrix = kernels.reshape(len(kernels), -1).T
     product = _patches(units, tuple(reach), tuple(spans)) @ matrix
     outputs = product.reshape(x.shape[0], *spans, -1, filters)
-    return functools.reduce(_larger, (outputs[..., i, :] for i in range(outputs.shape[-2])))
+    return _largest(outputs)
+
+
+def _first_largest(x: Array) -> tuple[Array, Array]:
+    """Takes the maximum over the last axis but one, and the place of the first that is as large."""
+    value, place = x[..., 0, :], jnp.zeros_like(x[..., 0, :], dtype=jnp.int8)
+    for index in range(1, x.shape[-2]):
+        place = jnp.where(value >= x[..., index, :], place, jnp.int8(index))
+        value = _larger(value, x[..., index, :])
+    return value, place
+
+
+@jax.custom_jvp
+def _largest(x: Array) -> Array:
+    return _first_largest(x)[0]
+
+
+@_largest.defjvp
+def _largest_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
+    """Its transpose is one choice for each element; that of slices would be a sum of pads."""
+    (x,), (dx,) = primals, tangents
+    value, place = _first_largest(x)
+    index = jnp.arange(x.shape[-2], dtype=jnp.int8)[:, None]
+    return value, jnp.where(index == place[..., None, :], dx, 0).sum(-2)
 
 
 def _units(x: Array, counts: Sequence[int]) -> Array:
@@ -293,37 +316,59 @@ def _units(x: Array, counts: Sequence[int]) -> Array:
 def _patches(x: Array, sides: tuple[int, ...], spans: tuple[int, ...]) -> Array:
     """Lists what every window sees, ``(b prod(spans), prod(sides) c)``.
 
-    Both branches are right. There are two because XLA:CPU fuses whatever makes ``x`` with what
-    reads it, and would make a pixel anew for each of its windows; it does not fuse across a branch.
+    Read pixel by pixel, through constant indices: several times as quick as slices.
     """
-    first = x[(0,) * x.ndim]
-    read = functools.partial(_patches_by_row, sides=sides, spans=spans)
-    copy = functools.partial(_patches_by_slice, sides=sides, spans=spans)
-    return jax.lax.cond(first == first, read, copy, x)
+    b, *shape, c = x.shape
+    pixels = np.arange(math.prod(shape), dtype=np.int32).reshape(shape)
+    windows = np.lib.stride_tricks.sliding_window_view(pixels, sides)
+    windows = windows[tuple(slice(span) for span in spans)]
+    rows = jnp.take(made_once(x).reshape(b, -1, c), windows.reshape(-1), axis=1, mode="clip")
+    return rows.reshape(b * math.prod(spans), -1)
 
 
 @_patches.defjvp
 def _patches_jvp(
     sides: tuple[int, ...], spans: tuple[int, ...], primals: tuple[Array], tangents: tuple[Array]
 ) -> tuple[Array, Array]:
-    """The map is linear: its derivative is itself, written the way whose transpose is quick."""
-    return _patches(*primals, sides, spans), _patches_by_slice(*tangents, sides, spans)
-
-
-def _patches_by_row(x: Array, sides: tuple[int, ...], spans: tuple[int, ...]) -> Array:
-    """Reads pixel by pixel, through constant indices: several times as quick as slices."""
-    b, *shape, c = x.shape
-    pixels = np.arange(math.prod(shape), dtype=np.int32).reshape(shape)
-    windows = np.lib.stride_tricks.sliding_window_view(pixels, sides)
-    windows = windows[tuple(slice(span) for span in spans)]
-    rows = jnp.take(x.reshape(b, -1, c), windows.reshape(-1), axis=1, mode="clip")
-    return rows.reshape(b * math.prod(spans), -1)
-
-
-def _patches_by_slice(x: Array, sides: tuple[int, ...], spans: tuple[int, ...]) -> Array:
-    """Lays shifted slices side by side; transposed, it adds them up, and needs no scatter."""
+    """The map is linear: its derivative is itself, as slices, whose transpose needs no scatter."""
+    (dx,) = tangents
     slices = [
-        x[:, *(slice(i, i + span) for i, span in zip(corner, spans, strict=True))]
+        dx[:, *(slice(i, i + span) for i, span in zip(corner, spans, strict=True))]
         for corner in itertools.product(*map(range, sides))
     ]
-    return jnp.concatenate(slices, axis=-1).reshape(x.shape[0] * math.prod(spans), -1)
+    tangent = jnp.concatenate(slices, axis=-1).reshape(dx.shape[0] * math.prod(spans), -1)
+    return _patches(*primals, sides, spans), tangent
+
+
+@jax.custom_jvp
+def made_once(x: Float[Array, "b *shape"]) -> Float[Array, "b *shape"]:
+    """Returns ``x``, and keeps XLA:CPU from making its elements anew for each that reads them.
+
+    XLA:CPU fuses what makes an array with what reads it, though every element be read many times,
+    and it drops `optimization_barrier` before it does. It does not fuse across a branch. (Nor does
+    it spread over the cores what lies inside one; so nothing does but a copy.)
+
+    Args:
+        x: of at least one element.
+
+    Returns:
+        ``x``.
+
+    Example:
+        >>> made_once(jnp.arange(3.0)).tolist()
+        [0.0, 1.0, 2.0]
+    """
+
+    def branch(x: Array) -> Array:
+        # Both ways return x, which the compiler cannot know.
+        first, order = x[(0,) * x.ndim], np.arange(len(x), dtype=np.int32)
+        return jax.lax.cond(
+            first == first, lambda x: x, lambda x: jnp.take(x, order, axis=0, mode="clip"), x
+        )
+
+    return jax.lax.platform_dependent(x, cpu=branch, default=lambda x: x)
+
+
+@made_once.defjvp
+def _made_once_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
+    return made_once(*primals), *tangents
