@@ -13,7 +13,7 @@ from train.batches import Batches, check_batch, steps_per_dispatch
 from train.checkpoints import Checkpoints, Ledger
 from train.config import Config
 from train.data import load
-from train.devices import describe_devices, make_mesh, replicate
+from train.devices import describe_devices, keep_memory, make_mesh, replicate
 from train.errors import TrainingError
 from train.evaluate import Judge, input_shape, summarize
 from train.metrics import MetricsWriter
@@ -42,6 +42,7 @@ def fit(config: Config, workdir: Path) -> int:
         TrainingError: when a number is no longer finite.
     """
     began = time.perf_counter()
+    keep_memory()
     run, steps = config.train, config.train.steps
 
     # ---- Work directory: is it ours, and is there anything left to do? ---------------------------
