@@ -3,12 +3,13 @@
 #   make test        lint, types, doctests and tests
 #   make test-peers  the same numbers from PyTorch, ONNX, SciPy, kornia ...; the code in docs/
 #   make test-all    everything, the slow tests too
+#   make bench       times everything against its peers; runs/benchmarks has what was found
 
 PYTHON ?= python3
 RUN := .venv/bin/python
 PIP := $(RUN) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: train test test-peers test-all lint clean
+.PHONY: train test test-peers test-all bench lint clean
 
 train: .venv/train
 	$(RUN) -m train fit configs/quickstart.py --workdir runs/quickstart
@@ -24,6 +25,9 @@ test-peers: .venv/peers
 test-all: lint .venv/peers
 	$(RUN) -m pytest --doctest-modules stn_jax --quiet
 	$(RUN) -m pytest --quiet
+
+bench: .venv/peers
+	$(RUN) benchmarks/run.py
 
 lint: .venv/test
 	$(RUN) -m ruff check

@@ -11,7 +11,8 @@ pixels.
 import argparse
 import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from drawing import draw_cells
 from rich.console import Console
 from rich.table import Table
 from timing import (
@@ -49,8 +51,9 @@ PASSES = {
     "theta": "value and gradient for theta",
     "both": "value and gradients for theta and image",
 }
-TOLERANCE = {"forward": 1e-5, "theta": 1e-3, "both": 1e-3}
-"""Norm of a difference that is equal, of the norm: float32, and points rounded across a pixel."""
+TOLERANCE = {"forward": 1e-5, "theta": 1e-2, "both": 1e-2}
+"""What is equal: the norm of a difference over the norm. Most gradients agree to 1e-5; but a point
+that lies on a pixel's centre may be rounded to either side of it, where the derivative differs."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +84,7 @@ class Peer:
     Attributes:
         competitors: its ways to do the job, of which the quickest stands for it.
         results: what it computes, as channels-last arrays: ``V``; or value and gradients.
-        tolerance: the least that is asked of it, where that is less than `TOLERANCE`.
+        tolerance: what is equal, where that is more than `TOLERANCE`.
         interior: whether it is equal only at points between the centres of the border pixels.
     """
 
@@ -141,34 +144,42 @@ def smooth(random: np.random.Generator, shape: Sequence[int]) -> np.ndarray:
 # --- the libraries -------------------------------------------------------------------------------
 
 
-def jax_peer(job: Job, sample: Callable[..., jax.Array], **options: Any) -> Peer:
-    """Makes a peer of ``sample(theta, image, shape)``."""
+def jax_function(job: Job, sample: Callable[..., jax.Array]) -> Callable[..., Any]:
+    """Returns the pass of a job over ``sample(theta, image, shape)``, jitted."""
 
     def loss(theta: jax.Array, image: jax.Array, cotangent: jax.Array) -> jax.Array:
         return jnp.vdot(sample(theta, image, job.shape), cotangent, precision="highest")
 
-    function = {
-        "forward": jax.jit(lambda theta, image, cotangent: sample(theta, image, job.shape)),
-        "theta": jax.jit(jax.value_and_grad(loss)),
-        "both": jax.jit(jax.value_and_grad(loss, argnums=(0, 1))),
-    }[job.pass_]
+    if job.pass_ == "forward":
+        return jax.jit(lambda theta, image, cotangent: sample(theta, image, job.shape))
+    return jax.jit(jax.value_and_grad(loss, argnums=0 if job.pass_ == "theta" else (0, 1)))
+
+
+def jax_peer(job: Job, sample: Callable[..., jax.Array], **options: Any) -> Peer:
+    """Makes a peer of ``sample(theta, image, shape)``."""
+    function = jax_function(job, sample)
     arrays = jax.device_put((job.theta, job.image, job.cotangent))
 
     def results(job: Job) -> list[np.ndarray]:
-        return [
-            np.asarray(x) for x in jax.tree.leaves(function(job.theta, job.image, job.cotangent))
-        ]
+        leaves = jax.tree.leaves(function(job.theta, job.image, job.cotangent))
+        return [np.asarray(leaf) for leaf in leaves]
 
     return Peer({"": Competitor(lambda: function(*arrays))}, results, **options)
 
 
-def ours(job: Job, backend: str = "auto") -> Peer:
-    """stn_jax."""
+def ours(backend: str = "auto") -> Callable[..., jax.Array]:
+    """Returns ``sample(theta, image, shape)`` of stn_jax."""
 
     def sample(theta: jax.Array, image: jax.Array, shape: tuple[int, ...]) -> jax.Array:
         return stn.grid_sample(image, stn.affine_grid(theta, shape), backend=backend)
 
-    return jax_peer(job, sample)
+    return sample
+
+
+def compiled(job: Job, backend: str) -> tuple[jax.stages.Compiled, tuple[jax.Array, ...]]:
+    """Compiles the pass of a job, and returns it with its arguments."""
+    arrays = jax.device_put((job.theta, job.image, job.cotangent))
+    return jax_function(job, ours(backend)).lower(*arrays).compile(), arrays
 
 
 def by_channel(read: Callable[[jax.Array, list[jax.Array]], jax.Array]) -> Callable[..., jax.Array]:
@@ -192,13 +203,17 @@ def map_coordinates(job: Job) -> Peer:
 
 
 def dm_pix(job: Job) -> Peer:
-    """``dm_pix``'s interpolation, vmapped over batch and channels; our grid."""
+    """``dm_pix``'s interpolation, vmapped over batch and channels; our grid.
+
+    By design it reads nothing within half a pixel of the border, and its derivative is 0 at pixel
+    centres.
+    """
     import dm_pix
 
     def read(image: jax.Array, axes: list[jax.Array]) -> jax.Array:
         return dm_pix.flat_nd_linear_interpolate_constant(image, jnp.stack(axes))
 
-    return jax_peer(job, by_channel(read), interior=True)
+    return jax_peer(job, by_channel(read), interior=True, tolerance=0.02)
 
 
 def torch_peer(
@@ -295,8 +310,8 @@ def opencv(job: Job) -> Peer:
     """``cv2.remap`` image by image, maps by NumPy; weights of 1/32 above 4 channels."""
     import cv2
 
-    if job.pass_ != "forward" or len(job.shape) != 2:
-        raise CannotDo("cv2.remap is for images, and has no gradient")
+    if job.pass_ != "forward" or len(job.shape) != 2 or jax.default_backend() == "gpu":
+        raise CannotDo("cv2.remap is for images on the CPU, and has no gradient")
     matrices = np.asarray(stn.denormalize_matrix(job.theta, job.spatial, job.shape))
     y, x = (np.arange(n, dtype=np.float32) for n in job.shape)
     y = y[:, None]
@@ -312,7 +327,7 @@ def opencv(job: Job) -> Peer:
         return [work(job.image).reshape(job.cotangent.shape)]
 
     prepare = functools.partial(cv2.setNumThreads, cores())
-    return Peer({"": Competitor(lambda: work(job.image), prepare)}, results, tolerance=0.01)
+    return Peer({"": Competitor(lambda: work(job.image), prepare)}, results, tolerance=0.03)
 
 
 PEERS: dict[str, Callable[[Job], Peer]] = {
@@ -327,12 +342,8 @@ PEERS: dict[str, Callable[[Job], Peer]] = {
 # --- equal, then timed ---------------------------------------------------------------------------
 
 
-def check(name: str, peer: Peer, reference: Peer, job: Job) -> float:
-    """Returns the norm of the difference from the reference, of its norm; of the worst result.
-
-    Raises:
-        AssertionError: where it is more than the tolerance.
-    """
+def difference(peer: Peer, reference: Peer, job: Job) -> float:
+    """Returns the norm of the difference from the reference over its norm, of the worst result."""
     if peer.interior:
         grid = np.asarray(stn.affine_grid(job.theta, job.shape))
         width = np.array(job.spatial[::-1])
@@ -343,27 +354,26 @@ def check(name: str, peer: Peer, reference: Peer, job: Job) -> float:
         if job.pass_ == "forward" and peer.interior:
             ours, theirs = ours * inside, theirs * inside
         if ours.shape != theirs.shape:
-            raise AssertionError(f"{name} returned {theirs.shape}, stn_jax {ours.shape}.")
+            raise AssertionError(f"The results have shapes {theirs.shape} and {ours.shape}.")
         worst = max(worst, float(np.linalg.norm(ours - theirs) / np.linalg.norm(ours)))
-    tolerance = max(peer.tolerance, TOLERANCE[job.pass_])
-    if not worst <= tolerance:
-        raise AssertionError(
-            f"{name} and stn_jax differ by {worst:.1e} of the norm at {job.size}, "
-            f"{PASSES[job.pass_]}; equal is less than {tolerance:.0e}. Nothing was timed."
-        )
     return worst
 
 
 def measure(job: Job, peers: Sequence[str], backend: str, repeats: int) -> dict[str, Any]:
-    """Checks that all compute the same, then times them in turns."""
-    entries, differences, missing = {"stn_jax": ours(job, backend)}, {}, {}
+    """Checks who computes the same, then times those in turns."""
+    entries, missing = {"stn_jax": jax_peer(job, ours(backend))}, {}
+    differences: dict[str, float] = {}
     for name in peers:
         try:
-            entries[name] = PEERS[name](job)
+            peer = PEERS[name](job)
         except (CannotDo, ImportError) as error:
             missing[name] = str(error)
             continue
-        differences[name] = check(name, entries[name], entries["stn_jax"], job)
+        differences[name] = difference(peer, entries["stn_jax"], job)
+        if differences[name] <= max(peer.tolerance, TOLERANCE[job.pass_]):
+            entries[name] = peer
+        else:
+            missing[name] = f"differs by {differences[name]:.1e} at {job.size}, {job.pass_}"
     competitors = {
         (name, way): competitor
         for name, entry in entries.items()
@@ -374,16 +384,30 @@ def measure(job: Job, peers: Sequence[str], backend: str, repeats: int) -> dict[
         name: {way: timing for (owner, way), timing in timings.items() if owner == name}
         for name in entries
     }
+    best = {name: min(ways.values(), key=lambda way: way.median) for name, ways in found.items()}
     return {
         "size": job.size,
         "pass": job.pass_,
-        "timings": {
-            name: min(ways.values(), key=lambda t: t.median) for name, ways in found.items()
-        },
+        "timings": best,
         "ways": {name: ways for name, ways in found.items() if len(ways) > 1},
         "differences": differences,
         "missing": missing,
     }
+
+
+def measure_bandwidth(size: int, repeats: int) -> float:
+    """Returns the bytes a second, read and written, of a copy of ``size`` bytes on the device."""
+    source = jnp.ones(size // 4, jnp.float32)
+    negate = jax.jit(jnp.negative)  # an identity would not be carried out
+    timing = alternate({"copy": Competitor(lambda: negate(source))}, repeats=repeats)["copy"]
+    return 2 * source.nbytes / timing.median
+
+
+def least_bytes(cell: Mapping[str, Any]) -> int:
+    """Returns what a forward pass must move: image and grid read once, output written once."""
+    task = job(cell["size"], "forward")
+    grid = task.cotangent[..., 0].size * len(task.shape) * task.image.itemsize
+    return task.image.nbytes + grid + task.cotangent.nbytes
 
 
 def measure_dispatch(repeats: int) -> dict[str, Timing]:
@@ -445,13 +469,13 @@ def print_cells(console: Console, cells: Sequence[dict[str, Any]], peers: Sequen
             columns = [
                 milliseconds(theirs) + "\n" + verdict(ours, theirs).markup
                 if (theirs := cell["timings"].get(name))
-                else "-"
+                else ("[bold red]DIFFERS[/]" if name in cell["differences"] else "-")
                 for name in peers
             ]
             table.add_row(cell["size"], milliseconds(ours), *columns)
         console.print(table)
-    for name, why in sorted({pair for cell in cells for pair in cell["missing"].items()}):
-        console.print(f"{name}: {why}.", style="dim")
+    for name, why in dict.fromkeys(pair for cell in cells for pair in cell["missing"].items()):
+        console.print(f"{name}: {why}; not timed.", style="dim")
     for name in peers:
         if ratios := _ratios(cells, name):
             kept = sum(ratio >= 1 for ratio in ratios)
@@ -459,6 +483,30 @@ def print_cells(console: Console, cells: Sequence[dict[str, Any]], peers: Sequen
                 f"{name}: {geometric_mean(ratios):.2f} times as long over {len(ratios)} cells; "
                 f"stn_jax is not slower in {kept} of them."
             )
+
+
+def print_bandwidth(console: Console, cells: Sequence[dict[str, Any]], bandwidth: float) -> None:
+    """Prints what part of the copy's speed the forward pass reaches."""
+    console.print(
+        f"A copy moves {bandwidth / 1e9:.0f} GB/s; the forward pass, if each byte moved once:"
+    )
+    for cell in cells:
+        if cell["pass"] == "forward":
+            rates = (
+                f"{name} {least_bytes(cell) / timing.median / bandwidth:.0%}"
+                for name, timing in cell["timings"].items()
+            )
+            console.print(f"  {cell['size']}: {', '.join(rates)}")
+
+
+def print_dispatch(console: Console, timings: Mapping[str, Timing]) -> None:
+    """Prints the microseconds of a call that has next to nothing to do."""
+    table = Table(title="one image of 4 x 4 pixels, grid_sample alone: microseconds")
+    table.add_column("call")
+    table.add_column("", justify="right")
+    for name, timing in timings.items():
+        table.add_row(name, f"{timing.median * 1e6:.1f} ± {(timing.high - timing.low) * 5e5:.1f}")
+    console.print(table)
 
 
 def _ratios(cells: Sequence[dict[str, Any]], name: str) -> list[float]:
@@ -489,8 +537,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--peers", nargs="*", choices=PEERS, default=list(PEERS))
     parser.add_argument("--repeats", type=int, default=15, help="turns for each competitor")
     parser.add_argument("--backend", choices=("auto", *BACKENDS), default="auto")
+    parser.add_argument(
+        "--bandwidth",
+        type=int,
+        metavar="BYTES",
+        help="compare with a copy of so many; default: of 1 GiB, where there is a GPU",
+    )
     parser.add_argument("--out", type=Path, help="where to write JSON, and a plot beside it")
     options = parser.parse_args(arguments)
+
+    # PyTorch needs room on the same GPU; read when JAX first looks for one.
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 
     console, cells = Console(width=max(Console().width, 120)), []
     for pass_ in filter(PASSES.get, options.passes):
@@ -500,12 +557,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
                     measure(job(size, pass_), options.peers, options.backend, options.repeats)
                 )
     print_cells(console, cells, options.peers)
-    dispatch = measure_dispatch(options.repeats) if "dispatch" in options.passes else {}
-    for name, timing in dispatch.items():
-        console.print(f"one 4 x 4 image, {name}: {timing.median * 1e6:.1f} microseconds")
+    results: dict[str, Any] = {"backend": options.backend, "cells": cells}
+    if jax.default_backend() != "cpu" or options.bandwidth:
+        results["bandwidth"] = measure_bandwidth(options.bandwidth or 2**30, options.repeats)
+        print_bandwidth(console, cells, results["bandwidth"])
+    if "dispatch" in options.passes:
+        results["dispatch"] = measure_dispatch(options.repeats)
+        print_dispatch(console, results["dispatch"])
     if options.out:
-        results = {"backend": options.backend, "cells": cells, "dispatch": dispatch}
         save(options.out, results)
+        if cells:
+            draw_cells(cells, options.out.with_suffix(".png"))
 
 
 if __name__ == "__main__":

@@ -15,13 +15,15 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 from rich.text import Text
+
+Name = TypeVar("Name", bound=Hashable)
 
 _SLICE = 0.01  # seconds of silence to listen to; kernels account threads every 1 to 4 ms
 _QUIET = 0.1  # of one core
@@ -56,7 +58,7 @@ class Timing:
         return self.low <= other.high and other.low <= self.high
 
 
-def alternate(competitors: Mapping[str, Competitor], *, repeats: int = 15) -> dict[str, Timing]:
+def alternate(competitors: Mapping[Name, Competitor], *, repeats: int = 15) -> dict[Name, Timing]:
     """Times competitors in turns, A B C A B C ...
 
     A turn waits for silence, makes one call that is not timed, to bring its own code, data and
@@ -69,13 +71,13 @@ def alternate(competitors: Mapping[str, Competitor], *, repeats: int = 15) -> di
     Returns:
         What each took, by name.
     """
-    calls = {}
+    calls: dict[Name, int] = {}
     for name, competitor in competitors.items():
         competitor.prepare()
         jax.block_until_ready(competitor.call())  # compiles
         seconds = min(_call(competitor) for _ in range(2))
         calls[name] = min(_CALLS, math.ceil(_TURN / seconds))
-    taken: dict[str, list[float]] = {name: [] for name in competitors}
+    taken: dict[Name, list[float]] = {name: [] for name in competitors}
     gc.collect()
     gc.disable()
     try:

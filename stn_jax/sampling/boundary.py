@@ -4,8 +4,7 @@ A padding mode is a row of `PADDING_MODES`; each column is a map of one axis. ``
 coordinate, infinite ones too, into a range where integer arithmetic cannot overflow, without
 changing what is read; ``fold`` moves a coordinate into the image, with PyTorch's derivative;
 ``index`` moves an integer position into it. With ``framed`` boundaries (zeros, fill) an image lies
-in a frame, one pixel wide, of the outside's value: there ``index`` maps to -1 ... size, and
-everything outside reads the frame.
+in a frame of zeros, one pixel wide: there ``index`` maps to -1 ... size.
 
 ``where`` and not ``clip`` throughout: at a tie ``clip`` has derivative 1/2, PyTorch's has 0.
 """
@@ -25,7 +24,7 @@ class Boundary:
     """One padding mode; the maps take ``(values, size, align_corners)``.
 
     ``period(size, align_corners)`` is the number of pixels after which the image repeats, if it
-    does.
+    does; ``wraps`` says that the taps of one point may lie on both ends of an axis.
     """
 
     limit: Callable[[Array, int, bool], Array]
@@ -33,6 +32,7 @@ class Boundary:
     index: Callable[[Array, int, bool], Array]
     framed: bool = False
     period: Callable[[int, bool], int] | None = None
+    wraps: bool = False
 
 
 def _between(x: Array, low: int | float, high: int | float) -> Array:
@@ -98,7 +98,7 @@ PADDING_MODES: dict[str, Boundary] = {
     "zeros": Boundary(limit=_near, fold=_keep, index=_frame_index, framed=True),
     "border": Boundary(limit=_near, fold=_clip, index=_clip_index),
     "reflection": Boundary(limit=_finite, fold=_reflect, index=_reflect_index, period=_mirrors),
-    "wrap": Boundary(limit=_finite, fold=_keep, index=_modulo_index, period=_width),
+    "wrap": Boundary(limit=_finite, fold=_keep, index=_modulo_index, period=_width, wraps=True),
     "fill": Boundary(limit=_near, fold=_keep, index=_frame_index, framed=True),
 }
 """Every padding mode, by its public name. ``fill`` is ``zeros`` around another level."""

@@ -1,21 +1,29 @@
 """Sampling by gathers: every tap of every output is read from the image by its index.
 
-The product of one-dimensional taps over the axes, for one image; batches are `jax.vmap`'s.
+The product of one-dimensional taps over the axes. On a CPU the two gradients have forms of their own:
+memory that a step asks for anew costs more there than arithmetic (a page of 4 kB about a
+microsecond), so neither keeps an array of all taps.
 """
 
 import functools
 import itertools
 import math
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 import jax
 import jax.numpy as jnp
-from jax.custom_derivatives import SymbolicZero
-from jaxtyping import Array, Float
+import numpy as np
+from jax import lax
+from jax.typing import ArrayLike
+from jaxtyping import Array, Float, Int
 
+from stn_jax.sampling import loops
 from stn_jax.sampling.boundary import Boundary
 from stn_jax.sampling.kernels import Kernel
+
+_CHUNK = 1 << 18  # Values splatted at a time: what they need fits a core's cache.
+
+Taps = list[tuple[Int[Array, "*points"], Array | None, Float[Array, "*points"]]]
 
 
 def sample(
@@ -38,65 +46,205 @@ def sample(
     Returns:
         Samples ``(*points, c)``.
     """
-    if boundary.framed:
-        image = jnp.pad(image, [(1, 1)] * len(coordinates) + [(0, 0)])
-    rule = (kernel, boundary, align_corners)
-    return _sample(rule, (0,) * len(coordinates), image, tuple(coordinates))
-
-
-@functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1))
-def _sample(
-    rule: tuple[Kernel, Boundary, bool],
-    orders: tuple[int, ...],
-    image: Float[Array, "*framed c"],
-    coordinates: tuple[Float[Array, "*points"], ...],
-) -> Float[Array, "*points c"]:
-    """The samples' derivative of order ``orders[k]`` along each axis k."""
     *shape, channels = image.shape
-    axes = [
-        _axis_taps(rule, order, x, size)
-        for order, x, size in zip(orders, coordinates, shape, strict=True)
-    ]
-    strides = [math.prod(shape[axis + 1 :]) for axis in range(len(shape))]
-    rows = image.reshape(-1, channels)
     total = jnp.zeros((*coordinates[0].shape, channels), image.dtype)
-    for taps in itertools.product(*axes):
-        row = sum(i * stride for (i, _), stride in zip(taps, strides, strict=True))
-        weight = functools.reduce(jnp.multiply, (w for _, w in taps))
-        total += weight[..., None] * rows.at[row].get(mode="promise_in_bounds")
+    for place, inside, weight in _taps(coordinates, shape, kernel, boundary, align_corners):
+        total += _where(inside, weight[..., None] * _rows(image, place))
     return total
 
 
-def _axis_taps(
-    rule: tuple[Kernel, Boundary, bool], order: int, x: Array, size: int
-) -> list[tuple[Array, Array]]:
-    """Taps of one axis, as indices into the (framed) image."""
-    kernel, boundary, align_corners = rule
-    frame = int(boundary.framed)
-    return [
-        (boundary.index(i, size - 2 * frame, align_corners) + frame, weight)
-        for i, weight in kernel.taps(x, order)
-    ]
+def slope(
+    image: Float[Array, "*shape c"],
+    values: Float[Array, "*points c"],
+    coordinates: Sequence[Float[Array, "*points"]],
+    kernel: Kernel,
+    boundary: Boundary,
+    align_corners: bool,
+) -> Sequence[Float[Array, "*points"]]:
+    """Returns ``sum_c V'_c dV_c / dx_k`` for each axis k: the points' gradient.
 
-
-@functools.partial(_sample.defjvp, symbolic_zeros=True)
-def _sample_jvp(
-    rule: tuple[Kernel, Boundary, bool], orders: tuple[int, ...], primals: Any, tangents: Any
-) -> tuple[Array, Array]:
-    """``dV = sample(dU) + sum_k dV/dx_k dx_k``, where dV/dx_k has one order more along axis k.
-
-    Written by hand so that reverse mode keeps one derivative for each axis and not every tap,
-    that nothing is computed for an image without a tangent, and that the derivative of a
-    derivative is again a sample.
+    First ``s_t = sum_c V'_c U_tc`` for all taps t, several in one loop, then the weights' derivatives.
     """
-    image, coordinates = primals
-    image_tangent, coordinate_tangents = tangents
-    value = _sample(rule, orders, image, coordinates)
-    tangent = jnp.zeros_like(value)
-    if not isinstance(image_tangent, SymbolicZero):
-        tangent += _sample(rule, orders, image_tangent, coordinates)
-    for axis, dx in enumerate(coordinate_tangents):
-        if not isinstance(dx, SymbolicZero):
-            raised = tuple(order + (axis == k) for k, order in enumerate(orders))
-            tangent += _sample(rule, raised, image, coordinates) * dx[..., None]
-    return value, tangent
+    taps = functools.partial(
+        _taps,
+        shape=image.shape[:-1],
+        kernel=kernel,
+        boundary=boundary,
+        align_corners=align_corners,
+    )
+    known = taps(coordinates)
+    products = [values * _rows(image, place) for place, _, _ in known]
+    sums = loops.sum_channels(products)
+    sums = [_zeroed(inside, total) for (_, inside, _), total in zip(known, sums, strict=True)]
+    _, pull = jax.vjp(lambda *x: [weight for _, _, weight in taps(x)], *coordinates)
+    return list(pull(sums))
+
+
+def splat(
+    values: Float[Array, "b *points c"],
+    coordinates: Sequence[Float[Array, "b *points"]],
+    shape: tuple[int, ...],
+    kernel: Kernel,
+    boundary: Boundary,
+    align_corners: bool,
+) -> Float[Array, "b *shape c"]:
+    """Adds each value to the pixels that its taps read: the images' gradient.
+
+    Some images at a time, or a part of a large one, so that what is added stays in the cache.
+    """
+    batch, channels, pixels = values.shape[0], values.shape[-1], math.prod(shape)
+    count = math.prod(values.shape[1:-1])
+    coordinates = [x.reshape(batch, count) for x in coordinates]
+    operands = [values.reshape(batch, count, channels), *coordinates]
+
+    def add(total: Array, values: Array, *x: Array, start: ArrayLike = 0) -> Array:
+        for place, update in _updates(values, x, shape, kernel, boundary, align_corners):
+            total = _add_rows(total, (start + place) * channels, update)
+        return total
+
+    def images(k: Array, total: Array) -> Array:
+        none = jnp.zeros((size, pixels * channels), values.dtype)
+        some = jax.vmap(add)(none, *_chunk(operands, k, size))
+        return lax.dynamic_update_slice_in_dim(total, some, k * size, 0)
+
+    def part(k: Array, total: Array) -> Array:
+        return add(total, *_chunk(operands, k, size), start=k // (count // size) * pixels)
+
+    if count * channels <= _CHUNK:
+        size = _divisor(batch, _CHUNK // max(1, count * channels))
+        shape_, step = (batch, pixels * channels), images
+    else:
+        size = _divisor(count, _CHUNK // channels)
+        operands = [x.reshape(batch * count, *x.shape[2:]) for x in operands]
+        shape_, step = (batch * pixels * channels,), part
+    steps = operands[0].shape[0] // size
+    total = lax.fori_loop(np.int32(0), np.int32(steps), step, jnp.zeros(shape_, values.dtype))
+    return total.reshape(batch, *shape, channels)
+
+
+def _divisor(size: int, most: int) -> int:
+    """The largest divisor of a size that is not larger than ``most``."""
+    return next((k for k in range(min(size, most), 0, -1) if size % k == 0), 1)
+
+
+def _chunk(operands: Sequence[Array], k: Array, size: int) -> list[Array]:
+    return [lax.dynamic_slice_in_dim(x, k * size, size) for x in operands]
+
+
+def _taps(
+    coordinates: Sequence[Array],
+    shape: Sequence[int],
+    kernel: Kernel,
+    boundary: Boundary,
+    align_corners: bool,
+) -> Taps:
+    """Lists ``(place, inside, weight)`` of every tap; a place counts pixels row by row."""
+    axes = [
+        _axis_taps(x, size, kernel, boundary, align_corners)
+        for x, size in zip(coordinates, shape, strict=True)
+    ]
+    taps = []
+    for combination in itertools.product(*axes):
+        insides = [inside for _, inside, _ in combination if inside is not None]
+        taps.append(
+            (
+                _place([index for index, _, _ in combination], shape),
+                functools.reduce(jnp.logical_and, insides) if insides else None,
+                functools.reduce(jnp.multiply, [weight for _, _, weight in combination]),
+            )
+        )
+    return taps
+
+
+def _axis_taps(
+    x: Array, size: int, kernel: Kernel, boundary: Boundary, align_corners: bool
+) -> Taps:
+    """Lists ``(index, inside, weight)`` of the taps of one axis; all indices are in the image."""
+    taps: Taps = []
+    for position, weight in kernel.taps(x):
+        index, inside = boundary.index(position, size, align_corners), None
+        if boundary.framed:
+            index, inside = jnp.clip(index, 0, size - 1), (index >= 0) & (index < size)
+        taps.append((index, inside, weight))
+    return taps
+
+
+def _updates(
+    values: Float[Array, "*points c"],
+    coordinates: Sequence[Float[Array, "*points"]],
+    shape: Sequence[int],
+    kernel: Kernel,
+    boundary: Boundary,
+    align_corners: bool,
+) -> Iterator[tuple[Int[Array, "*points"], Float[Array, "*points w c"]]]:
+    """Lists ``(place, update)``: what is added to the w pixels of a row from each place on.
+
+    Along the last axis the taps of a point are one update of neighbouring pixels, unless they may
+    lie on both ends of the axis.
+    """
+    rule = (kernel, boundary, align_corners)
+    *rows, line = shape
+    last = _axis_taps(coordinates[-1], line, *rule)
+    width = 1 if boundary.wraps else min(line, len(last))
+    if width == 1:
+        windows = [(index, [_zeroed(inside, weight)]) for index, inside, weight in last]
+    else:
+        lowest = functools.reduce(jnp.minimum, [index for index, _, _ in last])
+        start = jnp.minimum(lowest, line - width)
+        weights = [
+            sum(jnp.where(index == start + k, _zeroed(inside, weight), 0) for index, inside, weight in last)
+            for k in range(width)
+        ]
+        windows = [(start, weights)]
+    above = [_axis_taps(x, size, *rule) for x, size in zip(coordinates, rows, strict=False)]
+    for *lead, (start, weights) in itertools.product(*above, windows):
+        place = _place([*(index for index, _, _ in lead), start], shape)
+        factor = functools.reduce(jnp.multiply, [_zeroed(i, w) for _, i, w in lead])
+        window = factor[..., None] * jnp.stack(weights, axis=-1)
+        yield place, window[..., None] * values[..., None, :]
+
+
+def _place(indices: Sequence[Array], shape: Sequence[int]) -> Array:
+    """Counts pixels row by row."""
+    return functools.reduce(lambda place, axis: place * axis[1] + axis[0], zip(indices, shape, strict=True), 0)
+
+
+def _where(inside: Array | None, values: Array) -> Array:
+    """What lies outside is zero, whatever the pixel that stands in for it."""
+    return values if inside is None else jnp.where(inside[..., None], values, 0)
+
+
+def _zeroed(inside: Array | None, weight: Array) -> Array:
+    return weight if inside is None else jnp.where(inside, weight, 0)
+
+
+def _count(size: int) -> Array:
+    return jnp.arange(size, dtype=jnp.int32)
+
+
+def _rows(image: Float[Array, "*shape c"], place: Int[Array, "*points"]) -> Float[Array, "*points c"]:
+    """Reads whole pixels."""
+    channels = image.shape[-1]
+    numbers = lax.GatherDimensionNumbers(
+        offset_dims=(place.ndim,), collapsed_slice_dims=(0,), start_index_map=(0,)
+    )
+    return lax.gather(
+        image.reshape(-1, channels),
+        place[..., None],
+        numbers,
+        (1, channels),
+        mode="promise_in_bounds",
+    )
+
+
+def _add_rows(
+    flat: Float[Array, "size"], start: Int[Array, "k points"], update: Float[Array, "k points w c"]
+) -> Float[Array, "size"]:
+    """Adds updates to runs of values, each from its start on."""
+    numbers = lax.ScatterDimensionNumbers(
+        update_window_dims=(start.ndim,),
+        inserted_window_dims=(),
+        scatter_dims_to_operand_dims=(0,),
+    )
+    runs = update.reshape(*start.shape, -1)
+    return lax.scatter_add(flat, start[..., None], runs, numbers, mode="promise_in_bounds")

@@ -7,7 +7,7 @@ Convention:
 """
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -16,12 +16,13 @@ from jax.typing import ArrayLike
 
 from stn_jax import coordinates as coords
 from stn_jax.coordinates import ALIGN_CORNERS
-from stn_jax.sampling import checks, gather, kernels, pyramid, reference
+from stn_jax.sampling import checks, gather, kernels, operator, pyramid, reference
 from stn_jax.sampling.boundary import PADDING_MODES
+from stn_jax.sampling.operator import Backend, Scheme
 
-BACKENDS: dict[str, Callable[..., jax.Array]] = {
-    "gather": gather.sample,
-    "reference": reference.sample,
+BACKENDS: dict[str, Backend] = {
+    "gather": Backend(gather.sample, gather.splat, gather.slope),
+    "reference": Backend(reference.sample),
 }
 """Every backend, by its public name; ``"auto"`` is a choice among them."""
 
@@ -240,7 +241,8 @@ def _sample_batch(
         shape = image.shape[:-1]
         for move in (boundary.limit,) if kernel.pads_taps else (boundary.limit, boundary.fold):
             axes = [move(x, size, align_corners) for x, size in zip(axes, shape, strict=True)]
-        return BACKENDS[backend](image, axes, kernel, boundary, align_corners)
+        scheme = Scheme(BACKENDS[backend], kernel, boundary, align_corners)
+        return operator.sample(scheme, image, axes)
 
     def sample_one(image: jax.Array, points: jax.Array) -> jax.Array:
         shape = image.shape[:-1]
@@ -248,12 +250,11 @@ def _sample_batch(
             axes = coords.pixels(points, shape, align_corners=align_corners)
         else:
             axes = [points[..., n - 1 - axis] for axis in range(n)]
-        lost = functools.reduce(jnp.logical_or, map(jnp.isnan, axes))
+        if not halvings:
+            return read(image, axes, align_corners)
+        lost = functools.reduce(jnp.logical_or, map(jnp.isnan, axes))  # their neighbours are not
         axes = [jnp.where(lost, 0, x) for x in axes]
-        if halvings:
-            values = pyramid.sample(image, axes, read, boundary, align_corners, halvings)
-        else:
-            values = read(image, axes, align_corners)
+        values = pyramid.sample(image, axes, read, boundary, align_corners, halvings)
         return jnp.where(lost[..., None], jnp.nan, values)
 
     source, target = ",".join("abd"[:n]), ",".join("hwk"[:n])

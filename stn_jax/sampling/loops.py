@@ -1,0 +1,39 @@
+"""Where a CPU's compiler ends one loop and begins another.
+
+XLA:CPU fuses whatever it can into the loop that reads it, and so computes a coordinate anew for every
+tap of every channel, rounded now one way and now another; it drops `lax.optimization_barrier` before
+it fuses. A reduction of several operands is always a loop of its own, into which all of its operands
+are fused, gathers too, and which keeps none of them in memory. Here that is put to use.
+"""
+
+from collections.abc import Sequence
+
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Float
+
+AT_ONCE = 8  # Sums that one loop keeps in registers.
+
+
+def sum_channels(arrays: Sequence[Float[Array, "*points c"]]) -> list[Float[Array, "*points"]]:
+    """Sums arrays over their last axis, several in one loop.
+
+    A single channel gets a second one, of zeros, for a reduction of nothing would be taken out.
+    """
+    if len(arrays) > AT_ONCE:
+        return sum_channels(arrays[:AT_ONCE]) + sum_channels(arrays[AT_ONCE:])
+    last = arrays[0].ndim - 1
+    if arrays[0].shape[last] == 1:
+        more = [(0, 0, 0)] * last + [(0, 1, 0)]
+        arrays = [lax.pad(a, jnp.zeros((), a.dtype), more) for a in arrays]
+    zeros = tuple(jnp.zeros((), a.dtype) for a in arrays)
+
+    def add(a: Sequence[Array], b: Sequence[Array]) -> Sequence[Array]:
+        return tuple(map(jnp.add, a, b))
+
+    return list(lax.reduce(tuple(arrays), zeros, add, (last,)))
+
+
+def settled(arrays: Sequence[Float[Array, "*points"]]) -> list[Float[Array, "*points"]]:
+    """The arrays, computed once and written down before anything reads them."""
+    return sum_channels([a[..., None] for a in arrays])

@@ -1,0 +1,281 @@
+"""Sampling as an operator: linear in the image, differentiable in the points.
+
+Four maps make it up, each a primitive of JAX, so that each has the form that a platform is quick at:
+
+    read(U; x) = V                 the samples
+    push(U, dx; x) = dV            their change as the points move by dx (forward mode)
+    splat(V'; x) = U'              the transpose of ``read`` in U: the image's gradient
+    slope(U, V'; x) = x'           the transpose of ``push`` in dx: the points' gradient
+
+The derivative of ``read`` is ``read(dU; x) + push(U, dx; x)``, so reverse mode keeps U and x alone and
+computes taps anew; a map is not evaluated where its result is not asked for. ``read`` is a backend's;
+the other three follow from it by automatic differentiation, and so do all higher derivatives, unless
+a backend knows a quicker form for ``splat`` or ``slope``. Custom rules of JAX would not do:
+`jax.custom_vjp` has no forward mode and `jax.custom_jvp` leaves the transpose to JAX.
+
+Under `jax.vmap` an image that is shared takes the batch as more points; otherwise all operands get a
+leading axis. A backend so sees the whole batch, whoever made it.
+"""
+
+import functools
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.extend.core import Primitive
+from jax.interpreters import ad, batching, mlir
+from jaxtyping import Array
+
+from stn_jax.sampling.boundary import Boundary
+from stn_jax.sampling.kernels import Kernel
+from stn_jax.sampling.loops import settled
+
+Maps = Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class Backend:
+    """A way to sample.
+
+    Attributes:
+        sample: ``(image, coordinates, kernel, boundary, align_corners) -> samples`` of one image,
+            in operations that JAX can differentiate.
+        splat: on a CPU instead of the transpose of ``sample`` in the image:
+            ``(values, coordinates, shape, kernel, boundary, align_corners) -> image``; all have a
+            leading batch axis.
+        slope: on a CPU instead of the transpose in the coordinates:
+            ``(image, values, coordinates, kernel, boundary, align_corners) -> coordinates``.
+    """
+
+    sample: Maps
+    splat: Maps | None = None
+    slope: Maps | None = None
+
+
+@dataclass(frozen=True)
+class Scheme:
+    """All that is static about sampling."""
+
+    backend: Backend
+    kernel: Kernel
+    boundary: Boundary
+    align_corners: bool
+
+    @property
+    def rule(self) -> tuple[Kernel, Boundary, bool]:
+        """The backends' last three arguments."""
+        return self.kernel, self.boundary, self.align_corners
+
+
+def sample(scheme: Scheme, image: Array, coordinates: Sequence[Array]) -> Array:
+    """Samples one image at pixel coordinates, by ``scheme``; batches are `jax.vmap`'s.
+
+    Args:
+        scheme: how.
+        image: ``(*shape, c)``, n spatial axes.
+        coordinates: n arrays ``(*points)`` in the order of the image's axes, limited, and folded
+            where the kernel does not pad its taps.
+
+    Returns:
+        Samples ``(*points, c)``.
+    """
+    return _bind(_read, image, *coordinates, scheme=scheme, shape=image.shape[:-1], batch=0)[0]
+
+
+# ---- The maps, for one image ---------------------------------------------------------------------
+
+
+def _read_one(scheme: Scheme, shape: tuple[int, ...], image: Array, *x: Array) -> list[Array]:
+    lost, x = _lost(x)
+    values = scheme.backend.sample(image, x, *scheme.rule)
+    return [jnp.where(lost[..., None], jnp.nan, values)]
+
+
+def _push_one(scheme: Scheme, shape: tuple[int, ...], image: Array, *xs: Array) -> list[Array]:
+    x, dx = xs[: len(shape)], xs[len(shape) :]
+    return jax.jvp(functools.partial(_read_one, scheme, shape, image), x, dx)[1]
+
+
+def _splat_one(scheme: Scheme, shape: tuple[int, ...], values: Array, *x: Array) -> list[Array]:
+    lost, x = _lost(x)
+    image = jax.ShapeDtypeStruct((*shape, values.shape[-1]), values.dtype)
+    transpose = jax.linear_transpose(lambda u: scheme.backend.sample(u, x, *scheme.rule), image)
+    return list(transpose(jnp.where(lost[..., None], 0, values)))
+
+
+def _slope_one(
+    scheme: Scheme, shape: tuple[int, ...], image: Array, values: Array, *x: Array
+) -> list[Array]:
+    pull = jax.vjp(functools.partial(_read_one, scheme, shape, image), *x)[1]
+    return list(pull([values]))
+
+
+def _lost(x: Sequence[Array]) -> tuple[Array, Sequence[Array]]:
+    """Where a coordinate is no number, and coordinates with another one in its place."""
+    lost = functools.reduce(jnp.logical_or, map(jnp.isnan, x))
+    return lost, tuple(jnp.where(lost, 0, a) for a in x)
+
+
+# ---- Their forms on a CPU ------------------------------------------------------------------------
+
+
+def _cpu_read(scheme: Scheme, shape: tuple[int, ...], batch: int) -> Maps:
+    def read(image: Array, *x: Array) -> list[Array]:
+        return _read_one(scheme, shape, image, *settled(x))
+
+    return _batched(read, batch)
+
+
+def _cpu_splat(scheme: Scheme, shape: tuple[int, ...], batch: int) -> Maps | None:
+    if scheme.backend.splat is None:
+        return None
+
+    def splat(values: Array, *x: Array) -> list[Array]:
+        lead = values.shape[:batch]
+        flat = [a.reshape(math.prod(lead), *a.shape[batch:]) for a in (values, *settled(x))]
+        lost, x = _lost(flat[1:])
+        known = jnp.where(lost[..., None], 0, flat[0])
+        images = scheme.backend.splat(known, x, shape, *scheme.rule)
+        return [images.reshape(*lead, *images.shape[1:])]
+
+    return splat
+
+
+def _cpu_slope(scheme: Scheme, shape: tuple[int, ...], batch: int) -> Maps | None:
+    if scheme.backend.slope is None:
+        return None
+
+    def slope(image: Array, values: Array, *x: Array) -> list[Array]:
+        lost, x = _lost(settled(x))
+        return [jnp.where(lost, 0, d) for d in scheme.backend.slope(image, values, x, *scheme.rule)]
+
+    return _batched(slope, batch)
+
+
+def _batched(one: Maps, batch: int) -> Maps:
+    for _ in range(batch):
+        one = jax.vmap(one)
+    return one
+
+
+# ---- The primitives ------------------------------------------------------------------------------
+
+
+def _primitive(name: str, one: Maps, cpu: Maps | None = None, shared: bool = True) -> Primitive:
+    """Makes a primitive of a map; ``shared``: its first operand is the image."""
+    primitive = Primitive(f"stn_{name}")
+    primitive.multiple_results = True
+
+    def plain(scheme: Scheme, shape: tuple[int, ...], batch: int) -> Maps:
+        return _batched(functools.partial(one, scheme, shape), batch)
+
+    def run(*operands: Array, scheme: Scheme, shape: tuple[int, ...], batch: int) -> list[Array]:
+        default = plain(scheme, shape, batch)
+        quick = cpu(scheme, shape, batch) if cpu else None
+        if quick is None:
+            return default(*operands)
+        return jax.lax.platform_dependent(*operands, cpu=quick, default=default)
+
+    def avals(*operands: Any, **static: Any) -> Any:
+        return jax.make_jaxpr(plain(**static))(*operands).out_avals
+
+    def batch_rule(
+        operands: Sequence[Array], axes: Sequence[Any], *, batch: int, **static: Any
+    ) -> tuple[list[Array], list[int]]:
+        size = next(x.shape[a] for x, a in zip(operands, axes, strict=True) if a is not None)
+        more = axes[0] is None and shared  # more points of the same images
+        place = batch if more else 0
+        moved = [
+            jnp.broadcast_to(jnp.expand_dims(x, place), (*x.shape[:place], size, *x.shape[place:]))
+            if axis is None
+            else jnp.moveaxis(x, axis, place)
+            for x, axis in zip(operands[more:], axes[more:], strict=True)
+        ]
+        outs = _bind(primitive, *operands[:more], *moved, batch=batch + (not more), **static)
+        return outs, [place] * len(outs)
+
+    def jvp_rule(
+        primals: Sequence[Array], tangents: Sequence[Any], **static: Any
+    ) -> tuple[list[Array], list[Array]]:
+        tangents = [ad.instantiate_zeros(t) for t in tangents]
+        return jax.jvp(lambda *xs: plain(**static)(*xs), tuple(primals), tuple(tangents))
+
+    primitive.def_impl(jax.jit(run, static_argnames=("scheme", "shape", "batch")))
+    primitive.def_abstract_eval(avals)
+    mlir.register_lowering(primitive, mlir.lower_fun(run, multiple_results=True))
+    batching.primitive_batchers[primitive] = batch_rule
+    ad.primitive_jvps[primitive] = jvp_rule
+    ad.primitive_transposes[primitive] = functools.partial(_transpose, plain, primitive)
+    return primitive
+
+
+def _bind(primitive: Primitive, *operands: Array, **static: Any) -> list[Array]:
+    """Binds operands, made to vary over the same axes of a `jax.shard_map`."""
+    varying = [_varying(x) for x in operands]
+    everywhere = frozenset().union(*varying)
+    alike = [
+        jax.lax.pcast(x, tuple(everywhere - own), to="varying") if own < everywhere else x
+        for x, own in zip(operands, varying, strict=True)
+    ]
+    return primitive.bind(*alike, **static)
+
+
+def _varying(x: Array) -> frozenset[str]:
+    aval: Any = jax.typeof(x)
+    return aval.manual_axis_type.varying if hasattr(aval, "manual_axis_type") else aval.vma
+
+
+def _read_jvp(
+    primals: Sequence[Array], tangents: Sequence[Any], **static: Any
+) -> tuple[list[Array], list[Any]]:
+    """``dV = read(dU; x) + push(U, dx; x)``."""
+    image, *x = primals
+    d_image, *dx = tangents
+    changes = []
+    if type(d_image) is not ad.Zero:
+        changes += _bind(_read, d_image, *x, **static)
+    if any(type(d) is not ad.Zero for d in dx):
+        dx = [ad.instantiate_zeros(d) for d in dx]
+        changes += _bind(_push, image, *x, *dx, **static)
+    values = _bind(_read, *primals, **static)
+    total = functools.reduce(jnp.add, changes) if changes else ad.Zero.from_primal_value(values[0])
+    return values, [total]
+
+
+def _transpose(
+    plain: Maps, primitive: Primitive, cotangents: Sequence[Any], *operands: Any, **static: Any
+) -> list[Any]:
+    """The transpose in the operands that are unknown: one of the four maps, or found by JAX."""
+    cotangents = [ad.instantiate_zeros(c) for c in cotangents]
+    unknown = [ad.is_undefined_primal(x) for x in operands]
+    n = len(static["shape"])
+    first, rest = operands[0], operands[1:]
+    if primitive in (_read, _splat) and not any(unknown[1:]):
+        other = _splat if primitive is _read else _read
+        return [*_bind(other, cotangents[0], *rest, **static), *[None] * n]
+    if primitive is _push and not any(unknown[: n + 1]) and all(unknown[n + 1 :]):
+        found = _bind(_slope, first, cotangents[0], *rest[:n], **static)
+        return [*[None] * (n + 1), *found]
+    if primitive is _slope and not unknown[0] and not any(unknown[2:]):
+        found = _bind(_push, first, *rest[1:], *cotangents, **static)
+        return [None, *found, *[None] * n]
+
+    known = [x for x, no in zip(operands, unknown, strict=True) if not no]
+    sought = [x.aval for x, no in zip(operands, unknown, strict=True) if no]
+
+    def linear(*missing: Array) -> Any:
+        ours, theirs = iter(missing), iter(known)
+        return plain(**static)(*(next(ours if no else theirs) for no in unknown))
+
+    found = iter(jax.linear_transpose(linear, *sought)(cotangents))
+    return [next(found) if no else None for no in unknown]
+
+
+_read = _primitive("read", _read_one, _cpu_read)
+_push = _primitive("push", _push_one)
+_splat = _primitive("splat", _splat_one, _cpu_splat, shared=False)
+_slope = _primitive("slope", _slope_one, _cpu_slope)
+ad.primitive_jvps[_read] = _read_jvp
