@@ -1,13 +1,46 @@
 """Which images a step sees: a pure function of (seed, step); resuming needs the step alone."""
 
 import functools
+import math
 from typing import NamedTuple
 
 import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from train.config import TrainConfig
 from train.devices import AXIS
+from train.errors import UserError
+
+
+def check_batch(batch_size: int, images: int, devices: int) -> None:
+    """Refuses a batch that the images cannot fill or the devices cannot share.
+
+    Raises:
+        UserError: saying what would fit.
+    """
+    if batch_size > images:
+        raise UserError(
+            f"train.batch_size={batch_size} does not fit; there are {images} training images."
+        )
+    if batch_size % devices:
+        raise UserError(
+            f"train.batch_size={batch_size} does not fit; it must be a multiple of the {devices} "
+            "devices."
+        )
+
+
+def steps_per_dispatch(run: TrainConfig, platform: str) -> int:
+    """Returns how many steps one call of the compiled step does, where nothing else falls between.
+
+    On a CPU one: XLA compiles a loop's body without its fast convolutions.
+    """
+    if run.steps_per_dispatch:
+        return run.steps_per_dispatch
+    if platform == "cpu":
+        return 1
+    period = math.gcd(run.log_every, run.eval_every, run.checkpoint_every)
+    return max(count for count in range(1, 17) if period % count == 0)
 
 
 class Batch(NamedTuple):

@@ -34,6 +34,8 @@ usage: python -m train VERB ...
       labels, thetas and rectified images of image files, folders or an .npz
   plot --workdir DIR
       draw the figures of a run again
+  compile CONFIG --topology v5e:2x4 [--train.batch-size 4096 ...]
+      memory, communication and estimated time of a step on a TPU that is not there
 
 python -m train VERB --help lists the options of one."""
 
@@ -81,6 +83,24 @@ class Plot:
     """Work directory of a run."""
 
 
+@dataclasses.dataclass(frozen=True)
+class Compile:
+    """Compiles the training step for a TPU slice that is not there, and says what it would cost."""
+
+    config: Annotated[Config, tyro.conf.arg(name="")]
+    topology: str = "v5e:2x4"
+    """Generation and shape of the slice: v4, v5e, v5p, v6e or tpu7x; one chip is v5e:1x1."""
+
+
+VERBS = {
+    "fit": Fit,
+    "evaluate": Evaluate,
+    "predict": Predict,
+    "plot": Plot,
+    "compile": Compile,
+}
+
+
 def main(arguments: Sequence[str]) -> int:
     """Runs a verb.
 
@@ -108,22 +128,24 @@ def _run(arguments: list[str]) -> int:
     if verb in ("-h", "--help"):
         print(USAGE)
         return 0
-    if verb not in ("fit", "evaluate", "predict", "plot"):
-        raise UserError(f"verb {verb!r} is not known; choose one of fit, evaluate, predict, plot.")
-    if verb == "fit" and (not rest or rest[0] in ("-h", "--help")):
+    if verb not in VERBS:
+        raise UserError(f"verb {verb!r} is not known; choose one of {', '.join(VERBS)}.")
+    configured = verb in ("fit", "compile")
+    if configured and (not rest or rest[0] in ("-h", "--help")):
         if rest:
             print(USAGE)
             return 0
-        raise UserError(f"fit needs a config file first; {_known_configs()}.")
+        raise UserError(f"{verb} needs a config file first; {_known_configs()}.")
 
     command: Any
-    if verb == "fit":
+    if configured:
         path = Path(rest[0])
-        default = Fit(load_config(path), f"runs/{path.stem}")
-        command = _parse(Fit, rest[1:], default=default, prog=f"python -m train fit {path}")
+        config = load_config(path)
+        default = Fit(config, f"runs/{path.stem}") if verb == "fit" else Compile(config)
+        prog = f"python -m train {verb} {path}"
+        command = _parse(VERBS[verb], rest[1:], default=default, prog=prog)
     else:
-        cls = {"evaluate": Evaluate, "predict": Predict, "plot": Plot}[verb]
-        command = _parse(cls, rest, prog=f"python -m train {verb}")
+        command = _parse(VERBS[verb], rest, prog=f"python -m train {verb}")
     if command is None:  # --help was asked for
         return 0
 
@@ -135,7 +157,7 @@ def _run(arguments: list[str]) -> int:
         raise UserError(str(error)) from error
 
 
-def _dispatch(command: Fit | Evaluate | Predict | Plot) -> int:
+def _dispatch(command: Fit | Evaluate | Predict | Plot | Compile) -> int:
     if isinstance(command, Fit):
         from train.fit import fit
 
@@ -148,6 +170,10 @@ def _dispatch(command: Fit | Evaluate | Predict | Plot) -> int:
         from train.predict import predict
 
         return predict(command.images, Path(command.workdir), Path(command.out), command.batch_size)
+    if isinstance(command, Compile):
+        from train.compile import compile_for
+
+        return compile_for(command.config, command.topology)
     from train.figures import plot
 
     return plot(Path(command.workdir))

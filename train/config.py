@@ -37,8 +37,9 @@ class DataConfig:
 class ModelConfig:
     """The network; None and 0 take the paper's value. See `stn_jax.models.distorted_mnist`."""
 
-    name: Literal["fcn", "cnn", "st_fcn", "st_cnn"] = "st_cnn"
-    """The row of the paper's table 1; st_ puts a spatial transformer in front."""
+    name: Literal["fcn", "cnn", "st_fcn", "st_cnn", "tutorial"] = "st_cnn"
+    """The row of the paper's table 1; st_ puts a spatial transformer in front. tutorial is the
+    network of PyTorch's tutorial, of which only transform and padding_mode can be chosen."""
     transform: Literal[
         "affine",
         "projective",

@@ -9,12 +9,12 @@ import jax
 import numpy as np
 
 import train.figures as figures
-from train.batches import Batches
+from train.batches import Batches, check_batch, steps_per_dispatch
 from train.checkpoints import Checkpoints, Ledger
-from train.config import Config, TrainConfig
+from train.config import Config
 from train.data import load
-from train.devices import describe_devices, make_mesh, replicate
-from train.errors import TrainingError, UserError
+from train.devices import describe_devices, keep_memory, make_mesh, replicate
+from train.errors import TrainingError
 from train.evaluate import Judge, input_shape, summarize
 from train.metrics import MetricsWriter
 from train.network import build_network
@@ -42,6 +42,7 @@ def fit(config: Config, workdir: Path) -> int:
         TrainingError: when a number is no longer finite.
     """
     began = time.perf_counter()
+    keep_memory()
     run, steps = config.train, config.train.steps
 
     # ---- Work directory: is it ours, and is there anything left to do? ---------------------------
@@ -54,7 +55,7 @@ def fit(config: Config, workdir: Path) -> int:
     # ---- Data, devices, network ------------------------------------------------------------------
     dataset = load(config.data)
     mesh = make_mesh()
-    _check_batch(run.batch_size, len(dataset.y_train), mesh.size)
+    check_batch(run.batch_size, len(dataset.y_train), mesh.size)
     shape = input_shape(config.data, dataset.image_shape)
     network = build_network(config.model, shape, dataset.num_classes, run.seed)
     optimizer = make_optimizer(config.optim, steps)
@@ -68,7 +69,7 @@ def fit(config: Config, workdir: Path) -> int:
     like = jax.eval_shape(init)
     zeros = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), like.totals)
     parameters = sum(math.prod(value.shape) for value in like.params.values())
-    per_dispatch = _steps_per_dispatch(run)
+    per_dispatch = steps_per_dispatch(run, jax.default_backend())
     say(
         f"{dataset.name}: {len(dataset.y_train):,} training images, {config.data.distortion}, "
         f"{shape[1]} x {shape[0]} pixels; {config.model.name}, {parameters:,} parameters; "
@@ -197,28 +198,6 @@ def fit(config: Config, workdir: Path) -> int:
         }
     )
     return 0
-
-
-def _check_batch(batch_size: int, images: int, devices: int) -> None:
-    if batch_size > images:
-        raise UserError(
-            f"train.batch_size={batch_size} does not fit; there are {images} training images."
-        )
-    if batch_size % devices:
-        raise UserError(
-            f"train.batch_size={batch_size} does not fit; it must be a multiple of the {devices} "
-            "devices."
-        )
-
-
-def _steps_per_dispatch(run: TrainConfig) -> int:
-    """On a CPU one: XLA compiles a loop's body without its fast convolutions."""
-    if run.steps_per_dispatch:
-        return run.steps_per_dispatch
-    if jax.default_backend() == "cpu":
-        return 1
-    period = math.gcd(run.log_every, run.eval_every, run.checkpoint_every)
-    return max(count for count in range(1, 17) if period % count == 0)
 
 
 def _stop_on_fault(state: TrainState, checkpoints: Checkpoints) -> None:

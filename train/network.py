@@ -14,7 +14,7 @@ import numpy as np
 from flax import nnx
 
 import stn_jax as stn
-from stn_jax.models import distorted_mnist
+from stn_jax.models import distorted_mnist, tutorial
 from stn_jax.models.distorted_mnist import Prediction
 from train.config import ModelConfig
 from train.errors import UserError
@@ -44,18 +44,27 @@ class Network:
         graph: the structure of the Flax module.
         paths: where each named parameter sits in it.
         identity: the identity's theta, ``(num_params,)``; None without a transformer.
+        draws: whether it draws random numbers in training (dropout).
         init: returns the initial parameters; to be called inside `jax.jit`.
     """
 
     graph: nnx.GraphDef
     paths: dict[str, tuple[Any, ...]]
     identity: np.ndarray | None
+    draws: bool
     init: Callable[[], Params]
 
-    def __call__(self, params: Params, images: jax.Array) -> Prediction:
-        """Returns the prediction for images ``(b, h, w, c)`` in [0, 1]."""
+    def __call__(
+        self, params: Params, images: jax.Array, keys: jax.Array | None = None
+    ) -> Prediction:
+        """Returns the prediction for images ``(b, h, w, c)`` in [0, 1].
+
+        In training a network that draws gets ``keys``, one for each image.
+        """
         flat = {self.paths[name]: nnx.Param(value) for name, value in params.items()}
-        return nnx.merge(self.graph, nnx.from_flat_state(flat)).forward(images)
+        module = nnx.merge(self.graph, nnx.from_flat_state(flat))
+        options = {} if keys is None else {"keys": keys}
+        return module.forward(images, **options)
 
 
 def build_network(
@@ -74,7 +83,15 @@ def build_network(
     """
     transform = TRANSFORMS[config.transform]
 
-    def make() -> distorted_mnist.Network:
+    def make() -> distorted_mnist.Network | tutorial.Tutorial:
+        if config.name == "tutorial":
+            return tutorial.Tutorial(
+                input_shape,
+                num_classes,
+                transform=transform,
+                padding_mode=config.padding_mode,
+                rngs=nnx.Rngs(seed),
+            )
         return distorted_mnist.build(
             config.name,
             input_shape=input_shape,
@@ -102,8 +119,9 @@ def build_network(
     except ValueError as error:
         raise UserError(f"model: {error}") from error
     paths = {_name(path): path for path, _ in nnx.to_flat_state(state)}
-    identity = np.asarray(transform.identity(), np.float32)
-    return Network(graph, paths, identity if config.name.startswith("st_") else None, init)
+    plain = config.name in ("fcn", "cnn")
+    identity = None if plain else np.asarray(transform.identity(), np.float32)
+    return Network(graph, paths, identity, config.name == "tutorial", init)
 
 
 def _name(path: tuple[Any, ...]) -> str:

@@ -15,6 +15,7 @@ from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from stn_jax.models.distorted_mnist import Prediction
+from stn_jax.nn.layers import made_once
 from stn_jax.regularizers import outside_penalty
 from train.batches import Batch
 from train.config import Config, DataConfig, OptimConfig
@@ -104,11 +105,17 @@ def judge(network: Network, prediction: Prediction, labels: Array) -> Outcome:
 
 def make_objective(
     network: Network, config: OptimConfig
-) -> Callable[[Params, Array, Array], tuple[Array, dict[str, Array]]]:
-    """Returns ``(params, images, labels) -> (objective, metrics)``, both summed over the images."""
+) -> Callable[[Params, Array, Array, Array | None], tuple[Array, dict[str, Array]]]:
+    """Returns ``(params, images, labels, keys) -> (objective, metrics)``, sums over the images."""
 
-    def objective(params: Params, images: Array, labels: Array) -> tuple[Array, dict[str, Array]]:
-        prediction = network(params, images)
+    def objective(
+        params: Params, images: Array, labels: Array, keys: Array | None
+    ) -> tuple[Array, dict[str, Array]]:
+        prediction = network(params, images, keys)
+        with jax.named_scope("loss"):
+            return compare(prediction, labels)
+
+    def compare(prediction: Prediction, labels: Array) -> tuple[Array, dict[str, Array]]:
         identity = 0 if network.identity is None else network.identity
         classes = prediction.logits.shape[-1]
         targets = optax.smooth_labels(
@@ -159,26 +166,6 @@ def make_init(
     return jax.jit(init, out_shardings=NamedSharding(mesh, P()), compiler_options=options)
 
 
-def apart(compute: Callable[[], Array], always: Array) -> Array:
-    """Computes something that a CPU's compiler must not fuse with what uses it.
-
-    XLA:CPU would distort a pixel anew for every tap that reads it, which doubles the time of a
-    step, and it drops `optimization_barrier` before it fuses. It does not fuse across a branch.
-
-    Args:
-        compute: what to compute.
-        always: a condition that holds, but that the compiler cannot know.
-
-    Returns:
-        What ``compute`` returns.
-    """
-
-    def branch() -> Array:
-        return lax.cond(always, compute, lambda: jnp.zeros_like(compute()))
-
-    return lax.platform_dependent(cpu=branch, default=compute)
-
-
 def make_train_step(
     network: Network, optimizer: optax.GradientTransformation, config: Config, mesh: Mesh
 ) -> Callable[[TrainState, Data, Batch], TrainState]:
@@ -195,17 +182,19 @@ def make_train_step(
     ) -> tuple[Params, dict[str, Array]]:
         """One device's part: mean gradient and metrics, summed over all devices."""
         key = jax.random.fold_in(jax.random.key(config.train.seed), epoch)
-        images = apart(
-            lambda: distorted_batch(
+        with jax.named_scope("distortion"):
+            images = distorted_batch(
                 key, data.images, indices, config.data.distortion, config.data.canvas
-            ),
-            epoch >= 0,
-        )
+            )
+            images = made_once(images)
+        keys = None
+        if network.draws:  # by other numbers than the distortion's, which is drawn from key itself
+            keys = jax.vmap(jax.random.fold_in, (None, 0))(jax.random.split(key)[1], indices)
         # A gradient with respect to parameters known to be equal on all devices would be summed
         # over devices array by array; so they are declared different, and summed once below.
         params = lax.pcast(params, AXIS, to="varying")
         (cost, metrics), gradients = jax.value_and_grad(objective, has_aux=True)(
-            params, images, data.labels[indices]
+            params, images, data.labels[indices], keys
         )
         mine = jax.tree.map(lambda x: x / size, (gradients, metrics | {"cost": cost}))
         return lax.psum(mine, AXIS)
@@ -222,14 +211,16 @@ def make_train_step(
             ours = [square for name, square in squares.items() if is_localization(name)]
             metrics["localization_grad_norm"] = jnp.sqrt(sum(ours))
 
-        updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
-        params = optax.apply_updates(state.params, updates)
+        with jax.named_scope("optimizer"):
+            updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
+            params = optax.apply_updates(state.params, updates)
 
         average = state.average
         if average is not None:  # begins as a plain mean, for the first weights are worth nothing
-            step = state.step.astype(jnp.float32)
-            decay = jnp.minimum(config.train.average, (1 + step) / (10 + step))
-            average = jax.tree.map(lambda a, p: decay * a + (1 - decay) * p, average, params)
+            with jax.named_scope("average"):
+                step = state.step.astype(jnp.float32)
+                decay = jnp.minimum(config.train.average, (1 + step) / (10 + step))
+                average = jax.tree.map(lambda a, p: decay * a + (1 - decay) * p, average, params)
 
         suspects = [metrics["cost"], metrics.get("theta_distance", metrics["cost"])]
         suspects += [squares[name] for name in sorted(squares)] + [optax.tree.norm(updates)]

@@ -34,20 +34,27 @@ _FREE = ("parameter", "constant", "tuple", "get-tuple-element", "bitcast")
 
 @dataclass(frozen=True)
 class Chip:
-    """What one device of a kind does: ``clock`` in Hz, ``bandwidth`` of its memory in bytes/s."""
+    """What one device of a kind is.
+
+    Attributes:
+        clock: in Hz.
+        bandwidth: of its memory, in bytes/s.
+        memory: of it, in bytes.
+    """
 
     clock: float
     bandwidth: float
+    memory: int
 
 
 CHIPS = {
     # Clock: peak bf16 flops over those of one cycle, for v5e 1.97e14 / (2 * 4 * 128 * 128).
     # Bandwidth: what the compiler counts with, nine tenths of the peak.
-    "TPU v4": Chip(1.05e9, 0.55e12),
-    "TPU v5 lite": Chip(1.5e9, 0.74e12),
-    "TPU v5": Chip(1.75e9, 2.5e12),
-    "TPU v6 lite": Chip(1.75e9, 1.48e12),
-    "TPU7x": Chip(2.2e9, 3.3e12),
+    "TPU v4": Chip(1.05e9, 0.55e12, 32 << 30),
+    "TPU v5 lite": Chip(1.5e9, 0.74e12, 16 << 30),
+    "TPU v5": Chip(1.75e9, 2.5e12, 95 << 30),
+    "TPU v6 lite": Chip(1.75e9, 1.48e12, 32 << 30),
+    "TPU7x": Chip(2.2e9, 3.3e12, 96 << 30),
 }
 """Every kind of device that can be compiled for, by jax's ``device_kind``."""
 
@@ -112,7 +119,8 @@ def describe(topology: str) -> Sequence[jax.Device]:
                 platform="tpu", topology_name=topology, **options
             ).devices
     except Exception as error:  # what is raised depends on how libtpu is missing
-        if "libtpu" in str(error) or isinstance(error, ModuleNotFoundError):
+        absent = ("libtpu", "TPU support not installed")
+        if isinstance(error, ModuleNotFoundError) or any(words in str(error) for words in absent):
             raise UserError(
                 "Compiling for a TPU needs libtpu: pip install 'stn-jax[tpu]' (no TPU is needed)."
             ) from error
@@ -155,6 +163,19 @@ def collectives(compiled: Compiled) -> dict[str, int]:
         opcode = part.opcode.removesuffix("-start")
         if opcode in _COLLECTIVES:
             counts[opcode] += part.times
+    return dict(counts)
+
+
+def collective_bytes(compiled: Compiled) -> dict[str, int]:
+    """Counts the bytes that each kind of collective of a program gives out, loops' bodies once."""
+    counts: Counter[str] = Counter()
+    for instructions in _computations(compiled.as_text() or "")[0].values():
+        for instruction in instructions:
+            opcode = instruction.opcode.removesuffix("-start")
+            if opcode in _COLLECTIVES:
+                made = instruction.text.partition(" = ")[2].partition(f" {instruction.opcode}(")[0]
+                for bits, shape in re.findall(r"[a-z]+(\d*)\[([\d,]*)\]", made):
+                    counts[opcode] += math.prod(_numbers(shape)) * max(int(bits or 8) // 8, 1)
     return dict(counts)
 
 

@@ -127,10 +127,10 @@ class Network(nnx.Module):
 
     def forward(self, x: Float[Array, "b h w c"]) -> Prediction:
         """Returns the logits and what the transformer did."""
-        if self.transformer is None:
-            return Prediction(self.classifier(x), ())
-        warp = self.transformer.warp(x)
-        return Prediction(self.classifier(warp.features), (warp,))
+        warps = () if self.transformer is None else (self.transformer.warp(x),)
+        with jax.named_scope("classifier"):
+            logits = self.classifier(warps[-1].features if warps else x)
+        return Prediction(logits, warps)
 
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b k"]:
         """Returns the logits."""

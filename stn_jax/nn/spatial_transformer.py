@@ -82,19 +82,21 @@ def warp(
         sides = x.shape[-1 - transform.ndim : -1]
         factor = 1 if downsample_factor is None else downsample_factor
         shape = tuple(int(side // factor) for side in sides)
-    grid = transform.grid(theta, shape, align_corners=align_corners)
-    if antialias:
-        features = spatial_transform(
-            x,
-            theta,
-            shape,
-            transform=transform,
-            antialias=antialias,
-            align_corners=align_corners,
-            **options,
-        )
-    else:
-        features = grid_sample(x, grid, align_corners=align_corners, **options)
+    with jax.named_scope("grid"):
+        grid = transform.grid(theta, shape, align_corners=align_corners)
+    with jax.named_scope("sampler"):
+        if antialias:
+            features = spatial_transform(
+                x,
+                theta,
+                shape,
+                transform=transform,
+                antialias=antialias,
+                align_corners=align_corners,
+                **options,
+            )
+        else:
+            features = grid_sample(x, grid, align_corners=align_corners, **options)
     return Warp(features, theta, grid)
 
 
@@ -163,9 +165,11 @@ class SpatialTransformer(nnx.Module):
 
     def warp(self, x: Float[Array, "b *shape c"]) -> Warp:
         """Transforms a batch and keeps what was done: features, theta and grid."""
+        with jax.named_scope("localization"):
+            theta = self.localization(x)
         return warp(
             x,
-            self.localization(x),
+            theta,
             self.transform,
             shape=self.shape,
             downsample_factor=self.downsample_factor,

@@ -15,7 +15,7 @@ QUICKSTART = str(Path(__file__).parents[2] / "configs" / "quickstart.py")
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["train"], ["verb 'train'", "fit, evaluate, predict, plot"]),
+        (["train"], ["verb 'train'", "fit, evaluate, predict, plot, compile"]),
         (["fit"], ["config file", "configs/quickstart.py"]),
         (["fit", "configs/quikstart.py"], ["is not there", "meant configs/quickstart.py"]),
         (["fit", "configs/zzz"], ["is not there", "there are", "configs/quickstart_cnn.py"]),

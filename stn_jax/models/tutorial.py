@@ -1,0 +1,107 @@
+"""The network of PyTorch's tutorial on spatial transformers, for digits of 28 x 28."""
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax import Array, random
+from jaxtyping import Float, Key
+
+from stn_jax.models.distorted_mnist import Prediction
+from stn_jax.nn import (
+    ConvolutionalFeatures,
+    FullyConnectedLocalization,
+    SpatialTransformer,
+    flatten,
+)
+from stn_jax.nn.layers import convolved_shapes
+from stn_jax.transforms import Affine, Transform
+
+
+class Tutorial(nnx.Module):
+    """A transformer, two convolutions with dropout, two fully connected layers.
+
+    Localization: conv8 7x7 - pool - conv10 5x5 - pool - fc32 - theta. Classifier: conv10 5x5 - pool
+    - conv20 5x5 - dropout of whole channels - pool - fc50 - dropout - logits. The parameters and
+    values of a trained PyTorch model carry over; its logits are these before `log_softmax`.
+
+    Args:
+        input_shape: ``(h, w, c)``, without batch (tutorial: 28 x 28 x 1).
+        num_classes: number of logits.
+        transform: what the transformer's theta parameterises.
+        padding_mode: what the transformer reads outside the image.
+        rngs: random streams of Flax.
+
+    References:
+        Ghassen Hamrouni, "Spatial Transformer Networks Tutorial", PyTorch Tutorials.
+
+    Example:
+        >>> net = Tutorial((28, 28, 1), 10, rngs=nnx.Rngs(0))
+        >>> net(jnp.ones((5, 28, 28, 1))).shape
+        (5, 10)
+    """
+
+    def __init__(
+        self,
+        input_shape: tuple[int, int, int],
+        num_classes: int,
+        *,
+        transform: Transform = Affine(),
+        padding_mode: str = "zeros",
+        rngs: nnx.Rngs,
+    ):
+        filters, kernels = (8, 10), (7, 5)
+        features = ConvolutionalFeatures(
+            input_shape, filters=filters, kernel_sizes=kernels, rngs=rngs
+        )
+        *_, shape = convolved_shapes(input_shape[:2], kernels, pool_last=True)
+        head = FullyConnectedLocalization((*shape, filters[-1]), transform, hidden=(32,), rngs=rngs)
+        self.transformer = SpatialTransformer(
+            nnx.Sequential(features, head), transform, padding_mode=padding_mode
+        )
+        self.features = ConvolutionalFeatures(
+            input_shape, filters=(10, 20), kernel_sizes=(5, 5), rngs=rngs
+        )
+        self.hidden = nnx.Linear(self.features.num_features, 50, rngs=rngs)
+        self.logits = nnx.Linear(50, num_classes, rngs=rngs)
+
+    def forward(
+        self, x: Float[Array, "b h w c"], *, keys: Key[Array, "b"] | None = None
+    ) -> Prediction:
+        """Returns the logits and what the transformer did.
+
+        Args:
+            x: images.
+            keys: a key for each image, which decides what dropout drops; None drops nothing.
+        """
+        warp = self.transformer.warp(x)
+        with jax.named_scope("classifier"):
+            x = self.features(warp.features)
+            if keys is None:
+                x = jax.nn.relu(self.hidden(flatten(x)))
+            else:
+                channels, units = jax.vmap(random.split, out_axes=1)(keys)
+                x = dropout(channels, x, shared=2)  # as well after the pooling as before it
+                x = dropout(units, jax.nn.relu(self.hidden(flatten(x))))
+            return Prediction(self.logits(x), (warp,))
+
+    def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b k"]:
+        """Returns the logits."""
+        return self.forward(x).logits
+
+
+def dropout(keys: Key[Array, "b"], x: Float[Array, "b *shape"], shared: int = 0) -> Array:
+    """Sets half of the values to 0 and doubles the others; each image has a key of its own.
+
+    Args:
+        keys: one for each image, so that what is dropped does not depend on the batch.
+        x: values.
+        shared: so many axes after the batch's are dropped together.
+
+    Example:
+        >>> values = dropout(random.split(random.key(0), 5), jnp.ones((5, 3, 3, 8)), shared=2)
+        >>> sorted(set(values.ravel().tolist()))
+        [0.0, 2.0]
+    """
+    shape = (*(1,) * shared, *x.shape[1 + shared :])
+    kept = jax.vmap(lambda key: random.bernoulli(key, shape=shape))(keys)
+    return jnp.where(kept, 2 * x, 0)
