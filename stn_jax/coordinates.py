@@ -10,7 +10,6 @@ Convention:
 from collections.abc import Sequence
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike, DTypeLike
@@ -130,7 +129,7 @@ def lattice_lines(
     *,
     align_corners: bool = ALIGN_CORNERS,
     dtype: DTypeLike = jnp.float32,
-) -> list[Float[Array, "*line"]]:
+) -> list[Float[Array, "..."]]:
     """Returns the lattice's coordinates along each axis, x first, in shapes that broadcast.
 
     Args:

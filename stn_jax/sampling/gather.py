@@ -1,8 +1,8 @@
 """Sampling by gathers: every tap of every output is read from the image by its index.
 
-The product of one-dimensional taps over the axes. On a CPU the two gradients have forms of their own:
-memory that a step asks for anew costs more there than arithmetic (a page of 4 kB about a
-microsecond), so neither keeps an array of all taps.
+The product of one-dimensional taps over the axes. `slope` and `splat` are the gradients as a CPU is
+quick at them: memory that is asked for anew costs more there than arithmetic (about a microsecond
+for 4 kB), so neither keeps an array of all taps.
 """
 
 import functools
@@ -14,7 +14,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int
 
 from stn_jax.sampling import loops
@@ -63,7 +62,7 @@ def slope(
 ) -> Sequence[Float[Array, "*points"]]:
     """Returns ``sum_c V'_c dV_c / dx_k`` for each axis k: the points' gradient.
 
-    First ``s_t = sum_c V'_c U_tc`` for all taps t, several in one loop, then the weights' derivatives.
+    First ``s_t = sum_c V'_c U_tc`` of all taps t in one loop, then the weights' derivatives.
     """
     taps = functools.partial(
         _taps,
@@ -97,7 +96,7 @@ def splat(
     coordinates = [x.reshape(batch, count) for x in coordinates]
     operands = [values.reshape(batch, count, channels), *coordinates]
 
-    def add(total: Array, values: Array, *x: Array, start: ArrayLike = 0) -> Array:
+    def add(total: Array, values: Array, *x: Array, start: Array | int = 0) -> Array:
         lost, x = without_nan(x)
         values = jnp.where(lost[..., None], 0, values)
         for place, update in _updates(values, x, shape, kernel, boundary, align_corners):
@@ -114,13 +113,13 @@ def splat(
 
     if count * channels <= _CHUNK:
         size = _divisor(batch, _CHUNK // max(1, count * channels))
-        shape_, step = (batch, pixels * channels), images
+        step, total = images, jnp.zeros((batch, pixels * channels), values.dtype)
     else:
         size = _divisor(count, _CHUNK // channels)
         operands = [x.reshape(batch * count, *x.shape[2:]) for x in operands]
-        shape_, step = (batch * pixels * channels,), part
+        step, total = part, jnp.zeros(batch * pixels * channels, values.dtype)
     steps = operands[0].shape[0] // size
-    total = lax.fori_loop(np.int32(0), np.int32(steps), step, jnp.zeros(shape_, values.dtype))
+    total = lax.fori_loop(np.int32(0), np.int32(steps), step, total)
     return total.reshape(batch, *shape, channels)
 
 
@@ -179,36 +178,46 @@ def _updates(
     boundary: Boundary,
     align_corners: bool,
 ) -> Iterator[tuple[Int[Array, "*points"], Float[Array, "*points w c"]]]:
-    """Lists ``(place, update)``: what is added to the w pixels of a row from each place on.
-
-    Along the last axis the taps of a point are one update of neighbouring pixels, unless they may
-    lie on both ends of the axis.
-    """
-    rule = (kernel, boundary, align_corners)
-    *rows, line = shape
-    last = _axis_taps(coordinates[-1], line, *rule)
-    width = 1 if boundary.wraps else min(line, len(last))
-    if width == 1:
-        windows = [(index, [_zeroed(inside, weight)]) for index, inside, weight in last]
-    else:
-        lowest = functools.reduce(jnp.minimum, [index for index, _, _ in last])
-        start = jnp.minimum(lowest, line - width)
-        weights = [
-            sum(jnp.where(index == start + k, _zeroed(inside, weight), 0) for index, inside, weight in last)
-            for k in range(width)
+    """Lists ``(place, update)``: what is added to the w pixels of a row from each place on."""
+    axes = [
+        [
+            (index, _zeroed(inside, weight))
+            for index, inside, weight in _axis_taps(x, size, kernel, boundary, align_corners)
         ]
-        windows = [(start, weights)]
-    above = [_axis_taps(x, size, *rule) for x, size in zip(coordinates, rows, strict=False)]
-    for *lead, (start, weights) in itertools.product(*above, windows):
-        place = _place([*(index for index, _, _ in lead), start], shape)
-        factor = functools.reduce(jnp.multiply, [_zeroed(i, w) for _, i, w in lead])
-        window = factor[..., None] * jnp.stack(weights, axis=-1)
-        yield place, window[..., None] * values[..., None, :]
+        for x, size in zip(coordinates, shape, strict=True)
+    ]
+    *above, last = axes
+    for *lead, (start, window) in itertools.product(*above, _windows(last, shape[-1], boundary)):
+        place = _place([*(index for index, _ in lead), start], shape)
+        factor = functools.reduce(jnp.multiply, (weight for _, weight in lead))
+        yield place, (factor[..., None] * window)[..., None] * values[..., None, :]
+
+
+def _windows(
+    taps: Sequence[tuple[Array, Array]], size: int, boundary: Boundary
+) -> list[tuple[Int[Array, "*points"], Float[Array, "*points w"]]]:
+    """Gathers a point's taps on one axis into one window of neighbours: ``(start, weights)``.
+
+    Where taps may lie on both ends of the axis each stays alone.
+    """
+    width = min(size, len(taps))
+    if width == 1 or boundary.wraps:
+        return [(index, weight[..., None]) for index, weight in taps]
+    lowest = functools.reduce(jnp.minimum, [index for index, _ in taps])
+    start = jnp.minimum(lowest, size - width)
+    weights = [
+        functools.reduce(jnp.add, [jnp.where(index == start + k, w, 0) for index, w in taps])
+        for k in range(width)
+    ]
+    return [(start, jnp.stack(weights, axis=-1))]
 
 
 def _place(indices: Sequence[Array], shape: Sequence[int]) -> Array:
     """Counts pixels row by row."""
-    return functools.reduce(lambda place, axis: place * axis[1] + axis[0], zip(indices, shape, strict=True), 0)
+    place = indices[0]
+    for index, size in zip(indices[1:], shape[1:], strict=True):
+        place = place * size + index
+    return place
 
 
 def _where(inside: Array | None, values: Array) -> Array:
@@ -220,11 +229,9 @@ def _zeroed(inside: Array | None, weight: Array) -> Array:
     return weight if inside is None else jnp.where(inside, weight, 0)
 
 
-def _count(size: int) -> Array:
-    return jnp.arange(size, dtype=jnp.int32)
-
-
-def _rows(image: Float[Array, "*shape c"], place: Int[Array, "*points"]) -> Float[Array, "*points c"]:
+def _rows(
+    image: Float[Array, "*shape c"], place: Int[Array, "*points"]
+) -> Float[Array, "*points c"]:
     """Reads whole pixels."""
     channels = image.shape[-1]
     numbers = lax.GatherDimensionNumbers(
@@ -240,7 +247,7 @@ def _rows(image: Float[Array, "*shape c"], place: Int[Array, "*points"]) -> Floa
 
 
 def _add_rows(
-    flat: Float[Array, "size"], start: Int[Array, "k points"], update: Float[Array, "k points w c"]
+    flat: Float[Array, "size"], start: Int[Array, "*points"], update: Float[Array, "*points w c"]
 ) -> Float[Array, "size"]:
     """Adds updates to runs of values, each from its start on."""
     numbers = lax.ScatterDimensionNumbers(

@@ -3,8 +3,8 @@
 A kernel says, for a coordinate x on one axis, which integer positions it reads and with which
 weights: ``V(x) = sum_i w_i(x) U[floor-based index i]``. Products of these tables over the axes
 give every dimension. The weights are piecewise polynomials of ``t = x - floor(x)``, written as
-coefficients, so that a derivative of any order is the same table with other coefficients. Because
-``floor`` decides the piece, a derivative at an integer coordinate is the right-sided one.
+coefficients. Because ``floor`` decides the piece and has no derivative, a derivative at an integer
+coordinate is the right-sided one.
 """
 
 import functools
@@ -37,24 +37,21 @@ class Kernel:
     polynomials: tuple[tuple[float, ...], ...]
     pads_taps: bool = False
 
-    def taps(self, x: Array, order: int = 0) -> list[tuple[Array, Array]]:
-        """Lists ``(index, weight)`` at coordinates ``x``; ``order`` differentiates the weights.
+    def taps(self, x: Array) -> list[tuple[Array, Array]]:
+        """Lists ``(index, weight)`` at coordinates ``x``.
 
         Args:
             x: finite pixel coordinates, any shape, small enough for int32.
-            order: order of the derivative with respect to ``x``.
 
         Returns:
-            One ``(int32 index, weight)`` pair for each tap, arrays of the shape of ``x``; none
-            for a tap whose weight has been differentiated away.
+            One ``(int32 index, weight)`` pair for each tap, arrays of the shape of ``x``.
         """
         origin = self.origin(x)
         index = origin.astype(jnp.int32)
         t = x - origin
         return [
             (index + offset, _polynomial(coefficients, t))
-            for offset, polynomial in zip(self.offsets, self.polynomials, strict=True)
-            if (coefficients := _derivative(polynomial, order))
+            for offset, coefficients in zip(self.offsets, self.polynomials, strict=True)
         ]
 
 
@@ -64,12 +61,6 @@ def _pieces(u: Array, *pieces: tuple[float, ArrayLike]) -> Array:
     for start, piece in pieces:
         value = jnp.where(u >= start, piece, value)
     return value
-
-
-def _derivative(coefficients: tuple[float, ...], order: int) -> tuple[float, ...]:
-    for _ in range(order):
-        coefficients = tuple(power * c for power, c in enumerate(coefficients))[1:]
-    return coefficients
 
 
 def _polynomial(coefficients: tuple[float, ...], t: Array) -> Array:

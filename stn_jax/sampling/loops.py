@@ -1,9 +1,9 @@
 """Where a CPU's compiler ends one loop and begins another.
 
-XLA:CPU fuses whatever it can into the loop that reads it, and so computes a coordinate anew for every
-tap of every channel, rounded now one way and now another; it drops `lax.optimization_barrier` before
-it fuses. A reduction of several operands is always a loop of its own, into which all of its operands
-are fused, gathers too, and which keeps none of them in memory. Here that is put to use.
+XLA:CPU fuses whatever it can into the loop that reads it, and so computes a coordinate anew for
+every tap of every channel, rounded now one way and now another; it drops
+`jax.lax.optimization_barrier` before it fuses. A reduction of several operands, though, is a loop
+of its own, into which all its operands are fused, gathers too, so that none of them is kept.
 """
 
 from collections.abc import Callable, Sequence
@@ -42,10 +42,14 @@ def settled(arrays: Sequence[Float[Array, "*points"]]) -> list[Float[Array, "*po
 
 
 def apart(compute: Callable[..., Any]) -> Callable[..., Any]:
-    """The function, as one of two branches, which XLA:CPU does not fuse with what reads the result."""
+    """The function as one of two branches: it is not fused with what reads its result."""
 
     def branch(*operands: Array) -> Any:
-        nothing = lambda *xs: jax.tree.map(jnp.zeros_like, compute(*xs))  # noqa: E731
-        return lax.cond(lax.optimization_barrier(jnp.bool_(True)), compute, nothing, *operands)
+        always = lax.optimization_barrier(jnp.bool_(True))  # which the compiler must not know
+        return lax.cond(always, compute, nothing, *operands)
+
+    def nothing(*operands: Array) -> Any:
+        results = jax.eval_shape(compute, *operands)
+        return jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), results)
 
     return branch

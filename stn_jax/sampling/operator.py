@@ -1,20 +1,20 @@
 """Sampling as an operator: linear in the image, differentiable in the points.
 
-Four maps make it up, each a primitive of JAX, so that each has the form that a platform is quick at:
+Four maps make it up, each a primitive of JAX, so that each has the form a platform is quick at:
 
     read(U; x) = V                 the samples
     push(U, dx; x) = dV            their change as the points move by dx (forward mode)
     splat(V'; x) = U'              the transpose of ``read`` in U: the image's gradient
     slope(U, V'; x) = x'           the transpose of ``push`` in dx: the points' gradient
 
-The derivative of ``read`` is ``read(dU; x) + push(U, dx; x)``, so reverse mode keeps U and x alone and
-computes taps anew; a map is not evaluated where its result is not asked for. ``read`` is a backend's;
-the other three follow from it by automatic differentiation, and so do all higher derivatives, unless
-a backend knows a quicker form for ``splat`` or ``slope``. Custom rules of JAX would not do:
-`jax.custom_vjp` has no forward mode and `jax.custom_jvp` leaves the transpose to JAX.
+The derivative of ``read`` is ``read(dU; x) + push(U, dx; x)``. So reverse mode keeps U and x alone,
+and makes taps anew; a map whose result nobody asks for is not evaluated. ``read`` is a backend's;
+the other three, and all higher derivatives, follow from it by automatic differentiation, unless a
+backend knows a quicker form. JAX's custom rules would not do: `jax.custom_vjp` has no forward mode,
+`jax.custom_jvp` leaves the transpose to JAX.
 
-Under `jax.vmap` an image that is shared takes the batch as more points; otherwise all operands get a
-leading axis. A backend so sees the whole batch, whoever made it.
+Under `jax.vmap` an image that is shared takes the batch as more points; otherwise all operands get
+a leading axis. A backend so sees the whole batch, whoever made it.
 """
 
 import functools
@@ -124,25 +124,27 @@ def _cpu_read(scheme: Scheme, shape: tuple[int, ...], batch: int) -> Maps:
 
 
 def _cpu_splat(scheme: Scheme, shape: tuple[int, ...], batch: int) -> Maps | None:
-    if scheme.backend.splat is None:
+    own = scheme.backend.splat
+    if own is None:
         return None
 
     def splat(values: Array, *x: Array) -> list[Array]:
         lead = values.shape[:batch]
         flat = [a.reshape(math.prod(lead), *a.shape[batch:]) for a in (values, *settled(x))]
-        images = scheme.backend.splat(flat[0], flat[1:], shape, *scheme.rule)
+        images = own(flat[0], flat[1:], shape, *scheme.rule)
         return [images.reshape(*lead, *images.shape[1:])]
 
     return splat
 
 
 def _cpu_slope(scheme: Scheme, shape: tuple[int, ...], batch: int) -> Maps | None:
-    if scheme.backend.slope is None:
+    own = scheme.backend.slope
+    if own is None:
         return None
 
     def slope(image: Array, values: Array, *x: Array) -> list[Array]:
         lost, x = without_nan(settled(x))
-        return [jnp.where(lost, 0, d) for d in scheme.backend.slope(image, values, x, *scheme.rule)]
+        return [jnp.where(lost, 0, d) for d in own(image, values, x, *scheme.rule)]
 
     return _batched(slope, batch)
 
@@ -233,7 +235,11 @@ def _read_jvp(
         dx = [ad.instantiate_zeros(d) for d in dx]
         changes += _bind(_push, image, *x, *dx, **static)
     values = _bind(_read, *primals, **static)
-    total = functools.reduce(jnp.add, changes) if changes else ad.Zero.from_primal_value(values[0])
+    total = (
+        functools.reduce(jnp.add, changes)
+        if changes
+        else ad.Zero(jax.typeof(values[0]).to_tangent_aval())
+    )
     return values, [total]
 
 

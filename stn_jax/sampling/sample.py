@@ -62,7 +62,9 @@ def grid_sample(
             its neighbours lie more than a pixel apart (see `stn_jax.sampling.pyramid`). True halves
             down to one pixel; a number is the most halvings to use, each costs one sampling.
         align_corners: whether -1 and 1 are centres (True) or outer edges (False) of border pixels.
-        backend: ``"auto"``, ``"gather"`` or ``"reference"`` (the double sum as written).
+        backend: ``"auto"`` takes what the platform is quick at: ``"gather"``, or on a TPU
+            ``"matmul"`` (weights as matrices; a pixel that is not finite spreads over its image) or
+            ``"wide"`` (one gather of whole windows). ``"reference"`` is the double sum as written.
 
     Returns:
         ``(*batch, *out_shape, c)`` in the image's dtype. Coordinates are computed in float32
@@ -247,8 +249,8 @@ def _sample_batch(
             axes = [points[..., n - 1 - axis] for axis in range(n)]
         if not halvings:
             return read(image, axes, align_corners)
-        lost, axes = without_nan(axes)  # whose neighbours must not be
-        values = pyramid.sample(image, axes, read, boundary, align_corners, halvings)
+        lost, finite = without_nan(axes)  # whose neighbours must not be lost
+        values = pyramid.sample(image, finite, read, boundary, align_corners, halvings)
         return jnp.where(lost[..., None], jnp.nan, values)
 
     source, target = ",".join("abd"[:n]), ",".join("hwk"[:n])

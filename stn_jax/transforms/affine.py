@@ -26,7 +26,7 @@ def affine_points(
 
 
 def affine_lattice(
-    theta: Float[Array, "n n_plus_1"], lines: Sequence[Float[Array, "*line"]]
+    theta: Float[Array, "n n_plus_1"], lines: Sequence[Float[Array, "..."]]
 ) -> Float[Array, "*shape n"]:
     """Maps a lattice, given by its lines, by one matrix: ``theta_x x_j + theta_y y_i + t``.
 
@@ -105,7 +105,7 @@ class AffineFamily(Transform):
         return evaluate(self.along_lines, params, 1, shape, align_corners, by_lines=True)
 
     def along_lines(
-        self, params: Float[Array, "p"], lines: Sequence[Float[Array, "*line"]]
+        self, params: Float[Array, "p"], lines: Sequence[Float[Array, "..."]]
     ) -> Float[Array, "*shape n"]:
         """Maps a lattice, given by its lines, by one parameter vector."""
         return affine_lattice(self.matrix(params), lines)

@@ -90,7 +90,8 @@ def check_shape(shape: Sequence[int], ndim: int) -> None:
 
 
 @functools.partial(
-    jax.jit, static_argnames=("function", "owner", "core_rank", "shape", "align_corners", "by_lines")
+    jax.jit,
+    static_argnames=("function", "owner", "core_rank", "shape", "align_corners", "by_lines"),
 )
 def _evaluate(
     function: Callable[..., Array],

@@ -232,7 +232,7 @@ def test_exports_with_a_symbolic_batch():
         ({"grid": jnp.ones((3, 2))}, ValueError, "(*batch, h, w, 2)"),
         ({"mode": "linear"}, ValueError, "'nearest', 'bilinear', 'bicubic'"),
         ({"padding_mode": "zero"}, ValueError, "'zeros', 'border'"),
-        ({"backend": "cuda"}, ValueError, "'auto', 'gather', 'reference'"),
+        ({"backend": "cuda"}, ValueError, "'auto', 'gather', 'matmul', 'wide', 'reference'"),
         ({"padding_mode": "fill", "fill_value": jnp.ones(2)}, ValueError, "1 channels"),
         ({"fill_value": 1.0}, ValueError, "padding_mode='fill'"),
     ],
