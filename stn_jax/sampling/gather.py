@@ -111,6 +111,9 @@ def splat(
     def part(k: Array, total: Array) -> Array:
         return add(total, *_chunk(operands, k, size), start=k // (count // size) * pixels)
 
+    if not (isinstance(batch, int) and isinstance(count, int)):  # a program for any size
+        total = jax.vmap(add)(jnp.zeros((batch, pixels * channels), values.dtype), *operands)
+        return total.reshape(batch, *shape, channels)
     if count * channels <= _CHUNK:
         size = _divisor(batch, _CHUNK // max(1, count * channels))
         step, total = images, jnp.zeros((batch, pixels * channels), values.dtype)

@@ -117,10 +117,15 @@ def _slope_one(
 
 
 def _cpu_read(scheme: Scheme, shape: tuple[int, ...], batch: int) -> Maps:
-    def read(image: Array, *x: Array) -> list[Array]:
+    def one(image: Array, *x: Array) -> list[Array]:
         return _read_one(scheme, shape, image, *settled(x))
 
-    return apart(_batched(read, batch))
+    def read(image: Array, *x: Array) -> list[Array]:
+        every = _batched(one, batch)
+        # A sum over channels, fused with the reading, would write down all taps first.
+        return (apart(every) if image.shape[-1] > 1 else every)(image, *x)
+
+    return read
 
 
 def _cpu_splat(scheme: Scheme, shape: tuple[int, ...], batch: int) -> Maps | None:

@@ -255,5 +255,7 @@ def _sample_batch(
 
     source, target = ",".join("abd"[:n]), ",".join("hwk"[:n])
     signature = f"({source},c),({target},n)->({target},c)"
-    batched = jnp.vectorize(sample_one, signature=signature)
+    # Reverse mode keeps image and points, and not what lies between them and the operator.
+    kept = jax.checkpoint(sample_one, prevent_cse=False)
+    batched = jnp.vectorize(kept, signature=signature)
     return batched(image.astype(dtype), points.astype(dtype)).astype(image.dtype)
