@@ -12,7 +12,8 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from stn_jax.coordinates import ALIGN_CORNERS
-from stn_jax.nn.layers import average_pool, convolve, convolved_shapes, flatten, max_pool
+from stn_jax.nn.convolution import average_pool, convolve, max_pool
+from stn_jax.nn.layers import convolved_shapes, flatten
 from stn_jax.nn.localization import check_input_shape, identity_bias
 from stn_jax.nn.spatial_transformer import Warp, check_size, warp
 from stn_jax.transforms import Affine, Transform

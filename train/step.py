@@ -15,8 +15,8 @@ from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from stn_jax.models.distorted_mnist import Prediction
-from stn_jax.nn.layers import made_once
 from stn_jax.regularizers import outside_penalty
+from stn_jax.sampling.loops import made_once
 from train.batches import Batch
 from train.config import Config, DataConfig, OptimConfig
 from train.devices import AXIS

@@ -1,6 +1,7 @@
 """Flax NNX modules: the Spatial Transformer layer and localization networks."""
 
-from stn_jax.nn.layers import ConvolutionalFeatures, average_pool, flatten, hidden_layers, max_pool
+from stn_jax.nn.convolution import average_pool, max_pool
+from stn_jax.nn.layers import ConvolutionalFeatures, flatten, hidden_layers
 from stn_jax.nn.localization import (
     ConvolutionalLocalization,
     FullyConnectedLocalization,

@@ -12,7 +12,8 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
-from stn_jax.nn.layers import ConvolutionalFeatures, average_pool, flatten, hidden_layers
+from stn_jax.nn.convolution import average_pool
+from stn_jax.nn.layers import ConvolutionalFeatures, flatten, hidden_layers
 from stn_jax.transforms import Transform
 
 

@@ -42,14 +42,42 @@ def settled(arrays: Sequence[Float[Array, "*points"]]) -> list[Float[Array, "*po
 
 
 def apart(compute: Callable[..., Any]) -> Callable[..., Any]:
-    """The function as one of two branches: it is not fused with what reads its result."""
+    """The function as one of two branches: it is not fused with what reads its result.
+
+    Nor is it spread over the cores, unless it only copies.
+    """
 
     def branch(*operands: Array) -> Any:
         always = lax.optimization_barrier(jnp.bool_(True))  # which the compiler must not know
         return lax.cond(always, compute, nothing, *operands)
 
     def nothing(*operands: Array) -> Any:
-        results = jax.eval_shape(compute, *operands)
-        return jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), results)
+        return jax.tree.map(jnp.zeros_like, jax.eval_shape(compute, *operands))
 
     return branch
+
+
+@jax.custom_jvp
+def made_once(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """Returns ``x``; a CPU does not make its elements anew for each that reads them.
+
+    Args:
+        x: what is made on all cores, and read many times.
+
+    Returns:
+        ``x``.
+
+    Example:
+        >>> made_once(jnp.arange(3.0)).tolist()
+        [0.0, 1.0, 2.0]
+    """
+    return lax.platform_dependent(x, cpu=apart(_same), default=_same)
+
+
+@made_once.defjvp
+def _made_once_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
+    return made_once(*primals), *tangents
+
+
+def _same(x: Array) -> Array:
+    return x
