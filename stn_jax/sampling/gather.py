@@ -89,8 +89,27 @@ def splat(
 ) -> Float[Array, "b *shape c"]:
     """Adds each value to the pixels that its taps read: the images' gradient.
 
-    Some images at a time, or a part of a large one, so that what is added stays in the cache.
+    A loop over the batch would gather one that is sharded; so each device has a lane of its own.
     """
+    batch = values.shape[0]
+    lanes = math.gcd(batch, jax.device_count())
+    rule = shape, kernel, boundary, align_corners
+    if lanes <= 1:
+        return _splat(values, coordinates, *rule)
+    folded = [x.reshape(lanes, batch // lanes, *x.shape[1:]) for x in (values, *coordinates)]
+    images = jax.vmap(lambda values, *x: _splat(values, x, *rule))(*folded)
+    return images.reshape(batch, *images.shape[2:])
+
+
+def _splat(
+    values: Float[Array, "b *points c"],
+    coordinates: Sequence[Float[Array, "b *points"]],
+    shape: tuple[int, ...],
+    kernel: Kernel,
+    boundary: Boundary,
+    align_corners: bool,
+) -> Float[Array, "b *shape c"]:
+    """Some images at a time, or a part of a large one, so that what is added stays in the cache."""
     batch, channels, pixels = values.shape[0], values.shape[-1], math.prod(shape)
     count = math.prod(values.shape[1:-1])
     coordinates = [x.reshape(batch, count) for x in coordinates]
