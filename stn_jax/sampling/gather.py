@@ -92,7 +92,7 @@ def splat(
     A loop over the batch would gather one that is sharded; so each device has a lane of its own.
     """
     batch = values.shape[0]
-    lanes = math.gcd(batch, jax.device_count())
+    lanes = math.gcd(batch, jax.device_count()) if isinstance(batch, int) else 1
     rule = shape, kernel, boundary, align_corners
     if lanes <= 1:
         return _splat(values, coordinates, *rule)
