@@ -55,6 +55,8 @@ def _weights(
     x: Float[Array, "p"], size: int, kernel: Kernel, boundary: Boundary, align_corners: bool
 ) -> Float[Array, "size p"]:
     """The weight of every pixel of one axis at every coordinate; taps in the frame have no row."""
+    if boundary.framed or not (kernel.pads_taps or boundary.wraps):  # no tap that weighs is moved
+        return kernel.profile(x, jnp.arange(size, dtype=x.dtype)[:, None])
     pixel = jnp.arange(size, dtype=jnp.int32)[:, None]
     return functools.reduce(
         jnp.add,
