@@ -32,6 +32,7 @@ def sample(
     points = coordinates[0].shape
     count, chunk = math.prod(points), max(_MOST // math.prod(image.shape[1:]), 1)
 
+    @jax.checkpoint  # What the first product leaves is made anew sooner than it is written down.
     def read(coordinates: Sequence[Float[Array, "p"]]) -> Float[Array, "c p"]:
         # Points come last throughout: the long axis lies along the lanes of the vector unit.
         total = image[..., None]
@@ -45,7 +46,7 @@ def sample(
         values = read(flat)
     else:
         padded = [jnp.pad(x, (0, -count % chunk)).reshape(-1, chunk) for x in flat]
-        chunks = jax.lax.map(jax.checkpoint(read), padded)
+        chunks = jax.lax.map(read, padded)
         values = jnp.moveaxis(chunks, 0, 1).reshape(channels, -1)[:, :count]
     return values.T.reshape(*points, channels)
 
@@ -54,6 +55,8 @@ def _weights(
     x: Float[Array, "p"], size: int, kernel: Kernel, boundary: Boundary, align_corners: bool
 ) -> Float[Array, "size p"]:
     """The weight of every pixel of one axis at every coordinate; taps in the frame have no row."""
+    if boundary.framed or not (kernel.pads_taps or boundary.wraps):  # no tap that weighs is moved
+        return kernel.profile(x, jnp.arange(size, dtype=x.dtype)[:, None])
     pixel = jnp.arange(size, dtype=jnp.int32)[:, None]
     return functools.reduce(
         jnp.add,
