@@ -42,7 +42,7 @@ def sample(
         return total
 
     flat = [x.reshape(-1) for x in coordinates]
-    if count <= chunk:
+    if not isinstance(count, int) or count <= chunk:  # a program for any size is not cut
         values = read(flat)
     else:
         padded = [jnp.pad(x, (0, -count % chunk)).reshape(-1, chunk) for x in flat]
