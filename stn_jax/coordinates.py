@@ -171,8 +171,16 @@ def pixels(
         >>> (columns.round(3) + 0.0)[0].tolist()
         [0.0, 1.0, 2.0]
     """
-    n = len(shape)
     return [
-        normalized_to_pixel(grid[..., n - 1 - axis], size, align_corners=align_corners)
-        for axis, size in enumerate(shape)
+        normalized_to_pixel(x, size, align_corners=align_corners)
+        for x, size in zip(by_axis(grid), shape, strict=True)
     ]
+
+
+def by_axis(points: Float[Array, "*points n"]) -> list[Array]:
+    """Splits points ``(x, y[, z])`` into one array an axis, in image order.
+
+    Unstacked, for its transpose is a stack, of which a compiler takes the parts again without
+    writing it down; that of indexing is a sum of padded arrays.
+    """
+    return list(jnp.unstack(points, axis=-1)[::-1])

@@ -148,7 +148,7 @@ def _cpu_slope(scheme: Scheme, shape: tuple[int, ...], batch: int) -> Maps | Non
         return None
 
     def slope(image: Array, values: Array, *x: Array) -> list[Array]:
-        lost, x = without_nan(settled(x))
+        lost, x = without_nan(settled(x[::-1])[::-1])
         return [jnp.where(lost, 0, d) for d in own(image, values, x, *scheme.rule)]
 
     return _batched(slope, batch)

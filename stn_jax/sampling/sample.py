@@ -246,7 +246,7 @@ def _sample_batch(
         if normalized:
             axes = coords.pixels(points, shape, align_corners=align_corners)
         else:
-            axes = [points[..., n - 1 - axis] for axis in range(n)]
+            axes = coords.by_axis(points)
         if not halvings:
             return read(image, axes, align_corners)
         lost, finite = without_nan(axes)  # whose neighbours must not be lost

@@ -33,10 +33,13 @@ def affine_lattice(
     Its transpose sums over rows and over columns and multiplies only then.
     """
     n = theta.shape[0]
-    moved = theta[:, n]
-    for axis in range(n):
-        moved = moved + theta[:, axis] * lines[axis][..., None]
-    return moved
+    moved = []
+    for row in theta:
+        along = row[n]
+        for axis in range(n):
+            along = along + row[axis] * lines[axis]
+        moved.append(along)
+    return jnp.stack(moved, axis=-1)
 
 
 def affine_grid(
