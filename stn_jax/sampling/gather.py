@@ -116,8 +116,6 @@ def _splat(
     operands = [values.reshape(batch, count, channels), *coordinates]
 
     def add(total: Array, values: Array, *x: Array, start: Array | int = 0) -> Array:
-        lost, x = without_nan(x)
-        values = jnp.where(lost[..., None], 0, values)
         for place, update in _updates(values, x, shape, kernel, boundary, align_corners):
             total = _add_rows(total, (start + place) * channels, update)
         return total
@@ -200,7 +198,11 @@ def _updates(
     boundary: Boundary,
     align_corners: bool,
 ) -> Iterator[tuple[Int[Array, "*points"], Float[Array, "*points w c"]]]:
-    """Lists ``(place, update)``: what is added to the w pixels of a row from each place on."""
+    """Lists ``(place, update)``: what is added to the w pixels of a row from each place on.
+
+    A point's weights are settled, for an update of many channels would make them for each anew.
+    """
+    lost, coordinates = without_nan(coordinates)
     axes = [
         [
             (index, _zeroed(inside, weight))
@@ -209,29 +211,47 @@ def _updates(
         for x, size in zip(coordinates, shape, strict=True)
     ]
     *above, last = axes
+    runs = []
     for *lead, (start, window) in itertools.product(*above, _windows(last, shape[-1], boundary)):
         place = _place([*(index for index, _ in lead), start], shape)
         factor = functools.reduce(jnp.multiply, (weight for _, weight in lead))
-        yield place, (factor[..., None] * window)[..., None] * values[..., None, :]
+        runs.append((place, [factor * weight for weight in window]))
+    weights = [weight for _, window in runs for weight in window]
+    if values.shape[-1] > 1:
+        *weights, lost = loops.settled([*weights, lost.astype(values.dtype)])
+    values = jnp.where(lost[..., None] != 0, 0, values)
+    for place, window in runs:
+        own, weights = weights[: len(window)], weights[len(window) :]
+        yield place, _side_by_side(own)[..., None] * values[..., None, :]
+
+
+def _side_by_side(arrays: Sequence[Float[Array, "*points"]]) -> Float[Array, "*points w"]:
+    """Stacks arrays along a last axis; chosen by its index, which a CPU does quicker than copying."""
+    points, width = arrays[0].shape, len(arrays)
+    at = lax.broadcasted_iota(jnp.int32, (*points, width), len(points))
+    stacked = jnp.broadcast_to(arrays[-1][..., None], at.shape)
+    for k, array in enumerate(arrays[:-1]):
+        stacked = jnp.where(at == k, array[..., None], stacked)
+    return stacked
 
 
 def _windows(
     taps: Sequence[tuple[Array, Array]], size: int, boundary: Boundary
-) -> list[tuple[Int[Array, "*points"], Float[Array, "*points w"]]]:
+) -> list[tuple[Int[Array, "*points"], list[Float[Array, "*points"]]]]:
     """Gathers a point's taps on one axis into one window of neighbours: ``(start, weights)``.
 
     Where taps may lie on both ends of the axis each stays alone.
     """
     width = min(size, len(taps))
     if width == 1 or boundary.wraps:
-        return [(index, weight[..., None]) for index, weight in taps]
+        return [(index, [weight]) for index, weight in taps]
     lowest = functools.reduce(jnp.minimum, [index for index, _ in taps])
     start = jnp.minimum(lowest, size - width)
     weights = [
         functools.reduce(jnp.add, [jnp.where(index == start + k, w, 0) for index, w in taps])
         for k in range(width)
     ]
-    return [(start, jnp.stack(weights, axis=-1))]
+    return [(start, weights)]
 
 
 def _place(indices: Sequence[Array], shape: Sequence[int]) -> Array:
