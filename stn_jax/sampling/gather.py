@@ -218,8 +218,9 @@ def _updates(
         runs.append((place, [factor * weight for weight in window]))
     weights = [weight for _, window in runs for weight in window]
     if values.shape[-1] > 1:
-        *weights, lost = loops.settled([*weights, lost.astype(values.dtype)])
-    values = jnp.where(lost[..., None] != 0, 0, values)
+        *weights, nowhere = loops.settled([*weights, lost.astype(values.dtype)])
+        lost = nowhere > 0
+    values = jnp.where(lost[..., None], 0, values)
     for place, window in runs:
         own, weights = weights[: len(window)], weights[len(window) :]
         yield place, _side_by_side(own)[..., None] * values[..., None, :]

@@ -118,7 +118,9 @@ def _slope_one(
 
 def _cpu_read(scheme: Scheme, shape: tuple[int, ...], batch: int) -> Maps:
     def one(image: Array, *x: Array) -> list[Array]:
-        return _read_one(scheme, shape, image, *settled(x))
+        lost, x = _settled(x)
+        values = scheme.backend.sample(image, x, *scheme.rule)
+        return [jnp.where(lost[..., None], jnp.nan, values)]
 
     def read(image: Array, *x: Array) -> list[Array]:
         every = _batched(one, batch)
@@ -148,10 +150,18 @@ def _cpu_slope(scheme: Scheme, shape: tuple[int, ...], batch: int) -> Maps | Non
         return None
 
     def slope(image: Array, values: Array, *x: Array) -> list[Array]:
-        lost, x = without_nan(settled(x[::-1])[::-1])
-        return [jnp.where(lost, 0, d) for d in own(image, values, x, *scheme.rule)]
+        # Settled in another order than for `read`, or the compiler would share, and so keep, taps.
+        lost, x = _settled(x[::-1])
+        return [jnp.where(lost, 0, d) for d in own(image, values, x[::-1], *scheme.rule)]
 
     return _batched(slope, batch)
+
+
+def _settled(x: Sequence[Array]) -> tuple[Array, list[Array]]:
+    """`without_nan`, computed once and not for every tap."""
+    lost, x = without_nan(x)
+    *x, nowhere = settled([*x, lost.astype(x[0].dtype)])
+    return nowhere > 0, x
 
 
 def _batched(one: Maps, batch: int) -> Maps:
