@@ -4,6 +4,7 @@ Each device takes its share of the batch: it distorts its images, runs the netwo
 gradient. One sum over the devices then joins gradients and metrics; it is the only communication.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -96,7 +97,8 @@ def judge(network: Network, prediction: Prediction, labels: Array) -> Outcome:
         return Outcome(loss, predicted, error, None, None)
     outside, distance = jnp.zeros_like(loss), jnp.zeros_like(loss)
     for warp in prediction.warps:
-        left = jnp.any(jnp.abs(warp.grid) > 1, axis=-1)
+        axes = jnp.unstack(warp.grid, axis=-1)
+        left = functools.reduce(jnp.logical_or, [jnp.abs(x) > 1 for x in axes])
         outside += jnp.mean(left.astype(jnp.float32), axis=(1, 2))
         distance += jnp.linalg.norm(warp.theta - network.identity, axis=-1)
     count = len(prediction.warps)
@@ -123,8 +125,11 @@ def make_objective(
         )
         cost = optax.softmax_cross_entropy(prediction.logits, targets)
         for warp in prediction.warps:
-            cost += config.outside_penalty * outside_penalty(warp.grid)
-            cost += config.identity_penalty * jnp.sum((warp.theta - identity) ** 2, axis=-1)
+            if config.outside_penalty:
+                cost += config.outside_penalty * outside_penalty(warp.grid)
+            if config.identity_penalty:
+                distance = jnp.sum((warp.theta - identity) ** 2, axis=-1)
+                cost += config.identity_penalty * distance
         outcome = judge(network, prediction, labels)._asdict()
         del outcome["predicted"]
         metrics = {name: jnp.sum(value) for name, value in outcome.items() if value is not None}

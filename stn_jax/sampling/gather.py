@@ -211,23 +211,24 @@ def _updates(
         for x, size in zip(coordinates, shape, strict=True)
     ]
     *above, last = axes
-    runs = []
-    for *lead, (start, window) in itertools.product(*above, _windows(last, shape[-1], boundary)):
-        place = _place([*(index for index, _ in lead), start], shape)
-        factor = functools.reduce(jnp.multiply, (weight for _, weight in lead))
-        runs.append((place, [factor * weight for weight in window]))
-    weights = [weight for _, window in runs for weight in window]
+    places, weights = [], []
+    for lead in itertools.product(*above):
+        factor = functools.reduce(jnp.multiply, [weight for _, weight in lead])
+        for start, window in _windows(last, shape[-1], boundary):
+            places.append(_place([*(index for index, _ in lead), start], shape))
+            weights += [factor * weight for weight in window]
     if values.shape[-1] > 1:
         *weights, nowhere = loops.settled([*weights, lost.astype(values.dtype)])
         lost = nowhere > 0
     values = jnp.where(lost[..., None], 0, values)
-    for place, window in runs:
-        own, weights = weights[: len(window)], weights[len(window) :]
-        yield place, _side_by_side(own)[..., None] * values[..., None, :]
+    width = len(weights) // len(places)
+    for k, place in enumerate(places):
+        update = _side_by_side(weights[k * width : (k + 1) * width])[..., None]
+        yield place, update * values[..., None, :]
 
 
 def _side_by_side(arrays: Sequence[Float[Array, "*points"]]) -> Float[Array, "*points w"]:
-    """Stacks arrays along a last axis; chosen by its index, which a CPU does quicker than copying."""
+    """Stacks arrays on a last axis; chosen by its index: a CPU does that quicker than copying."""
     points, width = arrays[0].shape, len(arrays)
     at = lax.broadcasted_iota(jnp.int32, (*points, width), len(points))
     stacked = jnp.broadcast_to(arrays[-1][..., None], at.shape)

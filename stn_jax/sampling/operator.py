@@ -118,8 +118,8 @@ def _slope_one(
 
 def _cpu_read(scheme: Scheme, shape: tuple[int, ...], batch: int) -> Maps:
     def one(image: Array, *x: Array) -> list[Array]:
-        lost, x = _settled(x)
-        values = scheme.backend.sample(image, x, *scheme.rule)
+        lost, clean = _settled(x)
+        values = scheme.backend.sample(image, clean, *scheme.rule)
         return [jnp.where(lost[..., None], jnp.nan, values)]
 
     def read(image: Array, *x: Array) -> list[Array]:
@@ -151,17 +151,17 @@ def _cpu_slope(scheme: Scheme, shape: tuple[int, ...], batch: int) -> Maps | Non
 
     def slope(image: Array, values: Array, *x: Array) -> list[Array]:
         # Settled in another order than for `read`, or the compiler would share, and so keep, taps.
-        lost, x = _settled(x[::-1])
-        return [jnp.where(lost, 0, d) for d in own(image, values, x[::-1], *scheme.rule)]
+        lost, clean = _settled(x[::-1])
+        return [jnp.where(lost, 0, d) for d in own(image, values, clean[::-1], *scheme.rule)]
 
     return _batched(slope, batch)
 
 
-def _settled(x: Sequence[Array]) -> tuple[Array, list[Array]]:
+def _settled(x: Sequence[Array]) -> tuple[Array, Sequence[Array]]:
     """`without_nan`, computed once and not for every tap."""
-    lost, x = without_nan(x)
-    *x, nowhere = settled([*x, lost.astype(x[0].dtype)])
-    return nowhere > 0, x
+    lost, numbers = without_nan(x)
+    *clean, nowhere = settled([*numbers, lost.astype(x[0].dtype)])
+    return nowhere > 0, clean
 
 
 def _batched(one: Maps, batch: int) -> Maps:
