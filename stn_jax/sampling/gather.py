@@ -211,10 +211,11 @@ def _updates(
         for x, size in zip(coordinates, shape, strict=True)
     ]
     *above, last = axes
+    windows = _windows(last, shape[-1], boundary)
     places, weights = [], []
     for lead in itertools.product(*above):
         factor = functools.reduce(jnp.multiply, [weight for _, weight in lead])
-        for start, window in _windows(last, shape[-1], boundary):
+        for start, window in windows:
             places.append(_place([*(index for index, _ in lead), start], shape))
             weights += [factor * weight for weight in window]
     if values.shape[-1] > 1:
