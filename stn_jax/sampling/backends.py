@@ -10,7 +10,7 @@ from stn_jax.sampling.boundary import Boundary
 from stn_jax.sampling.kernels import Kernel
 from stn_jax.sampling.operator import Backend
 
-_DENSE = 1 << 18  # Values of an image up to which a TPU is quicker with products than with reads.
+_DENSE = 1 << 17  # Values of an image up to which a TPU is quicker with products than with reads.
 
 
 def sample(
@@ -22,7 +22,7 @@ def sample(
 ) -> Float[Array, "*points c"]:
     """Samples by the backend that the platform is quick at; arguments as `gather.sample`.
 
-    A TPU multiplies faster than it reads: weights as matrices, up to images of 2^18 values, and
+    A TPU multiplies faster than it reads: weights as matrices, up to images of 2^17 values, and
     one wide gather beyond. CPU and GPU gather. See docs/performance.md for the figures.
     """
     dense = matmul if image.size <= _DENSE else wide
