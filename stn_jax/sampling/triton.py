@@ -56,8 +56,8 @@ def read(
     block = _Block.of(image, x, interpret)
 
     def kernel(image: Any, *refs: Any) -> None:
-        *x, values = refs
-        lost, x = without_nan([block.load(ref) for ref in x])
+        *points, values = refs
+        lost, x = without_nan([block.load(ref) for ref in points])
         total = jnp.zeros(values.shape, values.dtype)
         for place, inside, weight in _taps(scheme, shape, x):
             total += weight[:, None] * block.read(image, place, inside)
@@ -83,8 +83,8 @@ def splat(
     block = _Block.of(values, x, interpret)
 
     def kernel(values: Any, *refs: Any) -> None:
-        *x, _, image = refs
-        lost, x = without_nan([block.load(ref) for ref in x])
+        *points, _, image = refs
+        lost, x = without_nan([block.load(ref) for ref in points])
         value = block.load(values)
         for place, inside, weight in _taps(scheme, shape, x):
             given = ~lost if inside is None else inside & ~lost
@@ -115,8 +115,8 @@ def slope(
         return [weight for *_, weight in taps], [(place, inside) for place, inside, _ in taps]
 
     def kernel(image: Any, values: Any, *refs: Any) -> None:
-        x, outs = refs[: len(shape)], refs[len(shape) :]
-        lost, x = without_nan([block.load(ref) for ref in x])
+        points, outs = refs[: len(shape)], refs[len(shape) :]
+        lost, x = without_nan([block.load(ref) for ref in points])
         value = block.load(values)
         _, pull, places = jax.vjp(weights, *x, has_aux=True)
         sums = [jnp.sum(value * block.read(image, *place), axis=1) for place in places]
@@ -189,7 +189,7 @@ class _Block:
 
     def add(self, image: Any, place: Array, given: Array, values: Array) -> None:
         at, mask = self._at(place), self._mask(2, given)
-        if self.interpret:  # where `atomic_add` has no mask, and of additions to one pixel keeps one
+        if self.interpret:  # whose `atomic_add` takes no mask, and adds to a pixel only once
             jax.ref.addupdate(image, at, jnp.where(mask, values, 0))
         else:
             plgpu.atomic_add(image, at, values, mask=mask)
@@ -214,7 +214,7 @@ class _Block:
         out_specs: Sequence[pl.BlockSpec],
         over_last: bool = False,
     ) -> list[Array]:
-        """Runs a kernel on all blocks; ``over_last``: what it does not write, the last operand is."""
+        """Runs a kernel on all blocks; ``over_last``: its result begins as the last operand."""
         dtype = operands[0].dtype
         found = pl.pallas_call(
             kernel,
@@ -233,7 +233,7 @@ class _Block:
 
     def _flat(self, shape: tuple[int, ...], spec: pl.BlockSpec) -> tuple[int, ...]:
         """Batch, points or pixels, and the channels, if any."""
-        last = (self.channels,) * (len(spec.block_shape) - 2)
+        last = (self.channels,) * (len(spec.block_shape or ()) - 2)
         return self.batch, math.prod(shape) // (self.batch * math.prod(last)), *last
 
 
