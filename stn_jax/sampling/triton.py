@@ -10,8 +10,8 @@ by `gather`'s own table. So image and points are read, results written, and noth
 Taps outside the image are masked, and so is what fills up a block, for Triton's arrays have powers
 of two as sizes: no memory is touched for either.
 
-XLA cannot cut a kernel in pieces: sample a sharded batch under `jax.shard_map`. None of this has
-run on a GPU yet. The tests lower programs for CUDA and run the kernels in Pallas' interpreter.
+XLA cannot cut a kernel in pieces: a sharded batch needs `jax.shard_map(..., check_vma=False)`. None
+of this has run on a GPU yet: the tests lower it for CUDA and run it in Pallas' interpreter.
 """
 
 import dataclasses

@@ -2,6 +2,7 @@
 
 import functools
 import itertools
+import re
 import types
 
 import jax
@@ -26,7 +27,12 @@ INTERPRETED = types.SimpleNamespace(
 BACKEND = Backend(gather.sample, gpu=lambda: INTERPRETED)
 SHAPES = {2: (5, 7), 3: (4, 3, 5)}
 POINTS = {2: (21, 31), 3: (9, 8, 9)}  # more than one block, the last one not full
-QUICK = [(2, "bilinear", "zeros"), (2, "nearest", "wrap"), (3, "bilinear", "reflection")]
+QUICK = [
+    (2, "bilinear", "zeros", False),
+    (2, "bilinear", "reflection", True),
+    (2, "nearest", "wrap", False),
+    (3, "bilinear", "border", False),
+]
 
 
 def case(n, mode, padding_mode, lead, channels, dtype, align_corners=False):
@@ -47,12 +53,11 @@ def case(n, mode, padding_mode, lead, channels, dtype, align_corners=False):
     return scheme, jnp.asarray(image), jnp.asarray(values), coordinates
 
 
-@pytest.mark.parametrize("align_corners", [False, True])
 @pytest.mark.parametrize(
-    ("n", "mode", "padding_mode"),
+    ("n", "mode", "padding_mode", "align_corners"),
     [
         pytest.param(*row, marks=[] if row in QUICK else pytest.mark.slow)
-        for row in itertools.product((2, 3), MODES, PADDING_MODES)
+        for row in itertools.product((2, 3), MODES, PADDING_MODES, (False, True))
     ],
 )
 def test_kernels_equal_gather(n, mode, padding_mode, align_corners):
@@ -62,8 +67,9 @@ def test_kernels_equal_gather(n, mode, padding_mode, align_corners):
     compare(scheme, image, values, x, atol=1e-9 if align_corners else 1e-5)
 
 
-@pytest.mark.parametrize("channels", [1, 2, 1030])  # a block has all channels, however many
+@pytest.mark.parametrize("channels", [1, pytest.param(2, marks=pytest.mark.slow), 1030])
 def test_kernels_of_few_and_many_channels(channels):
+    """A block has all channels, however many."""
     scheme, image, values, x = case(2, "bilinear", "border", (1,), channels, np.float64)
     values, x = values[:, :3, :3], [a[:, :3, :3] for a in x]
     compare(scheme, image, values, x, atol=1e-9)
@@ -89,6 +95,11 @@ def test_halves_are_rounded_to_even():
 
 # ---- Programs for GPUs ---------------------------------------------------------------------------
 
+QUICK_PROGRAMS = [
+    ("cuda", "f4", "bilinear", "zeros"),
+    ("rocm", "f8", "nearest", "wrap"),
+    ("cuda", "f8", "bicubic", "reflection"),
+]
 CALL = "@__gpu$xla.gpu.triton("
 lowers = pytest.mark.skipif(
     jaxlib.version.__version_info__ > (0, 10, 2),
@@ -96,7 +107,7 @@ lowers = pytest.mark.skipif(
 )
 
 
-def program(platform, *, backend, shape=(2, 6, 7, 3), out=(2, 4, 5), dtype=jnp.float32, **options):
+def program(platform, *, backend, shape=(2, 6, 7, 3), out=(2, 4, 5), dtype="f4", **options):
     """Value and both gradients, lowered for a platform that need not be here."""
 
     def loss(image, grid):
@@ -109,10 +120,13 @@ def program(platform, *, backend, shape=(2, 6, 7, 3), out=(2, 4, 5), dtype=jnp.f
 
 
 @lowers
-@pytest.mark.parametrize("platform", ["cuda", "rocm"])
-@pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64])
-@pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("padding_mode", ["zeros", "reflection", "wrap"])
+@pytest.mark.parametrize(
+    ("platform", "dtype", "mode", "padding_mode"),
+    [
+        pytest.param(*row, marks=[] if row in QUICK_PROGRAMS else pytest.mark.slow)
+        for row in itertools.product(("cuda", "rocm"), ("f4", "f8"), MODES, PADDING_MODES)
+    ],
+)
 def test_a_kernel_for_each_map(platform, dtype, mode, padding_mode):
     options = {"mode": mode, "padding_mode": padding_mode}
     text = program(platform, backend="triton", dtype=dtype, **options)
@@ -122,9 +136,10 @@ def test_a_kernel_for_each_map(platform, dtype, mode, padding_mode):
 
 
 @lowers
-def test_a_kernel_for_each_map_of_volumes():
+@pytest.mark.parametrize("mode", ["bilinear", pytest.param("bicubic", marks=pytest.mark.slow)])
+def test_a_kernel_for_each_map_of_volumes(mode):
     shapes = {"shape": (2, 4, 5, 6, 1), "out": (2, 3, 4, 5)}
-    text = program("cuda", backend="triton", mode="bicubic", **shapes)
+    text = program("cuda", backend="triton", mode=mode, **shapes)
     assert text.count(CALL) == 3
 
 
@@ -134,12 +149,17 @@ def test_nothing_but_its_name_chooses_it():
 
 @pytest.mark.parametrize("platform", ["cpu", "tpu"])
 def test_other_platforms_gather(platform):
-    ours, gathers = (program(platform, backend=name) for name in ("triton", "gather"))
+    ours, gathers = (
+        re.findall(r"stablehlo\.(?!constant|return)\w+", program(platform, backend=backend))
+        for backend in ("triton", "gather")
+    )
     assert ours == gathers
 
 
 def test_nothing_to_sample_needs_no_kernel():
-    assert CALL not in program("cuda", backend="triton", shape=(0, 6, 7, 3), out=(0, 4, 5))
+    sample = jax.jit(functools.partial(stn.grid_sample, backend="triton"))
+    traced = sample.trace(jnp.ones((0, 4, 5, 1)), jnp.ones((0, 3, 3, 2)))
+    assert CALL not in traced.lower(lowering_platforms=("cuda",)).as_text()
 
 
 def test_a_program_for_any_number_of_images_gathers():
