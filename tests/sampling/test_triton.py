@@ -11,6 +11,7 @@ import jaxlib
 import numpy as np
 import pytest
 from jax import export
+from jax.experimental import pallas as pl
 
 import stn_jax as stn
 from stn_jax.sampling import gather, kernels, operator, triton
@@ -85,6 +86,22 @@ def compare(scheme, image, values, x, atol):
             assert got.dtype == want.dtype
             scale = max(1, np.nanmax(np.abs(want)))
             np.testing.assert_allclose(got, want, rtol=0, atol=atol * scale, err_msg=name)
+
+
+def test_what_fills_up_a_block_is_masked():
+    """On a GPU it would be the next image's; the interpreter has room for it, and forgives."""
+    block = triton._Block(batch=1, count=5, channels=300, interpret=True)
+    assert block.shape == (2, 512)
+
+    def kernel(out):
+        out[...] = block._mask(2)
+
+    shape = jax.ShapeDtypeStruct((6, 512), jnp.bool_)
+    spec = pl.BlockSpec(block.shape, lambda i: (i, 0))
+    mask = pl.pallas_call(kernel, shape, grid=(3,), out_specs=spec, interpret=True)()
+    np.testing.assert_array_equal(
+        mask, np.arange(6)[:, None] < np.where(np.arange(512) < 300, 5, 0)
+    )
 
 
 def test_halves_are_rounded_to_even():
