@@ -31,7 +31,7 @@ from stn_jax.sampling import gather
 from stn_jax.sampling.boundary import without_nan
 from stn_jax.sampling.operator import Scheme
 
-_VALUES = 1024  # Values of a block: eight for each of a program's 128 threads.
+_VALUES = 256  # Values of a block: two for each of 128 threads, whose taps so stay in registers.
 
 
 def read(
