@@ -1,6 +1,7 @@
 """The ways to sample, by name, and the choice among them."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 from jaxtyping import Array, Float
@@ -36,11 +37,18 @@ def sample(
     return jax.lax.platform_dependent(image, *coordinates, tpu=tpu, default=default)
 
 
+def _triton() -> Any:
+    from stn_jax.sampling import triton  # and Pallas, which takes a while: only where it is used
+
+    return triton
+
+
 BACKENDS: dict[str, Backend] = {
     "auto": Backend(sample, gather.splat, gather.slope),
     "gather": Backend(gather.sample, gather.splat, gather.slope),
     "matmul": Backend(matmul.sample),
     "wide": Backend(wide.sample),
+    "triton": Backend(gather.sample, gather.splat, gather.slope, gpu=_triton),
     "reference": Backend(reference.sample),
 }
 """Every backend, by its public name."""

@@ -48,11 +48,15 @@ class Backend:
             leading batch axis, and a value at a point that is NaN goes nowhere.
         slope: on a CPU instead of the transpose in the coordinates:
             ``(image, values, coordinates, kernel, boundary, align_corners) -> coordinates``.
+        gpu: gives the module whose ``read``, ``splat`` and ``slope`` take these maps' places on a
+            GPU: ``(scheme, shape, *operands) -> results``; all have a leading batch axis, points
+            may be NaN, no axis is empty.
     """
 
     sample: Maps
     splat: Maps | None = None
     slope: Maps | None = None
+    gpu: Callable[[], Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -170,6 +174,26 @@ def _batched(one: Maps, batch: int) -> Maps:
     return one
 
 
+# ---- Their forms on a GPU ------------------------------------------------------------------------
+
+
+def _gpu_form(
+    name: str, default: Maps, scheme: Scheme, shape: tuple[int, ...], batch: int
+) -> Maps | None:
+    own = getattr(scheme.backend.gpu(), name, None) if scheme.backend.gpu else None
+    if own is None:
+        return None
+
+    def form(*operands: Array) -> list[Array]:
+        if not all(isinstance(size, int) and size for x in operands for size in x.shape):
+            return default(*operands)  # a program for any size, or of nothing
+        lead = operands[0].shape[:batch]
+        flat = [x.reshape(math.prod(lead), *x.shape[batch:]) for x in operands]
+        return [x.reshape(*lead, *x.shape[1:]) for x in own(scheme, shape, *flat)]
+
+    return form
+
+
 # ---- The primitives ------------------------------------------------------------------------------
 
 
@@ -183,10 +207,12 @@ def _primitive(name: str, one: Maps, cpu: Maps | None = None, shared: bool = Tru
 
     def run(*operands: Array, scheme: Scheme, shape: tuple[int, ...], batch: int) -> list[Array]:
         default = plain(scheme, shape, batch)
-        quick = cpu(scheme, shape, batch) if cpu else None
-        if quick is None:
+        gpu = _gpu_form(name, default, scheme, shape, batch)
+        quick = {"cpu": cpu(scheme, shape, batch) if cpu else None, "cuda": gpu, "rocm": gpu}
+        forms = {platform: form for platform, form in quick.items() if form}
+        if not forms:
             return default(*operands)
-        return jax.lax.platform_dependent(*operands, cpu=quick, default=default)
+        return jax.lax.platform_dependent(*operands, **forms, default=default)
 
     def avals(*operands: Any, **static: Any) -> Any:
         return jax.make_jaxpr(plain(**static))(*operands).out_avals

@@ -64,7 +64,8 @@ def grid_sample(
         align_corners: whether -1 and 1 are centres (True) or outer edges (False) of border pixels.
         backend: ``"auto"`` takes what the platform is quick at: ``"gather"``, or on a TPU
             ``"matmul"`` (weights as matrices; a pixel that is not finite spreads over its image) or
-            ``"wide"`` (one gather of whole windows). ``"reference"`` is the double sum as written.
+            ``"wide"`` (one gather of whole windows). ``"triton"`` is a fused GPU kernel, not yet
+            measured, and gathers elsewhere. ``"reference"`` is the double sum as written.
 
     Returns:
         ``(*batch, *out_shape, c)`` in the image's dtype. Coordinates are computed in float32

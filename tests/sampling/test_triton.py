@@ -1,0 +1,189 @@
+"""The GPU's kernels, without a GPU: run in Pallas' interpreter, and lowered for CUDA and ROCm."""
+
+import functools
+import itertools
+import re
+import types
+
+import jax
+import jax.numpy as jnp
+import jaxlib
+import numpy as np
+import pytest
+from jax import export
+from jax.experimental import pallas as pl
+
+import stn_jax as stn
+from stn_jax.sampling import gather, kernels, operator, triton
+from stn_jax.sampling.boundary import PADDING_MODES
+from stn_jax.sampling.kernels import MODES
+from stn_jax.sampling.operator import Backend, Scheme
+
+INTERPRETED = types.SimpleNamespace(
+    **{
+        name: functools.partial(getattr(triton, name), interpret=True)
+        for name in ("read", "splat", "slope")
+    }
+)
+BACKEND = Backend(gather.sample, gpu=lambda: INTERPRETED)
+SHAPES = {2: (5, 7), 3: (4, 3, 5)}
+POINTS = {2: (21, 31), 3: (9, 8, 9)}  # more than one block, the last one not full
+QUICK = [
+    (2, "bilinear", "zeros", False),
+    (2, "bilinear", "reflection", True),
+    (2, "nearest", "wrap", False),
+    (3, "bilinear", "border", False),
+]
+
+
+def case(n, mode, padding_mode, lead, channels, dtype, align_corners=False):
+    """A scheme, and image, values and coordinates: near, far, infinite and no number."""
+    rng = np.random.default_rng(n)
+    kernel, boundary = kernels.named(mode, -0.75), PADDING_MODES[padding_mode]
+    image = rng.standard_normal((*lead, *SHAPES[n], channels)).astype(dtype)
+    values = rng.standard_normal((*lead, *POINTS[n], channels)).astype(dtype)
+    coordinates = []
+    for size in SHAPES[n]:
+        x = rng.uniform(-size, 2 * size, (*lead, *POINTS[n])).astype(dtype)
+        x[rng.random(x.shape) < 0.2] = rng.choice([0.5, 1, 2.5, -1, size, 1e7, -1e30, np.inf])
+        for move in (boundary.limit,) if kernel.pads_taps else (boundary.limit, boundary.fold):
+            x = np.array(move(jnp.asarray(x), size, align_corners))
+        x[rng.random(x.shape) < 0.05] = np.nan
+        coordinates.append(jnp.asarray(x))
+    scheme = Scheme(BACKEND, kernel, boundary, align_corners)
+    return scheme, jnp.asarray(image), jnp.asarray(values), coordinates
+
+
+@pytest.mark.parametrize(
+    ("n", "mode", "padding_mode", "align_corners"),
+    [
+        pytest.param(*row, marks=[] if row in QUICK else pytest.mark.slow)
+        for row in itertools.product((2, 3), MODES, PADDING_MODES, (False, True))
+    ],
+)
+def test_kernels_equal_gather(n, mode, padding_mode, align_corners):
+    lead, channels, dtype = ((3,), 3, np.float64) if align_corners else ((2, 1), 5, np.float32)
+    row = n, mode, padding_mode, lead, channels, dtype, align_corners
+    scheme, image, values, x = case(*row)
+    compare(scheme, image, values, x, atol=1e-9 if align_corners else 1e-5)
+
+
+@pytest.mark.parametrize("channels", [1, pytest.param(2, marks=pytest.mark.slow), 1030])
+def test_kernels_of_few_and_many_channels(channels):
+    """A block has all channels, however many."""
+    scheme, image, values, x = case(2, "bilinear", "border", (1,), channels, np.float64)
+    values, x = values[:, :3, :3], [a[:, :3, :3] for a in x]
+    compare(scheme, image, values, x, atol=1e-9)
+
+
+def compare(scheme, image, values, x, atol):
+    shape, batch = image.shape[-1 - len(x) : -1], image.ndim - 1 - len(x)
+    for name, first in (("read", [image]), ("splat", [values]), ("slope", [image, values])):
+        one = functools.partial(getattr(operator, f"_{name}_one"), scheme, shape)
+        default = operator._batched(one, batch)
+        ours = operator._gpu_form(name, default, scheme, shape, batch)
+        for got, want in zip(jax.jit(ours)(*first, *x), jax.jit(default)(*first, *x), strict=True):
+            assert got.dtype == want.dtype
+            scale = max(1, np.nanmax(np.abs(want)))
+            np.testing.assert_allclose(got, want, rtol=0, atol=atol * scale, err_msg=name)
+
+
+def test_what_fills_up_a_block_is_masked():
+    """On a GPU it would be the next image's; the interpreter has room for it, and forgives."""
+    block = triton._Block(batch=1, count=5, channels=100, interpret=True)
+    assert block.shape == (2, 128)
+
+    def kernel(out):
+        out[...] = block._mask(2)
+
+    shape = jax.ShapeDtypeStruct((6, 128), jnp.bool_)
+    spec = pl.BlockSpec(block.shape, lambda i: (i, 0))
+    mask = pl.pallas_call(kernel, shape, grid=(3,), out_specs=spec, interpret=True)()
+    np.testing.assert_array_equal(
+        mask, np.arange(6)[:, None] < np.where(np.arange(128) < 100, 5, 0)
+    )
+
+
+def test_halves_are_rounded_to_even():
+    x = jnp.concatenate([jnp.arange(-9, 9) / 4, jnp.array([0.49999997, 8388609.0, -1e9])])
+    for dtype in (jnp.float32, jnp.float64):
+        np.testing.assert_array_equal(triton._round(x.astype(dtype)), jnp.round(x.astype(dtype)))
+
+
+# ---- Programs for GPUs ---------------------------------------------------------------------------
+
+QUICK_PROGRAMS = [
+    ("cuda", "f4", "bilinear", "zeros"),
+    ("rocm", "f8", "nearest", "wrap"),
+    ("cuda", "f8", "bicubic", "reflection"),
+]
+CALL = "@__gpu$xla.gpu.triton("
+lowers = pytest.mark.skipif(
+    jaxlib.version.__version_info__ > (0, 10, 2),
+    reason="later versions compile a kernel when they lower it, which takes the CUDA plugin",
+)
+
+
+def program(platform, *, backend, shape=(2, 6, 7, 3), out=(2, 4, 5), dtype="f4", **options):
+    """Value and both gradients, lowered for a platform that need not be here."""
+
+    def loss(image, grid):
+        return jnp.sum(stn.grid_sample(image, grid, backend=backend, **options) ** 2)
+
+    image = jax.ShapeDtypeStruct(shape, dtype)
+    grid = jax.ShapeDtypeStruct((*out, len(out) - 1), dtype)
+    traced = jax.jit(jax.value_and_grad(loss, (0, 1))).trace(image, grid)
+    return traced.lower(lowering_platforms=(platform,)).as_text()
+
+
+@lowers
+@pytest.mark.parametrize(
+    ("platform", "dtype", "mode", "padding_mode"),
+    [
+        pytest.param(*row, marks=[] if row in QUICK_PROGRAMS else pytest.mark.slow)
+        for row in itertools.product(("cuda", "rocm"), ("f4", "f8"), MODES, PADDING_MODES)
+    ],
+)
+def test_a_kernel_for_each_map(platform, dtype, mode, padding_mode):
+    options = {"mode": mode, "padding_mode": padding_mode}
+    text = program(platform, backend="triton", dtype=dtype, **options)
+    assert text.count(CALL) == 3  # read, splat, slope
+    assert "gather" not in text
+    assert "scatter" not in text
+
+
+@lowers
+@pytest.mark.parametrize("mode", ["bilinear", pytest.param("bicubic", marks=pytest.mark.slow)])
+def test_a_kernel_for_each_map_of_volumes(mode):
+    shapes = {"shape": (2, 4, 5, 6, 1), "out": (2, 3, 4, 5)}
+    text = program("cuda", backend="triton", mode=mode, **shapes)
+    assert text.count(CALL) == 3
+
+
+def test_nothing_but_its_name_chooses_it():
+    assert CALL not in program("cuda", backend="auto")
+
+
+@pytest.mark.parametrize("platform", ["cpu", "tpu"])
+def test_other_platforms_gather(platform):
+    ours, gathers = (
+        re.findall(r"stablehlo\.(?!constant|return)\w+", program(platform, backend=backend))
+        for backend in ("triton", "gather")
+    )
+    assert ours == gathers
+
+
+def test_nothing_to_sample_needs_no_kernel():
+    sample = jax.jit(functools.partial(stn.grid_sample, backend="triton"))
+    traced = sample.trace(jnp.ones((0, 4, 5, 1)), jnp.ones((0, 3, 3, 2)))
+    assert CALL not in traced.lower(lowering_platforms=("cuda",)).as_text()
+
+
+def test_a_program_for_any_number_of_images_gathers():
+    (b,) = export.symbolic_shape("b")
+    sizes = (b, 4, 5, 1), (b, 3, 3, 2)
+    operands = [jax.ShapeDtypeStruct(size, jnp.float32) for size in sizes]
+    sample = jax.jit(functools.partial(stn.grid_sample, backend="triton"))
+    text = export.export(sample, platforms=["cuda"])(*operands).mlir_module()
+    assert "gather" in text
+    assert CALL not in text
