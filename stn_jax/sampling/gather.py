@@ -121,7 +121,7 @@ def _splat(
         return total
 
     def images(k: Array, total: Array) -> Array:
-        none = jnp.zeros((size, pixels * channels), values.dtype)
+        none = jnp.zeros_like(values, shape=(size, pixels * channels))
         some = jax.vmap(add)(none, *_chunk(operands, k, size))
         return lax.dynamic_update_slice_in_dim(total, some, k * size, 0)
 
@@ -129,15 +129,17 @@ def _splat(
         return add(total, *_chunk(operands, k, size), start=k // (count // size) * pixels)
 
     if not (isinstance(batch, int) and isinstance(count, int)):  # a program for any size
-        total = jax.vmap(add)(jnp.zeros((batch, pixels * channels), values.dtype), *operands)
+        total = jax.vmap(add)(jnp.zeros_like(values, shape=(batch, pixels * channels)), *operands)
         return total.reshape(batch, *shape, channels)
+    if values.size == 0:
+        return jnp.zeros_like(values, shape=(batch, *shape, channels))
     if count * channels <= _CHUNK:
-        size = _divisor(batch, _CHUNK // max(1, count * channels))
-        step, total = images, jnp.zeros((batch, pixels * channels), values.dtype)
+        size = _divisor(batch, _CHUNK // (count * channels))
+        step, total = images, jnp.zeros_like(values, shape=(batch, pixels * channels))
     else:
         size = _divisor(count, _CHUNK // channels)
         operands = [x.reshape(batch * count, *x.shape[2:]) for x in operands]
-        step, total = part, jnp.zeros(batch * pixels * channels, values.dtype)
+        step, total = part, jnp.zeros_like(values, shape=(batch * pixels * channels,))
     steps = operands[0].shape[0] // size
     total = lax.fori_loop(np.int32(0), np.int32(steps), step, total)
     return total.reshape(batch, *shape, channels)

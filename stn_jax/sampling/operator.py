@@ -105,7 +105,7 @@ def _push_one(scheme: Scheme, shape: tuple[int, ...], image: Array, *xs: Array) 
 
 def _splat_one(scheme: Scheme, shape: tuple[int, ...], values: Array, *x: Array) -> list[Array]:
     lost, x = without_nan(x)
-    image = jax.ShapeDtypeStruct((*shape, values.shape[-1]), values.dtype)
+    image = jnp.zeros_like(values, shape=(*shape, values.shape[-1]))
     transpose = jax.linear_transpose(lambda u: scheme.backend.sample(u, x, *scheme.rule), image)
     return list(transpose(jnp.where(lost[..., None], 0, values)))
 
@@ -249,13 +249,14 @@ def _primitive(name: str, one: Maps, cpu: Maps | None = None, shared: bool = Tru
 
 def _bind(primitive: Primitive, *operands: Array, **static: Any) -> list[Array]:
     """Binds operands, made to vary over the same axes of a `jax.shard_map`."""
-    varying = [_varying(x) for x in operands]
-    everywhere = frozenset().union(*varying)
-    alike = [
-        jax.lax.pcast(x, tuple(everywhere - own), to="varying") if own < everywhere else x
-        for x, own in zip(operands, varying, strict=True)
-    ]
-    return primitive.bind(*alike, **static)
+    everywhere = frozenset().union(*map(_varying, operands))
+    return primitive.bind(*(_vary(x, everywhere) for x in operands), **static)
+
+
+def _vary(x: Array, axes: frozenset[str]) -> Array:
+    """The array, made to vary over at least these axes of a `jax.shard_map`."""
+    missing = tuple(axes - _varying(x))
+    return jax.lax.pcast(x, missing, to="varying") if missing else x
 
 
 def _varying(x: Array) -> frozenset[str]:

@@ -153,6 +153,13 @@ def test_empty_output():
     assert stn.grid_sample(jnp.ones((4, 4, 1)), jnp.ones((0, 3, 2))).shape == (0, 3, 1)
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_batch_of_nothing_has_gradients_of_nothing(backend):
+    image, grid = jnp.zeros((0, 4, 5, 2)), jnp.zeros((0, 3, 3, 2))
+    values, pull = jax.vjp(lambda *x: stn.grid_sample(*x, backend=backend), image, grid)
+    assert [x.shape for x in (values, *pull(values))] == [(0, 3, 3, 2), image.shape, grid.shape]
+
+
 @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
 def test_low_precision_images_keep_float32_coordinates(dtype):
     width = 224
