@@ -122,7 +122,7 @@ def _slope_one(
 
 def _cpu_read(scheme: Scheme, shape: tuple[int, ...], batch: int) -> Maps:
     def one(image: Array, *x: Array) -> list[Array]:
-        lost, clean = _settled(x)
+        lost, clean = _settled(x, image.shape[-1])
         values = scheme.backend.sample(image, clean, *scheme.rule)
         return [jnp.where(lost[..., None], jnp.nan, values)]
 
@@ -155,14 +155,16 @@ def _cpu_slope(scheme: Scheme, shape: tuple[int, ...], batch: int) -> Maps | Non
 
     def slope(image: Array, values: Array, *x: Array) -> list[Array]:
         # Settled in another order than for `read`, or the compiler would share, and so keep, taps.
-        lost, clean = _settled(x[::-1])
+        lost, clean = _settled(x[::-1], image.shape[-1])
         return [jnp.where(lost, 0, d) for d in own(image, values, clean[::-1], *scheme.rule)]
 
     return _batched(slope, batch)
 
 
-def _settled(x: Sequence[Array]) -> tuple[Array, Sequence[Array]]:
-    """`without_nan`, computed once and not for every tap."""
+def _settled(x: Sequence[Array], channels: int) -> tuple[Array, Sequence[Array]]:
+    """`without_nan` of settled coordinates; itself settled where many channels ask."""
+    if channels == 1:  # Another array costs more than asking anew for every tap.
+        return without_nan(settled(x))
     lost, numbers = without_nan(x)
     *clean, nowhere = settled([*numbers, lost.astype(x[0].dtype)])
     return nowhere > 0, clean
