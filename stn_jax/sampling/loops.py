@@ -42,10 +42,7 @@ def settled(arrays: Sequence[Float[Array, "*points"]]) -> list[Float[Array, "*po
 
 
 def apart(compute: Callable[..., Any]) -> Callable[..., Any]:
-    """The function as one of two branches: it is not fused with what reads its result.
-
-    Nor is it spread over the cores, unless it only copies.
-    """
+    """The function as one of two branches: it is not fused with what reads its result."""
 
     def branch(*operands: Array) -> Any:
         always = lax.optimization_barrier(jnp.bool_(True))  # which the compiler must not know
