@@ -121,15 +121,15 @@ def _slope_one(
 
 
 def _cpu_read(scheme: Scheme, shape: tuple[int, ...], batch: int) -> Maps:
-    def one(image: Array, *x: Array) -> list[Array]:
-        lost, clean = _settled(x, image.shape[-1])
-        values = scheme.backend.sample(image, clean, *scheme.rule)
+    def one(image: Array, lost: Array, *x: Array) -> list[Array]:
+        values = scheme.backend.sample(image, x, *scheme.rule)
         return [jnp.where(lost[..., None], jnp.nan, values)]
 
     def read(image: Array, *x: Array) -> list[Array]:
         every = _batched(one, batch)
+        lost, clean = _settled(x, image.shape[-1])
         # A sum over channels, fused with the reading, would write down all taps first.
-        return (apart(every) if image.shape[-1] > 1 else every)(image, *x)
+        return (apart(every) if image.shape[-1] > 1 else every)(image, lost, *clean)
 
     return read
 
@@ -153,12 +153,17 @@ def _cpu_slope(scheme: Scheme, shape: tuple[int, ...], batch: int) -> Maps | Non
     if own is None:
         return None
 
-    def slope(image: Array, values: Array, *x: Array) -> list[Array]:
-        # Settled in another order than for `read`, or the compiler would share, and so keep, taps.
-        lost, clean = _settled(x[::-1], image.shape[-1])
-        return [jnp.where(lost, 0, d) for d in own(image, values, clean[::-1], *scheme.rule)]
+    def one(image: Array, values: Array, lost: Array, *x: Array) -> list[Array]:
+        return [jnp.where(lost, 0, d) for d in own(image, values, x, *scheme.rule)]
 
-    return _batched(slope, batch)
+    def slope(image: Array, values: Array, *x: Array) -> list[Array]:
+        # One channel is read in the open: with the same coordinates the compiler would share its
+        # taps with these, and so keep them; settled in another order they are not the same.
+        order = -1 if image.shape[-1] == 1 else 1
+        lost, clean = _settled(x[::order], image.shape[-1])
+        return _batched(one, batch)(image, values, lost, *clean[::order])
+
+    return slope
 
 
 def _settled(x: Sequence[Array], channels: int) -> tuple[Array, Sequence[Array]]:
