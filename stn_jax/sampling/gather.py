@@ -221,8 +221,7 @@ def _updates(
             places.append(_place([*(index for index, _ in lead), start], shape))
             weights += [factor * weight for weight in window]
     if values.shape[-1] > 1:
-        *weights, nowhere = loops.settled([*weights, lost.astype(values.dtype)])
-        lost = nowhere > 0
+        *weights, lost = loops.settled([*weights, lost])
     values = jnp.where(lost[..., None], 0, values)
     width = len(weights) // len(places)
     for k, place in enumerate(places):

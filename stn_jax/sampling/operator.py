@@ -171,8 +171,8 @@ def _settled(x: Sequence[Array], channels: int) -> tuple[Array, Sequence[Array]]
     if channels == 1:  # Another array costs more than asking anew for every tap.
         return without_nan(settled(x))
     lost, numbers = without_nan(x)
-    *clean, nowhere = settled([*numbers, lost.astype(x[0].dtype)])
-    return nowhere > 0, clean
+    *clean, lost = settled([*numbers, lost])
+    return lost, clean
 
 
 def _batched(one: Maps, batch: int) -> Maps:

@@ -7,7 +7,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from stn_jax.sampling.loops import made_once
+from stn_jax.sampling.loops import made_once, settled
+
+
+def test_what_is_settled_is_what_it_was():
+    x = jnp.arange(12.0).reshape(4, 3).at[0, 0].set(jnp.nan)
+    for kept, array in zip(jax.jit(settled)([x, -x, x > 4]), (x, -x, x > 4), strict=True):
+        assert kept.dtype == array.dtype
+        np.testing.assert_array_equal(kept, array)
 
 
 def test_what_is_made_once_is_what_it_was():
