@@ -24,7 +24,7 @@ from sampler import PASSES, PEERS, CannotDo, compiled, jax_peer, job, ours
 from timing import save
 
 import stn_jax as stn
-from stn_jax.sampling.sample import BACKENDS
+from stn_jax.sampling.grid_sample import BACKENDS
 
 _STATUS = Path("/proc/self/status")
 _CALLS = 3

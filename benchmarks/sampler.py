@@ -35,7 +35,7 @@ from timing import (
 )
 
 import stn_jax as stn
-from stn_jax.sampling.sample import BACKENDS
+from stn_jax.sampling.grid_sample import BACKENDS
 
 SIZES = (
     "256,28,28,1",

@@ -23,7 +23,7 @@ from rich.table import Table
 from sampler import PASSES, compiled, job
 from timing import Competitor, alternate, milliseconds, save
 
-from stn_jax.sampling.sample import BACKENDS
+from stn_jax.sampling.grid_sample import BACKENDS
 
 
 @dataclass(frozen=True)

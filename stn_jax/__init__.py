@@ -3,7 +3,7 @@
 import importlib
 from types import ModuleType
 
-from stn_jax.coordinates import lattice, normalized_to_pixel, pixel_pitch, pixel_to_normalized
+from stn_jax.coordinates import denormalize_grid, identity_grid, normalize_grid
 from stn_jax.regularizers import (
     folding_penalty,
     identity_penalty,
@@ -14,7 +14,7 @@ from stn_jax.sampling import (
     bilinear_sample,
     grid_sample,
     sample_pixels,
-    scale_and_translate,
+    separable_sample,
 )
 from stn_jax.transforms import (
     Affine,
@@ -79,25 +79,24 @@ __all__ = [
     "bilinear_sample",
     "compose",
     "crop",
+    "denormalize_grid",
     "denormalize_matrix",
     "flow_grid",
     "folding_penalty",
     "grid_sample",
     "homography_from_points",
+    "identity_grid",
     "identity_penalty",
     "invert",
     "jacobian_determinant",
-    "lattice",
+    "normalize_grid",
     "normalize_matrix",
-    "normalized_to_pixel",
     "outside_penalty",
-    "pixel_pitch",
-    "pixel_to_normalized",
     "projective_grid",
     "rotation",
     "sample_pixels",
-    "scale_and_translate",
     "scaling",
+    "separable_sample",
     "shear",
     "spatial_transform",
     "thin_plate_spline_grid",

@@ -1,4 +1,4 @@
-"""The one coordinate convention: pixel lattice, normalised <-> pixel, for any number of axes.
+"""The one coordinate convention: identity grid, normalised <-> pixel, for any number of axes.
 
 Convention:
     A point is ordered ``(x, y)`` or ``(x, y, z)``: x runs along width, y along height, z along
@@ -7,9 +7,11 @@ Convention:
     *centres* of the border pixels, and an axis of length 1 has coordinate 0.
 """
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike, DTypeLike
@@ -25,8 +27,8 @@ def coordinate_dtype(*arrays: ArrayLike) -> jnp.dtype:
     A bfloat16 normalised coordinate is off by 0.22 pixel at width 224, so low precision stops at
     the image's values and never reaches coordinates.
     """
-    wide = any(jnp.result_type(a) == jnp.float64 for a in arrays)
-    return jnp.dtype(jnp.float64 if wide else jnp.float32)
+    is_double = any(jnp.result_type(a) == jnp.float64 for a in arrays)
+    return jnp.dtype(jnp.float64 if is_double else jnp.float32)
 
 
 def normalized_to_pixel(
@@ -52,8 +54,8 @@ def normalized_to_pixel(
     """
     coordinate = jnp.asarray(coordinate)
     if align_corners:
-        return (coordinate + 1) / 2 * (size - 1)
-    return ((coordinate + 1) * size - 1) / 2
+        return (coordinate + 1) / 2 * _number(size - 1, coordinate.dtype)
+    return ((coordinate + 1) * _number(size, coordinate.dtype) - 1) / 2
 
 
 def pixel_to_normalized(
@@ -77,12 +79,21 @@ def pixel_to_normalized(
 
 
 def _normalized(coordinate: Any, size: int, align_corners: bool) -> Any:
-    if align_corners:
-        return 2 * coordinate / (size - 1) - 1 if size > 1 else 0 * coordinate
-    return (2 * coordinate + 1) / size - 1
+    if not align_corners:
+        return (2 * coordinate + 1) / _number(size, coordinate.dtype) - 1
+    if not isinstance(size, int):
+        gaps = _number(size - 1, coordinate.dtype)
+        spread = 2 * coordinate / jnp.maximum(gaps, 1) - 1
+        return jnp.where(gaps > 0, spread, 0 * coordinate)
+    return 2 * coordinate / (size - 1) - 1 if size > 1 else 0 * coordinate
 
 
-def pixel_pitch(size: int, *, align_corners: bool = ALIGN_CORNERS) -> float:
+def _number(size: Any, dtype: DTypeLike) -> Any:
+    """A size as a factor of coordinates; that of an exported program may be a symbol."""
+    return size if isinstance(size, int) else jnp.asarray(size).astype(dtype)
+
+
+def pixel_pitch(size: int, *, align_corners: bool = ALIGN_CORNERS) -> Any:
     """Returns the normalised distance between neighbouring pixels of one axis.
 
     ``2 / size``, or ``2 / (size - 1)`` with ``align_corners``, where an axis of one pixel has 0.
@@ -95,12 +106,15 @@ def pixel_pitch(size: int, *, align_corners: bool = ALIGN_CORNERS) -> float:
         >>> pixel_pitch(4), pixel_pitch(5, align_corners=True)
         (0.5, 0.5)
     """
+    if not isinstance(size, int):
+        gaps = _number(size - 1 if align_corners else size, jnp.float32)
+        return jnp.where(gaps > 0, 2 / jnp.maximum(gaps, 1), 0)
     if align_corners:
         return 2 / (size - 1) if size > 1 else 0.0
     return 2 / size
 
 
-def lattice(
+def identity_grid(
     shape: Sequence[int],
     *,
     align_corners: bool = ALIGN_CORNERS,
@@ -117,20 +131,27 @@ def lattice(
         Grid ``(*shape, n)``, last axis ``(x, y[, z])``.
 
     Example:
-        >>> lattice((1, 2)).tolist()
+        >>> identity_grid((1, 2)).tolist()
         [[[-0.5, 0.0], [0.5, 0.0]]]
     """
-    lines = lattice_lines(shape, align_corners=align_corners, dtype=dtype)
-    return jnp.stack([jnp.broadcast_to(line, tuple(shape)) for line in lines], axis=-1)
+    return _identity_grid(tuple(shape), bool(align_corners), jnp.dtype(dtype))
 
 
-def lattice_lines(
+@functools.partial(jax.jit, static_argnums=(0, 1, 2))  # so that an eager call transfers nothing
+def _identity_grid(shape: tuple[int, ...], align_corners: bool, dtype: jnp.dtype) -> Array:
+    axes = open_grid(shape, align_corners=align_corners, dtype=dtype)
+    return jnp.stack([jnp.broadcast_to(axis, shape) for axis in axes], axis=-1)
+
+
+def open_grid(
     shape: Sequence[int],
     *,
     align_corners: bool = ALIGN_CORNERS,
     dtype: DTypeLike = jnp.float32,
 ) -> list[Float[Array, "..."]]:
-    """Returns the lattice's coordinates along each axis, x first, in shapes that broadcast.
+    """Returns the identity grid's coordinates along each axis, x first; they broadcast.
+
+    To `identity_grid` as `numpy.ogrid` to `numpy.mgrid`.
 
     Args:
         shape: spatial shape, ``(h, w)`` or ``(d, h, w)`` (any number of axes).
@@ -141,16 +162,85 @@ def lattice_lines(
         For an image x as ``(1, w)`` and y as ``(h, 1)``.
 
     Example:
-        >>> [line.shape for line in lattice_lines((4, 5))]
+        >>> [axis.shape for axis in open_grid((4, 5))]
         [(1, 5), (4, 1)]
     """
-    lines = []
+    axes = []
     for axis, size in reversed(list(enumerate(shape))):
         # Constants, rounded once: compiled, a division becomes a product and misses 1 by a step.
-        line = _normalized(np.arange(size, dtype=np.float64), size, align_corners)
+        pixels = np.arange(size, dtype=np.float64) if isinstance(size, int) else jnp.arange(size)
+        if not isinstance(size, int):  # a symbolic size of an exported program
+            pixels = pixels.astype(dtype)
+        line = _normalized(pixels, size, align_corners)
         broadcast = [size if k == axis else 1 for k in range(len(shape))]
-        lines.append(jnp.asarray(line, dtype).reshape(broadcast))
-    return lines
+        axes.append(jnp.asarray(line, dtype).reshape(broadcast))
+    return axes
+
+
+def denormalize_grid(
+    grid: ArrayLike, shape: Sequence[int], *, align_corners: bool = ALIGN_CORNERS
+) -> Float[Array, "*points n"]:
+    """Turns a normalised grid into pixel coordinates, as `stn_jax.sample_pixels` takes them.
+
+    Args:
+        grid: normalised points ``(*points, n)``, last axis ``(x, y[, z])``.
+        shape: spatial shape of the image that the points refer to, ``(h, w)`` or ``(d, h, w)``.
+        align_corners: see the module's convention.
+
+    Returns:
+        Pixel coordinates ``(*points, n)``, (x, y[, z]); float32 (float64 for a float64 grid).
+
+    Raises:
+        ValueError: if the grid's last axis and the shape have different numbers of axes.
+
+    Example:
+        >>> denormalize_grid(identity_grid((2, 3)), (2, 3)).round(3)[1].tolist()
+        [[0.0, 1.0], [1.0, 1.0], [2.0, 1.0]]
+    """
+    return _convert_grid("grid", grid, shape, normalized_to_pixel, align_corners)
+
+
+def normalize_grid(
+    points: ArrayLike, shape: Sequence[int], *, align_corners: bool = ALIGN_CORNERS
+) -> Float[Array, "*points n"]:
+    """Turns pixel coordinates into a normalised grid; the inverse of `denormalize_grid`.
+
+    Args:
+        points: pixel coordinates ``(*points, n)``, last axis ``(x, y[, z])``.
+        shape: spatial shape of the image that the points refer to, ``(h, w)`` or ``(d, h, w)``.
+        align_corners: see the module's convention.
+
+    Returns:
+        Normalised points ``(*points, n)``; float32 (float64 for float64 points).
+
+    Raises:
+        ValueError: if the points' last axis and the shape have different numbers of axes.
+
+    Example:
+        >>> normalize_grid(jnp.array([[0.0, 0.0], [1.5, 0.5]]), (2, 4)).tolist()
+        [[-0.75, -0.5], [0.0, 0.0]]
+    """
+    return _convert_grid("points", points, shape, pixel_to_normalized, align_corners)
+
+
+def _convert_grid(
+    name: str, grid: ArrayLike, shape: Sequence[int], convert: Any, align_corners: bool
+) -> Array:
+    grid = jnp.asarray(grid)
+    if not grid.ndim or grid.shape[-1] != len(tuple(shape)):
+        raise ValueError(
+            f"{name} has shape {grid.shape}; its last axis must hold {len(tuple(shape))} "
+            f"coordinates, (x, y) for images or (x, y, z) for volumes, as shape={tuple(shape)} has."
+        )
+    axes = jnp.unstack(grid.astype(coordinate_dtype(grid)), axis=-1)
+    sizes = reversed(tuple(shape))
+    return jnp.stack(
+        [
+            convert(x, size, align_corners=align_corners)
+            for x, size in zip(axes, sizes, strict=True)
+        ],
+        axis=-1,
+    )
 
 
 def pixels(
@@ -167,7 +257,7 @@ def pixels(
         ``n`` arrays of shape ``points``: for an image, rows (y) first, then columns (x).
 
     Example:
-        >>> rows, columns = pixels(lattice((2, 3)), (2, 3))
+        >>> rows, columns = pixels(identity_grid((2, 3)), (2, 3))
         >>> (columns.round(3) + 0.0)[0].tolist()
         [0.0, 1.0, 2.0]
     """
@@ -180,7 +270,7 @@ def pixels(
 def by_axis(points: Float[Array, "*points n"]) -> list[Array]:
     """Splits points ``(x, y[, z])`` into one array an axis, in image order.
 
-    Unstacked, for its transpose is a stack, of which a compiler takes the parts again without
-    writing it down; that of indexing is a sum of padded arrays.
+    ``unstack``, since its transpose is a stack, which compilers fuse; that of indexing is a sum of
+    padded arrays.
     """
     return list(jnp.unstack(points, axis=-1)[::-1])

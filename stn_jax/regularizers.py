@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from stn_jax.coordinates import ALIGN_CORNERS, lattice, pixel_pitch
+from stn_jax.coordinates import ALIGN_CORNERS, identity_grid, pixel_pitch
 
 __all__ = ["folding_penalty", "identity_penalty", "jacobian_determinant", "outside_penalty"]
 
@@ -62,7 +62,7 @@ def identity_penalty(grid: ArrayLike, *, align_corners: bool = ALIGN_CORNERS) ->
     """
     grid = _checked(grid)
     n = grid.shape[-1]
-    still = lattice(grid.shape[-n - 1 : -1], align_corners=align_corners, dtype=grid.dtype)
+    still = identity_grid(grid.shape[-n - 1 : -1], align_corners=align_corners, dtype=grid.dtype)
     return _mean(jnp.sum((grid - still) ** 2, axis=-1), n)
 
 

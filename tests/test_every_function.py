@@ -119,14 +119,14 @@ CASES = {
     "normalize_matrix": case(
         lambda m: stn.normalize_matrix(m, (4, 5), (6, 7)), (2, 3), base=AFFINE
     ),
-    "normalized_to_pixel": case(lambda c: stn.normalized_to_pixel(c, 5), (4,)),
+    "denormalize_grid": case(lambda g: stn.denormalize_grid(g, (4, 5)), (3, 2)),
     "outside_penalty": case(stn.outside_penalty, (3, 4, 2), scale=2.0),
-    "pixel_to_normalized": case(lambda c: stn.pixel_to_normalized(c, 5), (4,)),
+    "normalize_grid": case(lambda g: stn.normalize_grid(g, (4, 5)), (3, 2)),
     "projective_grid": case(lambda t: stn.projective_grid(t, (3, 4)), (3, 3), base=HOMOGRAPHY),
     "rotation": case(lambda a: stn.rotation(a, axis="y"), ()),
     "sample_pixels": case(stn.sample_pixels, IMAGE, GRID, base=(0.0, 1.5), scale=0.4),
-    "scale_and_translate": case(
-        lambda u, s, t: stn.scale_and_translate(u, s, t, (2, 3)),
+    "separable_sample": case(
+        lambda u, s, t: stn.separable_sample(u, s, t, (2, 3)),
         IMAGE,
         (2,),
         (2,),
@@ -144,8 +144,7 @@ CASES = {
 }
 NO_ARRAYS = {
     "Transform": "abstract; its members are here",
-    "lattice": "makes an array of a shape",
-    "pixel_pitch": "makes a number of a number of pixels",
+    "identity_grid": "makes an array of a shape",
 }
 each = pytest.mark.parametrize("name", CASES)
 

@@ -23,7 +23,7 @@ INDEX = {
 }
 
 
-def lattice(rows, columns):
+def identity_grid(rows, columns):
     y, x = np.meshgrid(np.linspace(-1, 1, rows), np.linspace(-1, 1, columns), indexing="ij")
     return x, y
 
@@ -42,7 +42,7 @@ def sample(image, x, y, border_mode):
 
 
 def affine(image, theta, shape, border_mode):
-    x, y = lattice(*shape)
+    x, y = identity_grid(*shape)
     moved = [row[0] * x + row[1] * y + row[2] for row in theta.reshape(2, 3)]
     return sample(image, *moved, border_mode)
 
@@ -56,13 +56,13 @@ def spline(image, offsets, shape, border_mode):
         return np.c_[bumps, np.ones(len(x)), x, y]
 
     side = int(np.sqrt(len(offsets) // 2))
-    x_k, y_k = (c.ravel() for c in lattice(side, side))
+    x_k, y_k = (c.ravel() for c in identity_grid(side, side))
     affine_part = basis(x_k, y_k)[:, -3:]
     system = np.r_[basis(x_k, y_k), np.c_[affine_part.T, np.zeros((3, 3))]]
     targets = np.c_[
         np.r_[x_k + offsets[: side**2], 0, 0, 0], np.r_[y_k + offsets[side**2 :], 0, 0, 0]
     ]
-    x, y = lattice(*shape)
+    x, y = identity_grid(*shape)
     moved = (basis(x.ravel(), y.ravel()) @ np.linalg.solve(system, targets)).T
     return sample(image, *moved.reshape(2, *shape), border_mode)
 

@@ -11,9 +11,9 @@ from stn_jax.coordinates import ALIGN_CORNERS
 NAMES = """
 Affine AffineDiffeomorphic Attention Chain Flow Projective Rigid Similarity ThinPlateSpline
 Transform Translation Velocity affine_grid attention_grid bilinear_sample compose crop
-denormalize_matrix flow_grid folding_penalty grid_sample homography_from_points identity_penalty
-invert jacobian_determinant lattice normalize_matrix normalized_to_pixel outside_penalty
-pixel_pitch pixel_to_normalized projective_grid rotation sample_pixels scale_and_translate scaling
+denormalize_grid denormalize_matrix flow_grid folding_penalty grid_sample homography_from_points
+identity_grid identity_penalty invert jacobian_determinant normalize_grid normalize_matrix
+outside_penalty projective_grid rotation sample_pixels separable_sample scaling
 shear spatial_transform thin_plate_spline_grid translation velocity_grid
 """.split()
 PUBLIC = [(stn, name) for name in stn.__all__] + [(stn.nn, name) for name in stn.nn.__all__]

@@ -14,13 +14,13 @@ PENALTIES = [stn.outside_penalty, stn.identity_penalty, stn.folding_penalty]
 def jittered(n, scale=0.02, seed=0):
     shape = SHAPES[n]
     noise = np.random.default_rng(seed).standard_normal((2, *shape, n))
-    return stn.lattice(shape, dtype=jnp.float64) + scale * noise
+    return stn.identity_grid(shape, dtype=jnp.float64) + scale * noise
 
 
 @pytest.mark.parametrize("n", [2, 3])
 def test_the_identity_costs_nothing(n):
     for align_corners in (False, True):
-        grid = stn.lattice(SHAPES[n], align_corners=align_corners, dtype=jnp.float64)
+        grid = stn.identity_grid(SHAPES[n], align_corners=align_corners, dtype=jnp.float64)
         assert stn.outside_penalty(grid) == 0
         assert stn.identity_penalty(grid, align_corners=align_corners) == 0
         assert stn.folding_penalty(grid, align_corners=align_corners) == 0
@@ -40,7 +40,7 @@ def test_determinant_of_an_affine_map_is_its_matrix_s(n):
 
 
 def test_a_mirrored_patch_is_a_fold():
-    grid = stn.lattice((6, 6), dtype=jnp.float64)
+    grid = stn.identity_grid((6, 6), dtype=jnp.float64)
     folded = grid.at[2:4].set(grid[2:4][::-1])  # two rows change places
     signs = jnp.sign(stn.jacobian_determinant(folded))
     np.testing.assert_array_equal(signs[:, 0], [1, 1, -1, 1, 1])
@@ -67,7 +67,7 @@ def test_outside_is_a_distance():
 
 def test_velocity_fields_do_not_fold_where_flows_do():
     """The same strong field, once as a displacement and once as a velocity."""
-    x, y = jnp.moveaxis(stn.lattice((32, 32)), -1, 0)
+    x, y = jnp.moveaxis(stn.identity_grid((32, 32)), -1, 0)
     window = (jnp.cos(jnp.pi * x / 2) * jnp.cos(jnp.pi * y / 2)) ** 2
     field = jnp.stack([jnp.sin(6 * x) * window, jnp.zeros_like(x)], axis=-1)
     assert stn.folding_penalty(stn.flow_grid(field)) > 0.01

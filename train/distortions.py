@@ -228,7 +228,7 @@ def _bent(key: Array, frame: _Frame) -> Float[Array, "H W 2"]:
     spline = functools.partial(
         stn.thin_plate_spline_grid, shape=frame.shape, control_points=_KNOTS / ratio
     )
-    still = stn.lattice(frame.shape, dtype=frame.dtype)
+    still = stn.identity_grid(frame.shape, dtype=frame.dtype)
     bend = still
     for response, offset in zip(spline(units) - still, offsets, strict=True):
         bend = bend + response * offset

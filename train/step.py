@@ -17,7 +17,7 @@ from jax.sharding import PartitionSpec as P
 
 from stn_jax.models.distorted_mnist import Prediction
 from stn_jax.regularizers import outside_penalty
-from stn_jax.sampling.loops import made_once
+from stn_jax.sampling.platforms.cpu_fusion import materialize_input
 from train.batches import Batch
 from train.config import Config, DataConfig, OptimConfig
 from train.devices import AXIS
@@ -191,7 +191,7 @@ def make_train_step(
             images = distorted_batch(
                 key, data.images, indices, config.data.distortion, config.data.canvas
             )
-            images = made_once(images)
+            images = materialize_input(images)
         keys = None
         if network.draws:  # by other numbers than the distortion's, which is drawn from key itself
             keys = jax.vmap(jax.random.fold_in, (None, 0))(jax.random.split(key)[1], indices)

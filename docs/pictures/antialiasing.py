@@ -17,6 +17,7 @@ from skimage import data
 from style import ACCENT, TIMES, figure, panel, photograph, save, write
 
 import stn_jax as stn
+from stn_jax import coordinates
 
 ASTRONAUT = np.float32(data.astronaut() / 255)
 BRICK = np.float32(data.brick() / 255)[..., None]
@@ -99,7 +100,7 @@ def moire():
                 write(fig, x, 30, title or f"U, {SIZE} {TIMES} {SIZE}, and what is read")
             if i == 0:
                 corners = np.array([[0, 0], [1, 0], [1, 1], [0, 1], [0, 0]]) * count - 0.5
-                frame = stn.pixel_to_normalized(np.stack(where(*corners.T)), SIZE)
+                frame = coordinates.pixel_to_normalized(np.stack(where(*corners.T)), SIZE)
                 ax.plot(*np.asarray(frame), color=ACCENT, linewidth=2.2)
                 ax.set(xlim=(-1, 1), ylim=(1, -1))
     save(fig, "antialiasing-moire.jpg")
@@ -132,7 +133,7 @@ def floor():
 
 def errors():
     """PSNR against the average over footprints, of the astronaut, over four shifts."""
-    names = ("shrunk by", "angle", "plain", "`antialias=True`", "`scale_and_translate`", "bicubic")
+    names = ("shrunk by", "angle", "plain", "`antialias=True`", "`separable_sample`", "bicubic")
     print("|", " | ".join(names), "|")
     print(6 * "|---" + "|")
     cases = [(s, a) for a in (0.0, 0.4) for s in (1.5, 2, 3, 4, 6)]
@@ -152,7 +153,7 @@ def errors():
                 scale = np.float32(np.broadcast_to(shrink, 2) * count / SIZE)
                 move = np.full(2, 2 * shift / SIZE, np.float32)
                 for mode in ("bilinear", "bicubic"):
-                    picture = stn.scale_and_translate(
+                    picture = stn.separable_sample(
                         ASTRONAUT,
                         scale,
                         move,
@@ -179,9 +180,7 @@ def costs(rounds=41):
         return sample
 
     calls = {f"`antialias={n}`": sampler(n) for n in (False, 1, 2, 3, True)}
-    calls["`scale_and_translate`"] = lambda image: stn.scale_and_translate(
-        image, scale, move, (256, 256)
-    )
+    calls["`separable_sample`"] = lambda image: stn.separable_sample(image, scale, move, (256, 256))
     kinds = {
         "value": jax.jit,
         "with gradient": lambda f: jax.jit(jax.value_and_grad(lambda i: jnp.sum(f(i) ** 2))),

@@ -26,6 +26,7 @@ from style import (
 )
 
 import stn_jax as stn
+from stn_jax import coordinates
 from stn_jax.sampling import kernels
 
 ASTRONAUT = np.float32(data.astronaut() / 255)
@@ -45,14 +46,14 @@ def pixels():
         title = f"align_corners={align_corners}: the border pixels' {where}"
         ax.text(1.5, -0.33, title, ha="center", size=13)
         for end in (-1.0, 1.0):
-            place = float(stn.normalized_to_pixel(end, 4, align_corners=align_corners))
+            place = float(coordinates.normalized_to_pixel(end, 4, align_corners=align_corners))
             ax.plot([place, place], [-0.03, 0.83], color=ACCENT, linewidth=3)
             ax.text(place, -0.07, f"{end:.0f}".replace("-", MINUS), ha="center", size=16)
         for i in range(4):
             shade = str(0.88 - 0.05 * (i % 2))
             tile = Rectangle((i - 0.5, 0), 1, 0.8, facecolor=shade, linewidth=0, zorder=0)
             ax.add_patch(tile)
-            place = float(stn.pixel_to_normalized(float(i), 4, align_corners=align_corners))
+            place = float(coordinates.pixel_to_normalized(float(i), 4, align_corners=align_corners))
             name = f"{place:.2f}".replace("-", MINUS)
             style = {"ha": "center", "va": "center"}
             style["bbox"] = {"facecolor": shade, "linewidth": 0, "pad": 2}

@@ -18,14 +18,14 @@ COLUMNS, SIDE, GAP, TITLE = 6, 190, 12, 34
 
 def ripples(transform):
     """Displacements of a flow: waves along both axes."""
-    points = stn.lattice(transform.shape, align_corners=transform.align_corners)
+    points = stn.identity_grid(transform.shape, align_corners=transform.align_corners)
     x, y = points[..., 0], points[..., 1]
     return 0.06 * jnp.stack([jnp.sin(7 * y), jnp.sin(7 * x)], axis=-1).reshape(-1)
 
 
 def whirl(transform):
     """Velocities of a flow: round the centre, and still at the edge."""
-    points = stn.lattice(transform.shape, align_corners=transform.align_corners)
+    points = stn.identity_grid(transform.shape, align_corners=transform.align_corners)
     x, y = points[..., 0], points[..., 1]
     speed = 2.2 * jnp.exp(-5 * (x**2 + y**2))
     return (speed[..., None] * jnp.stack([-y, x], axis=-1)).reshape(-1)
@@ -65,7 +65,7 @@ def tile(ax, transform, params):
     grid = np.asarray(grid)
     inside = (np.abs(grid) <= 1.004).all(-1, keepdims=True)
     x, y = np.moveaxis(np.where(inside, grid, np.nan), -1, 0)
-    place = np.asarray(stn.lattice((2 * SIDE, 2 * SIDE)))
+    place = np.asarray(stn.identity_grid((2 * SIDE, 2 * SIDE)))
     levels = np.linspace(-1, 1, 9)[1:-1]
     for values in (x, y):
         lines = {"levels": levels, "colors": ACCENT, "linewidths": 0.9, "linestyles": "solid"}

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from stn_jax.sampling.loops import made_once
+from stn_jax.sampling.platforms.cpu_fusion import materialize_input
 
 
 def average_pool(x: Float[Array, "b *shape c"], size: int) -> Float[Array, "b *out_shape c"]:
@@ -196,7 +196,9 @@ def _patches(x: Array, sides: tuple[int, ...], spans: tuple[int, ...]) -> Array:
     pixels = np.arange(math.prod(shape), dtype=np.int32).reshape(shape)
     windows = np.lib.stride_tricks.sliding_window_view(pixels, sides)
     windows = windows[tuple(slice(span) for span in spans)]
-    rows = jnp.take(made_once(x).reshape(b, -1, c), windows.reshape(-1), axis=1, mode="clip")
+    rows = jnp.take(
+        materialize_input(x).reshape(b, -1, c), windows.reshape(-1), axis=1, mode="clip"
+    )
     return rows.reshape(b * math.prod(spans), -1)
 
 

@@ -1,6 +1,6 @@
 """Samplers: (image, grid) -> V."""
 
-from stn_jax.sampling.sample import bilinear_sample, grid_sample, sample_pixels
-from stn_jax.sampling.separable import scale_and_translate
+from stn_jax.sampling.grid_sample import bilinear_sample, grid_sample, sample_pixels
+from stn_jax.sampling.separable import separable_sample
 
-__all__ = ["bilinear_sample", "grid_sample", "sample_pixels", "scale_and_translate"]
+__all__ = ["bilinear_sample", "grid_sample", "sample_pixels", "separable_sample"]

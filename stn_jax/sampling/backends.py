@@ -6,10 +6,10 @@ from typing import Any
 import jax
 from jaxtyping import Array, Float
 
-from stn_jax.sampling import gather, matmul, reference, wide
-from stn_jax.sampling.boundary import Boundary
+from stn_jax.sampling import gather, matmul, reference, windowed
 from stn_jax.sampling.kernels import Kernel
 from stn_jax.sampling.operator import Backend
+from stn_jax.sampling.padding import Boundary
 
 _DENSE = 1 << 17  # Values of an image up to which a TPU is quicker with products than with reads.
 
@@ -26,7 +26,7 @@ def sample(
     A TPU multiplies faster than it reads: weights as matrices, up to images of 2^17 values, and
     one wide gather beyond. CPU and GPU gather. See docs/performance.md for the figures.
     """
-    dense = matmul if image.size <= _DENSE else wide
+    dense = matmul if image.size <= _DENSE else windowed
 
     def tpu(image: Array, *x: Array) -> Array:
         return dense.sample(image, x, kernel, boundary, align_corners)
@@ -38,7 +38,9 @@ def sample(
 
 
 def _triton() -> Any:
-    from stn_jax.sampling import triton  # and Pallas, which takes a while: only where it is used
+    from stn_jax.sampling.platforms import (
+        gpu as triton,  # and Pallas, which takes a while: only where it is used
+    )
 
     return triton
 
@@ -47,7 +49,7 @@ BACKENDS: dict[str, Backend] = {
     "auto": Backend(sample, gather.splat, gather.slope),
     "gather": Backend(gather.sample, gather.splat, gather.slope),
     "matmul": Backend(matmul.sample),
-    "wide": Backend(wide.sample),
+    "windowed": Backend(windowed.sample),
     "triton": Backend(gather.sample, gather.splat, gather.slope, gpu=_triton),
     "reference": Backend(reference.sample),
 }

@@ -16,9 +16,9 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Int
 
-from stn_jax.sampling import loops
-from stn_jax.sampling.boundary import Boundary, without_nan
 from stn_jax.sampling.kernels import Kernel
+from stn_jax.sampling.padding import Boundary, split_nan
+from stn_jax.sampling.platforms import cpu_fusion
 
 _CHUNK = 1 << 18  # Values splatted at a time: what they need fits a core's cache.
 
@@ -73,7 +73,7 @@ def slope(
     )
     known = taps(coordinates)
     products = [values * _rows(image, place) for place, _, _ in known]
-    sums = loops.sum_channels(products)
+    sums = cpu_fusion.sum_channels(products)
     sums = [_zeroed(inside, total) for (_, inside, _), total in zip(known, sums, strict=True)]
     _, pull = jax.vjp(lambda *x: [weight for _, _, weight in taps(x)], *coordinates)
     return list(pull(sums))
@@ -202,9 +202,9 @@ def _updates(
 ) -> Iterator[tuple[Int[Array, "*points"], Float[Array, "*points w c"]]]:
     """Lists ``(place, update)``: what is added to the w pixels of a row from each place on.
 
-    A point's weights are settled, for an update of many channels would make them for each anew.
+    A point's weights are materialize, for an update of many channels would make them for each anew.
     """
-    lost, coordinates = without_nan(coordinates)
+    lost, coordinates = split_nan(coordinates)
     axes = [
         [
             (index, _zeroed(inside, weight))
@@ -221,7 +221,7 @@ def _updates(
             places.append(_place([*(index for index, _ in lead), start], shape))
             weights += [factor * weight for weight in window]
     if values.shape[-1] > 1:
-        *weights, lost = loops.settled([*weights, lost])
+        *weights, lost = cpu_fusion.materialize([*weights, lost])
     values = jnp.where(lost[..., None], 0, values)
     width = len(weights) // len(places)
     for k, place in enumerate(places):

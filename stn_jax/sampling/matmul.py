@@ -14,8 +14,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from stn_jax.sampling.boundary import Boundary
 from stn_jax.sampling.kernels import Kernel
+from stn_jax.sampling.padding import Boundary
 
 _MOST = 2**23  # Numbers that the first product may leave; beyond, points are read in chunks.
 

@@ -29,9 +29,9 @@ from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 from jaxtyping import Array
 
-from stn_jax.sampling.boundary import Boundary, without_nan
 from stn_jax.sampling.kernels import Kernel
-from stn_jax.sampling.loops import apart, settled
+from stn_jax.sampling.padding import Boundary, split_nan
+from stn_jax.sampling.platforms.cpu_fusion import materialize, without_fusion
 
 Maps = Callable[..., Any]
 
@@ -93,7 +93,7 @@ def sample(scheme: Scheme, image: Array, coordinates: Sequence[Array]) -> Array:
 
 
 def _read_one(scheme: Scheme, shape: tuple[int, ...], image: Array, *x: Array) -> list[Array]:
-    lost, x = without_nan(x)
+    lost, x = split_nan(x)
     values = scheme.backend.sample(image, x, *scheme.rule)
     return [jnp.where(lost[..., None], jnp.nan, values)]
 
@@ -104,7 +104,7 @@ def _push_one(scheme: Scheme, shape: tuple[int, ...], image: Array, *xs: Array) 
 
 
 def _splat_one(scheme: Scheme, shape: tuple[int, ...], values: Array, *x: Array) -> list[Array]:
-    lost, x = without_nan(x)
+    lost, x = split_nan(x)
     image = jnp.zeros_like(values, shape=(*shape, values.shape[-1]))
     transpose = jax.linear_transpose(lambda u: scheme.backend.sample(u, x, *scheme.rule), image)
     return list(transpose(jnp.where(lost[..., None], 0, values)))
@@ -127,9 +127,9 @@ def _cpu_read(scheme: Scheme, shape: tuple[int, ...], batch: int) -> Maps:
 
     def read(image: Array, *x: Array) -> list[Array]:
         every = _batched(one, batch)
-        lost, clean = _settled(x, image.shape[-1])
+        lost, clean = _materialize(x, image.shape[-1])
         # A sum over channels, fused with the reading, would write down all taps first.
-        return (apart(every) if image.shape[-1] > 1 else every)(image, lost, *clean)
+        return (without_fusion(every) if image.shape[-1] > 1 else every)(image, lost, *clean)
 
     return read
 
@@ -141,7 +141,7 @@ def _cpu_splat(scheme: Scheme, shape: tuple[int, ...], batch: int) -> Maps | Non
 
     def splat(values: Array, *x: Array) -> list[Array]:
         lead = values.shape[:batch]
-        flat = [a.reshape(math.prod(lead), *a.shape[batch:]) for a in (values, *settled(x))]
+        flat = [a.reshape(math.prod(lead), *a.shape[batch:]) for a in (values, *materialize(x))]
         images = own(flat[0], flat[1:], shape, *scheme.rule)
         return [images.reshape(*lead, *images.shape[1:])]
 
@@ -158,20 +158,20 @@ def _cpu_slope(scheme: Scheme, shape: tuple[int, ...], batch: int) -> Maps | Non
 
     def slope(image: Array, values: Array, *x: Array) -> list[Array]:
         # One channel is read in the open: with the same coordinates the compiler would share its
-        # taps with these, and so keep them; settled in another order they are not the same.
+        # taps with these, and so keep them; materialize in another order they are not the same.
         order = -1 if image.shape[-1] == 1 else 1
-        lost, clean = _settled(x[::order], image.shape[-1])
+        lost, clean = _materialize(x[::order], image.shape[-1])
         return _batched(one, batch)(image, values, lost, *clean[::order])
 
     return slope
 
 
-def _settled(x: Sequence[Array], channels: int) -> tuple[Array, Sequence[Array]]:
-    """`without_nan` of settled coordinates; itself settled where many channels ask."""
+def _materialize(x: Sequence[Array], channels: int) -> tuple[Array, Sequence[Array]]:
+    """`split_nan` of materialize coordinates; itself materialize where many channels ask."""
     if channels == 1:  # Another array costs more than asking anew for every tap.
-        return without_nan(settled(x))
-    lost, numbers = without_nan(x)
-    *clean, lost = settled([*numbers, lost])
+        return split_nan(materialize(x))
+    lost, numbers = split_nan(x)
+    *clean, lost = materialize([*numbers, lost])
     return lost, clean
 
 

@@ -8,7 +8,7 @@ cost, and supersampling has to know s when it is compiled; a pyramid adapts to e
 fixed cost: one sampling a level, and a third (a seventh of a volume) more memory.
 
 The error left: footprints are taken as round, as wide as their longest side, so a map that shrinks
-one axis alone blurs the other too. `scale_and_translate` has none of that where axes do not mix.
+one axis alone blurs the other too. `separable_sample` has none of that where axes do not mix.
 
 References:
     L. Williams, "Pyramidal parametrics", 1983.
@@ -21,7 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from stn_jax.sampling.boundary import Boundary
+from stn_jax.sampling.padding import Boundary
 
 _FAR = 1e9  # Stands for infinity, whose differences are no numbers; the square fits a float32.
 

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from stn_jax.sampling.boundary import Boundary
 from stn_jax.sampling.kernels import Kernel
+from stn_jax.sampling.padding import Boundary
 
 _MARGIN = 8  # More than a limited coordinate and its taps reach beyond the image.
 

@@ -12,14 +12,15 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
+from stn_jax import _checks as checks
 from stn_jax import coordinates as coords
 from stn_jax.coordinates import ALIGN_CORNERS
-from stn_jax.sampling import checks, kernels
-from stn_jax.sampling.boundary import PADDING_MODES, Boundary
+from stn_jax.sampling import kernels
 from stn_jax.sampling.kernels import Kernel
+from stn_jax.sampling.padding import PADDING_MODES, Boundary
 
 
-def scale_and_translate(
+def separable_sample(
     image: ArrayLike,
     scale: ArrayLike,
     translation: ArrayLike,
@@ -70,14 +71,14 @@ def scale_and_translate(
     Example:
         >>> image = jnp.arange(16.0).reshape(4, 4, 1)
         >>> one, zero = jnp.ones(2), jnp.zeros(2)
-        >>> scale_and_translate(image, one, zero, (1, 1), padding_mode="border").tolist()
+        >>> separable_sample(image, one, zero, (1, 1), padding_mode="border").tolist()
         [[[7.5]]]
     """
     image, scale, translation = jnp.asarray(image), jnp.asarray(scale), jnp.asarray(translation)
     checks.name("mode", mode, kernels.MODES)
     checks.name("padding_mode", padding_mode, PADDING_MODES)
     checks.antialias(antialias, mode)
-    checks.scale_and_translate(image, scale, translation, shape)
+    checks.separable_sample(image, scale, translation, shape)
     fill = checks.fill(fill_value, padding_mode, image.shape[-1])
 
     values = _sample_batch(
@@ -123,7 +124,7 @@ def _sample_batch(
     def sample_one(image: jax.Array, scale: jax.Array, translation: jax.Array) -> jax.Array:
         for axis, (size, count) in enumerate(zip(image.shape, shape, strict=False)):
             s, t = scale[-1 - axis], translation[-1 - axis]
-            points = coords.lattice((count,), align_corners=align_corners, dtype=dtype)[:, 0]
+            points = coords.identity_grid((count,), align_corners=align_corners, dtype=dtype)[:, 0]
             x = coords.normalized_to_pixel(s * points + t, size, align_corners=align_corners)
             pitches = [coords.pixel_pitch(k, align_corners=align_corners) for k in (count, size)]
             step = jnp.abs(s) * (pitches[0] / pitches[1]) if all(pitches) else jnp.ones_like(s)

@@ -15,7 +15,7 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from stn_jax.coordinates import ALIGN_CORNERS, coordinate_dtype, lattice, lattice_lines
+from stn_jax.coordinates import ALIGN_CORNERS, coordinate_dtype, identity_grid, open_grid
 
 
 class Transform(abc.ABC):
@@ -103,7 +103,7 @@ def _evaluate(
     by_lines: bool,
 ) -> Array:
     dtype = coordinate_dtype(params)
-    make = lattice_lines if by_lines else lattice
+    make = open_grid if by_lines else identity_grid
     points = make(shape, align_corners=align_corners, dtype=dtype)
 
     def one(params: Array) -> Array:

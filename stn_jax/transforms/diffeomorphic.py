@@ -14,8 +14,8 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from stn_jax.coordinates import ALIGN_CORNERS, lattice
-from stn_jax.sampling import checks
+from stn_jax import _checks as checks
+from stn_jax.coordinates import ALIGN_CORNERS, identity_grid
 from stn_jax.transforms.affine import AffineFamily
 from stn_jax.transforms.base import check_ndim
 from stn_jax.transforms.flow import Flow, interpolated, normalized_flow
@@ -145,7 +145,9 @@ def velocity_grid(
     )
     for _ in range(velocity.ndim - n - 1):
         batched = jax.vmap(batched)
-    points = lattice(velocity.shape[-1 - n : -1], align_corners=align_corners, dtype=velocity.dtype)
+    points = identity_grid(
+        velocity.shape[-1 - n : -1], align_corners=align_corners, dtype=velocity.dtype
+    )
     return points + batched(velocity)
 
 
@@ -203,7 +205,7 @@ def _square(
     velocity: Float[Array, "*shape n"], steps: int, mode: str, align_corners: bool
 ) -> Float[Array, "*shape n"]:
     """Scaling and squaring of one field: its displacement after one unit of time."""
-    points = lattice(velocity.shape[:-1], align_corners=align_corners, dtype=velocity.dtype)
+    points = identity_grid(velocity.shape[:-1], align_corners=align_corners, dtype=velocity.dtype)
 
     def square(displacement: Array, _: None) -> tuple[Array, None]:
         moved = interpolated(displacement, points + displacement, mode, align_corners)
@@ -218,7 +220,7 @@ def _runge_kutta(
     velocity: Float[Array, "*shape n"], steps: int, mode: str, align_corners: bool
 ) -> Float[Array, "*shape n"]:
     """The displacement of the lattice's own points."""
-    points = lattice(velocity.shape[:-1], align_corners=align_corners, dtype=velocity.dtype)
+    points = identity_grid(velocity.shape[:-1], align_corners=align_corners, dtype=velocity.dtype)
     return _follow(velocity, points, steps, mode, align_corners) - points
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from stn_jax.coordinates import ALIGN_CORNERS, coordinate_dtype, lattice, pixel_pitch
+from stn_jax.coordinates import ALIGN_CORNERS, coordinate_dtype, identity_grid, pixel_pitch
 from stn_jax.sampling import grid_sample
 from stn_jax.transforms.base import Transform
 
@@ -45,7 +45,7 @@ def flow_grid(
     flow = normalized_flow("flow", flow, units, align_corners)
     n = flow.shape[-1]
     shape = flow.shape[-1 - n : -1]
-    return flow + lattice(shape, align_corners=align_corners, dtype=flow.dtype)
+    return flow + identity_grid(shape, align_corners=align_corners, dtype=flow.dtype)
 
 
 def normalized_flow(argument: str, flow: ArrayLike, units: str, align_corners: bool) -> Array:

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from stn_jax.coordinates import ALIGN_CORNERS
-from stn_jax.sampling import grid_sample, scale_and_translate
+from stn_jax.sampling import grid_sample, separable_sample
 from stn_jax.transforms.affine import Affine, AffineFamily
 from stn_jax.transforms.base import Transform
 
@@ -36,7 +36,7 @@ def spatial_transform(
         transform: the family that the parameters belong to.
         antialias: as for `grid_sample`; but where the transform's axes do not mix (attention,
             translation, an affine map with a fixed diagonal form) and no backend is named, the
-            exact `scale_and_translate`, whose cost needs no limit.
+            exact `separable_sample`, whose cost needs no limit.
         align_corners: see the convention; for the grid and the sampler alike.
         **options: other options of `grid_sample` (mode, padding_mode, ...).
 
@@ -55,7 +55,7 @@ def spatial_transform(
         options.pop("backend", None)
         theta = transform.matrix(params)
         scale = jnp.diagonal(theta[..., :-1], axis1=-2, axis2=-1)
-        return scale_and_translate(
+        return separable_sample(
             image, scale, theta[..., -1], shape, align_corners=align_corners, **options
         )
     grid = transform.grid(params, shape, align_corners=align_corners)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import stn_jax as stn
+from stn_jax import coordinates
 
 torch = pytest.importorskip("torch")
 kornia = pytest.importorskip("kornia.geometry.transform")
@@ -67,7 +68,7 @@ def pixels_to_normalized(shape, align_corners):
     scale, offset = [], []
     for size in shape[::-1]:
         low, high = np.asarray(
-            stn.pixel_to_normalized(np.array([0.0, 1.0]), size, align_corners=align_corners)
+            coordinates.pixel_to_normalized(np.array([0.0, 1.0]), size, align_corners=align_corners)
         )
         scale.append(high - low)
         offset.append(low)

@@ -62,7 +62,7 @@ def test_thin_plate_spline(regularization):
     spline = interpolate.RBFInterpolator(
         points, offsets, kernel="thin_plate_spline", degree=1, smoothing=regularization / 2
     )
-    identity = np.asarray(stn.lattice((11, 14), dtype=np.float64))
+    identity = np.asarray(stn.identity_grid((11, 14), dtype=np.float64))
     expected = identity + spline(identity.reshape(-1, 2)).reshape(identity.shape)
     ours = stn.thin_plate_spline_grid(
         offsets, (11, 14), control_points=points, regularization=regularization

@@ -96,7 +96,7 @@ def test_derivatives_are_those_of_its_values():
 @pytest.mark.parametrize("padding_mode", ["zeros", "border", "reflection", "wrap"])
 def test_a_lost_point_is_lost_alone(padding_mode):
     image = np.random.default_rng(0).random((8, 8, 1))
-    grid = np.array(stn.lattice((5, 5), dtype=jnp.float64)) + 0.013
+    grid = np.array(stn.identity_grid((5, 5), dtype=jnp.float64)) + 0.013
 
     @QUICK
     def run(grid):
@@ -138,7 +138,7 @@ def test_a_number_is_the_most_halvings():
 def test_volumes_and_batches():
     rng = np.random.default_rng(0)
     volume = rng.random((2, 8, 6, 4, 1))
-    grid = np.asarray(stn.lattice((4, 3, 2), dtype=jnp.float64))
+    grid = np.asarray(stn.identity_grid((4, 3, 2), dtype=jnp.float64))
     value = stn.grid_sample(volume, grid, antialias=1)
     assert value.shape == (2, 4, 3, 2, 1)
     halved = volume.reshape(2, 4, 2, 3, 2, 2, 2, 1).mean((2, 4, 6))
@@ -152,7 +152,7 @@ def test_volumes_and_batches():
 def test_one_process_may_work_in_both_precisions():
     """What is kept from one call to the next must not carry the first call's precision."""
     image = np.random.default_rng(0).random((6, 5, 1)).astype(np.float32)
-    grid = np.asarray(stn.lattice((3, 3)))
+    grid = np.asarray(stn.identity_grid((3, 3)))
     values = []
     for x64 in (True, False):
         with jax.enable_x64(x64):
@@ -207,7 +207,7 @@ def test_transforms_that_do_not_mix_axes_need_no_pyramid(transform, params, scal
     value = stn.spatial_transform(
         image, jnp.array(params), transform=transform, antialias=True, **options
     )
-    expected = stn.scale_and_translate(image, jnp.array(scale), jnp.array(shift), **options)
+    expected = stn.separable_sample(image, jnp.array(scale), jnp.array(shift), **options)
     np.testing.assert_array_equal(value, expected)
     plain = stn.spatial_transform(image, jnp.array(params), transform=transform, **options)
     assert np.abs(value - plain).max() > 0.01

@@ -9,9 +9,9 @@ import pytest
 from jax.test_util import check_grads
 
 import stn_jax as stn
-from stn_jax.sampling.boundary import PADDING_MODES
+from stn_jax.sampling.grid_sample import BACKENDS
 from stn_jax.sampling.kernels import MODES
-from stn_jax.sampling.sample import BACKENDS
+from stn_jax.sampling.padding import PADDING_MODES
 
 # "triton" is "gather" but on a GPU; its kernels have tests/sampling/test_triton.py.
 FAST = [name for name in BACKENDS if name not in ("reference", "triton")]
@@ -240,7 +240,7 @@ def test_exports_with_a_symbolic_batch():
         ({"grid": jnp.ones((3, 2))}, ValueError, "(*batch, h, w, 2)"),
         ({"mode": "linear"}, ValueError, "'nearest', 'bilinear', 'bicubic'"),
         ({"padding_mode": "zero"}, ValueError, "'zeros', 'border'"),
-        ({"backend": "cuda"}, ValueError, "'gather', 'matmul', 'wide', 'triton', 'reference'"),
+        ({"backend": "cuda"}, ValueError, "'gather', 'matmul', 'windowed', 'triton', 'reference'"),
         ({"padding_mode": "fill", "fill_value": jnp.ones(2)}, ValueError, "1 channels"),
         ({"fill_value": 1.0}, ValueError, "padding_mode='fill'"),
     ],

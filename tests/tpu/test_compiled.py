@@ -70,7 +70,7 @@ def test_compiles_for_every_generation(topology):
     assert tpu.estimated_seconds(compile_gradients(topology, (16, 28, 28, 1))) > 0
 
 
-@pytest.mark.parametrize("backend", ["matmul", "wide"])
+@pytest.mark.parametrize("backend", ["matmul", "windowed"])
 def test_the_identity_transform_changes_nothing(backend):
     image = np.random.default_rng(0).random((2, 60, 60, 3), np.float32)
     grid = stn.affine_grid(jnp.eye(2, 3, dtype=jnp.float32), (60, 60))

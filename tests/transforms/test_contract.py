@@ -65,7 +65,7 @@ def test_identity_is_the_lattice(transform, align_corners):
     params = transform.identity()
     assert params.shape == (transform.num_params,)
     grid = transform.grid(params, shape, align_corners=align_corners)
-    lattice = stn.lattice(shape, align_corners=align_corners)
+    lattice = stn.identity_grid(shape, align_corners=align_corners)
     np.testing.assert_allclose(grid, lattice, atol=1e-6)
 
 
@@ -107,7 +107,7 @@ def test_hashable_and_static(transform):
 @pytest.mark.parametrize("transform", EXACT, ids=named)
 def test_compose_and_invert(transform):
     """Also for turns by more than half a circle, whose vectors are not those of the product."""
-    points = stn.lattice(SHAPE[transform.ndim], dtype=jnp.float64)
+    points = stn.identity_grid(SHAPE[transform.ndim], dtype=jnp.float64)
     scales = (0.1, 2.0) if isinstance(transform, stn.Rigid) else (0.1,)
     for p, q in ((near_identity(transform, s, 1), near_identity(transform, s, 2)) for s in scales):
         if hasattr(transform, "compose"):

@@ -10,6 +10,7 @@ import pytest
 from jax.test_util import check_grads
 
 import stn_jax as stn
+from stn_jax import coordinates
 
 
 def test_theta_maps_target_to_source():
@@ -50,7 +51,9 @@ def test_shear_and_scaling_put_entries_where_they_say():
 @pytest.mark.parametrize("align_corners", [False, True])
 def test_a_crop_reads_its_pixels(align_corners):
     image = jnp.arange(36.0).reshape(6, 6, 1)
-    box = stn.pixel_to_normalized(jnp.array([1.0, 2.0, 3.0, 4.0]), 6, align_corners=align_corners)
+    box = coordinates.pixel_to_normalized(
+        jnp.array([1.0, 2.0, 3.0, 4.0]), 6, align_corners=align_corners
+    )
     if not align_corners:  # edges, not centres: half a pixel further out
         box += jnp.array([-1, -1, 1, 1]) / 6
     grid = stn.affine_grid(stn.crop(box), (3, 3), align_corners=align_corners)
@@ -72,8 +75,8 @@ def test_pixel_matrices(align_corners):
         np.testing.assert_allclose(
             grid[i, j],
             [
-                stn.pixel_to_normalized(x, 5, align_corners=align_corners),
-                stn.pixel_to_normalized(y, 7, align_corners=align_corners),
+                coordinates.pixel_to_normalized(x, 5, align_corners=align_corners),
+                coordinates.pixel_to_normalized(y, 7, align_corners=align_corners),
             ],
             atol=1e-12,
         )
@@ -193,7 +196,7 @@ def test_a_flow_reads_where_it_points(shape, align_corners):
     expected = stn.sample_pixels(image, at)
     by_pixels = stn.flow_grid(flow, units="pixels", **corners)
     np.testing.assert_allclose(stn.grid_sample(image, by_pixels, **corners), expected, atol=1e-12)
-    pitch = [stn.pixel_pitch(size, **corners) for size in shape[::-1]]
+    pitch = [coordinates.pixel_pitch(size, **corners) for size in shape[::-1]]
     grid = stn.flow_grid(flow * pitch, **corners)
     np.testing.assert_allclose(grid, by_pixels, atol=1e-14)
     fine = stn.Flow(shape, align_corners=align_corners).grid(
@@ -201,7 +204,9 @@ def test_a_flow_reads_where_it_points(shape, align_corners):
     )
     np.testing.assert_allclose(fine, grid, atol=1e-14)
     still = stn.velocity_grid(0 * flow, units="pixels", **corners)
-    np.testing.assert_allclose(still, stn.lattice(shape, dtype=np.float64, **corners), atol=1e-15)
+    np.testing.assert_allclose(
+        still, stn.identity_grid(shape, dtype=np.float64, **corners), atol=1e-15
+    )
     velocity = stn.velocity_grid(0.1 * flow, units="pixels", **corners)
     expected = stn.velocity_grid(0.1 * flow * pitch, **corners)
     np.testing.assert_allclose(velocity, expected, atol=1e-14)
@@ -229,7 +234,7 @@ def flowed(sizes, mode):
     found = []
     for size in sizes:
         transform = stn.Velocity((size, size), mode=mode)
-        velocity = jnp.asarray(whirl(stn.lattice((size, size), dtype=np.float64))).ravel()
+        velocity = jnp.asarray(whirl(stn.identity_grid((size, size), dtype=np.float64))).ravel()
         moved = transform.apply(velocity, points)
         found.append((moved, transform.apply(transform.invert(velocity), moved)))
     return points, found
@@ -268,8 +273,8 @@ def test_velocity_is_the_solution_of_its_equation_and_negating_it_the_inverse(mo
 def test_velocity_by_runge_kutta_is_undone_at_any_resolution(size, mode, steps):
     """A bilinear field has corners, which cost steps: with seven the largest error is 3.9e-5."""
     transform = stn.Velocity((size, size), mode=mode, steps=steps, integrator="runge_kutta")
-    velocity = jnp.asarray(whirl(stn.lattice((size, size), dtype=np.float64)))
-    points = stn.lattice((64, 64), dtype=jnp.float64)
+    velocity = jnp.asarray(whirl(stn.identity_grid((size, size), dtype=np.float64)))
+    points = stn.identity_grid((64, 64), dtype=jnp.float64)
     moved = transform.apply(velocity.ravel(), points)
     assert np.abs(moved - points).max() > 0.4
     back = transform.apply(transform.invert(velocity.ravel()), moved)
@@ -281,7 +286,7 @@ def test_velocity_by_runge_kutta_is_undone_at_any_resolution(size, mode, steps):
 
 def test_velocity_needs_its_steps():
     """The midpoint rule's error falls by four with each step more, down to interpolation's."""
-    velocity = whirl(np.asarray(stn.lattice((64, 64), dtype=np.float64)))
+    velocity = whirl(np.asarray(stn.identity_grid((64, 64), dtype=np.float64)))
     fine = stn.velocity_grid(velocity, steps=10, mode="bicubic")
     errors = [rms(stn.velocity_grid(velocity, steps=k, mode="bicubic"), fine) for k in (0, 1, 2, 3)]
     ratios = np.array(errors[:-1]) / errors[1:]
@@ -293,7 +298,7 @@ def test_a_chain_is_one_map_after_the_other_sampled_once():
     rng = np.random.default_rng(0)
     parts = [p.identity() + 0.1 * rng.standard_normal(p.num_params) for p in chain.transforms]
     params = jnp.concatenate(parts)
-    points = stn.lattice((4, 5), dtype=np.float64)
+    points = stn.identity_grid((4, 5), dtype=np.float64)
     expected = points
     for part, own in list(zip(chain.transforms, parts, strict=True))[::-1]:
         expected = part.apply(jnp.asarray(own), expected)
@@ -375,7 +380,10 @@ def test_a_pixel_homography_reads_the_pixels_that_it_says(align_corners):
     expected = moved_by(matrix[None], pixels).reshape(*target, 2)
     grid = stn.projective_grid(theta, target, **corners)
     found = np.stack(
-        [stn.normalized_to_pixel(grid[..., k], size, **corners) for k, size in enumerate((5, 7))],
+        [
+            coordinates.normalized_to_pixel(grid[..., k], size, **corners)
+            for k, size in enumerate((5, 7))
+        ],
         axis=-1,
     )
     np.testing.assert_allclose(found, expected, atol=1e-12)

@@ -95,7 +95,7 @@ def _reflect_index(i: Array, size: int, align_corners: bool) -> Array:
     return jnp.clip(jnp.where(i < size, i, last - i), 0, size - 1)
 
 
-def without_nan(coordinates: Sequence[Array]) -> tuple[Array, tuple[Array, ...]]:
+def split_nan(coordinates: Sequence[Array]) -> tuple[Array, tuple[Array, ...]]:
     """Returns where any coordinate of a point is no number, and coordinates with 0 there."""
     lost = functools.reduce(jnp.logical_or, map(jnp.isnan, coordinates))
     return lost, tuple(jnp.where(lost, 0, x) for x in coordinates)

@@ -55,10 +55,10 @@ def arrays(image: jax.Array, points: jax.Array, name: str) -> None:
     _broadcast(f"image {image.shape} and {name} {points.shape}", batches, f"{layout} and {target}")
 
 
-def scale_and_translate(
+def separable_sample(
     image: jax.Array, scale: jax.Array, translation: jax.Array, shape: Sequence[int]
 ) -> None:
-    """Refuses arguments of `scale_and_translate` that do not fit each other."""
+    """Refuses arguments of `separable_sample` that do not fit each other."""
     n = len(tuple(shape))
     if n not in (2, 3) or any(size < 0 for size in shape):
         raise ValueError(f"shape={tuple(shape)} does not fit; give (h, w) or (d, h, w).")

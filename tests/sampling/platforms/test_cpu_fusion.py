@@ -7,12 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from stn_jax.sampling.loops import made_once, settled
+from stn_jax.sampling.platforms.cpu_fusion import materialize, materialize_input
 
 
 def test_what_is_settled_is_what_it_was():
     x = jnp.arange(12.0).reshape(4, 3).at[0, 0].set(jnp.nan)
-    for kept, array in zip(jax.jit(settled)([x, -x, x > 4]), (x, -x, x > 4), strict=True):
+    for kept, array in zip(jax.jit(materialize)([x, -x, x > 4]), (x, -x, x > 4), strict=True):
         assert kept.dtype == array.dtype
         np.testing.assert_array_equal(kept, array)
 
@@ -20,9 +20,9 @@ def test_what_is_settled_is_what_it_was():
 @pytest.mark.parametrize("bad", [0, 3])
 def test_what_is_made_once_is_what_it_was(bad):
     x = jnp.arange(12.0).reshape(4, 3).at[bad, 0].set(jnp.nan)
-    np.testing.assert_array_equal(jax.jit(made_once)(x), x)
-    np.testing.assert_array_equal(jax.grad(lambda x: jnp.sum(3 * made_once(x)))(x), 3)
-    np.testing.assert_array_equal(jax.vmap(made_once)(x), x)
+    np.testing.assert_array_equal(jax.jit(materialize_input)(x), x)
+    np.testing.assert_array_equal(jax.grad(lambda x: jnp.sum(3 * materialize_input(x)))(x), 3)
+    np.testing.assert_array_equal(jax.vmap(materialize_input)(x), x)
 
 
 @pytest.mark.skipif(jax.default_backend() != "cpu", reason="it is about XLA:CPU")
@@ -36,5 +36,5 @@ def test_what_is_made_once_is_made_once():
         bodies = re.findall(r"^%.*?^}", text, flags=re.MULTILINE | re.DOTALL)
         return sum(" sine(" in body and " gather(" in body for body in bodies)
 
-    assert loops_that_read_and_take_sines(made_once) == 0
+    assert loops_that_read_and_take_sines(materialize_input) == 0
     assert loops_that_read_and_take_sines(lambda y: y) > 0

@@ -15,9 +15,9 @@ from jax.experimental import pallas as pl
 
 import stn_jax as stn
 from stn_jax.sampling import gather, kernels, operator, triton
-from stn_jax.sampling.boundary import PADDING_MODES
 from stn_jax.sampling.kernels import MODES
 from stn_jax.sampling.operator import Backend, Scheme
+from stn_jax.sampling.padding import PADDING_MODES
 
 INTERPRETED = types.SimpleNamespace(
     **{

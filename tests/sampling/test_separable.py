@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import stn_jax as stn
-from stn_jax.sampling.boundary import PADDING_MODES
 from stn_jax.sampling.kernels import MODES
+from stn_jax.sampling.padding import PADDING_MODES
 
 SHAPES = {2: ((5, 4), (3, 6)), 3: ((3, 2, 4), (3, 3, 3))}  # odd: some maps see but the centre
 MAPS = np.array(  # scale, translation: mirrored, zoomed out, far outside, all in general position
@@ -52,7 +52,7 @@ def test_without_antialias_equals_grid_sample_with_its_gradients(padding_mode, m
         return jax.vmap(jax.value_and_grad(loss, (0, 1, 2), has_aux=True), (None, 0, 0))
 
     def plain(*arguments, **options):
-        return stn.scale_and_translate(*arguments, antialias=False, **options)
+        return stn.separable_sample(*arguments, antialias=False, **options)
 
     @functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
     def run(*arrays):
@@ -68,7 +68,7 @@ def test_without_antialias_equals_grid_sample_with_its_gradients(padding_mode, m
 def test_with_antialias_equals_jax_image_resize_inside(method, mode, size):
     """At the edges `jax.image` leaves weights outside the image out and rescales the rest."""
     image = np.random.default_rng(0).random((24, 36, 2))
-    ours = stn.scale_and_translate(
+    ours = stn.separable_sample(
         image, np.ones(2), np.zeros(2), size, mode=mode, cubic_coefficient=-0.5
     )
     expected = jax.image.resize(image, (*size, 2), method, antialias=True)
@@ -87,7 +87,7 @@ def test_with_antialias_equals_jax_image_resize_inside(method, mode, size):
 def test_a_constant_stays_constant_under_any_scale(padding_mode, mode):
     rng = np.random.default_rng(0)
     scale = rng.standard_normal((200, 2)) * np.exp(rng.uniform(-3, 3, (200, 2)))
-    value = stn.scale_and_translate(
+    value = stn.separable_sample(
         np.ones((5, 6, 1)), scale, rng.standard_normal((200, 2)), (3, 2),
         mode=mode, padding_mode=padding_mode,
     )  # fmt: skip
@@ -107,7 +107,7 @@ def test_one_pixel_is_a_mean_over_all(n):
     expected = image[..., 0]
     for _ in range(n):
         expected = np.tensordot(folded, expected, axes=(0, 0))
-    value = stn.scale_and_translate(image, np.ones(n), np.zeros(n), (1,) * n, padding_mode="border")
+    value = stn.separable_sample(image, np.ones(n), np.zeros(n), (1,) * n, padding_mode="border")
     np.testing.assert_allclose(np.ravel(value), expected, atol=1e-12)
 
 
@@ -115,7 +115,7 @@ def test_gradients_are_finite_and_right_and_nothing_is_gathered():
     image = jnp.asarray(np.random.default_rng(0).random((7, 6, 1)))
 
     def loss(image, scale, shift):
-        return jnp.sum(stn.scale_and_translate(image, scale, shift, (3, 2)) ** 2)
+        return jnp.sum(stn.separable_sample(image, scale, shift, (3, 2)) ** 2)
 
     assert "gather" not in str(jax.make_jaxpr(loss)(image, jnp.ones(2), jnp.zeros(2)))
     backward = jax.make_jaxpr(jax.grad(loss, (0, 1, 2)))(image, jnp.ones(2), jnp.zeros(2))
@@ -137,18 +137,16 @@ def test_gradients_are_finite_and_right_and_nothing_is_gathered():
 def test_batches_broadcast():
     rng = np.random.default_rng(0)
     image, scale, shift = rng.random((2, 1, 5, 4, 1)), rng.random((3, 2)) + 1, rng.random(2)
-    value = stn.scale_and_translate(image, scale, shift, (3, 3))
+    value = stn.separable_sample(image, scale, shift, (3, 3))
     assert value.shape == (2, 3, 3, 3, 1)
-    single = stn.scale_and_translate(image[1, 0], scale[2], shift, (3, 3))
+    single = stn.separable_sample(image[1, 0], scale[2], shift, (3, 3))
     np.testing.assert_allclose(value[1, 2], single, atol=1e-12)
 
 
 @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float32])
 def test_the_image_keeps_its_dtype(dtype):
     image = jnp.ones((4, 4, 1), dtype)
-    value = stn.scale_and_translate(
-        image, jnp.ones(2, jnp.float32), jnp.zeros(2, jnp.float32), (2, 2)
-    )
+    value = stn.separable_sample(image, jnp.ones(2, jnp.float32), jnp.zeros(2, jnp.float32), (2, 2))
     assert value.dtype == dtype
 
 
@@ -178,4 +176,4 @@ def test_errors_say_what_to_do(change, error, words):
         "shape": (3, 3),
     } | change  # fmt: skip
     with pytest.raises(error, match=re.escape(words)):
-        stn.scale_and_translate(**arguments)
+        stn.separable_sample(**arguments)

@@ -28,8 +28,8 @@ from jax.experimental.pallas import triton as plgpu
 from jaxtyping import Array, Float
 
 from stn_jax.sampling import gather
-from stn_jax.sampling.boundary import without_nan
 from stn_jax.sampling.operator import Scheme
+from stn_jax.sampling.padding import split_nan
 
 _VALUES = 256  # Values of a block: two for each of 128 threads, whose taps so stay in registers.
 
@@ -57,7 +57,7 @@ def read(
 
     def kernel(image: Any, *refs: Any) -> None:
         *points, values = refs
-        lost, x = without_nan([block.load(ref) for ref in points])
+        lost, x = split_nan([block.load(ref) for ref in points])
         total = jnp.zeros(values.shape, values.dtype)
         for place, inside, weight in _taps(scheme, shape, x):
             total += weight[:, None] * block.read(image, place, inside)
@@ -84,7 +84,7 @@ def splat(
 
     def kernel(values: Any, *refs: Any) -> None:
         *points, _, image = refs
-        lost, x = without_nan([block.load(ref) for ref in points])
+        lost, x = split_nan([block.load(ref) for ref in points])
         value = block.load(values)
         for place, inside, weight in _taps(scheme, shape, x):
             given = ~lost if inside is None else inside & ~lost
@@ -116,7 +116,7 @@ def slope(
 
     def kernel(image: Any, values: Any, *refs: Any) -> None:
         points, outs = refs[: len(shape)], refs[len(shape) :]
-        lost, x = without_nan([block.load(ref) for ref in points])
+        lost, x = split_nan([block.load(ref) for ref in points])
         value = block.load(values)
         _, pull, places = jax.vjp(weights, *x, has_aux=True)
         sums = [jnp.sum(value * block.read(image, *place), axis=1) for place in places]

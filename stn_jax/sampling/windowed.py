@@ -15,8 +15,8 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
-from stn_jax.sampling.boundary import Boundary
 from stn_jax.sampling.kernels import Kernel
+from stn_jax.sampling.padding import Boundary
 
 _NARROW = 64  # Rows of fewer numbers a TPU lays across its lanes, 13 times as dear to read.
 

@@ -14,12 +14,13 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
+from stn_jax import _checks as checks
 from stn_jax import coordinates as coords
 from stn_jax.coordinates import ALIGN_CORNERS
-from stn_jax.sampling import checks, kernels, operator, pyramid
+from stn_jax.sampling import kernels, operator, pyramid
 from stn_jax.sampling.backends import BACKENDS
-from stn_jax.sampling.boundary import PADDING_MODES, without_nan
 from stn_jax.sampling.operator import Scheme
+from stn_jax.sampling.padding import PADDING_MODES, split_nan
 
 _EVERY = 64  # More halvings than any image has.
 
@@ -64,7 +65,7 @@ def grid_sample(
         align_corners: whether -1 and 1 are centres (True) or outer edges (False) of border pixels.
         backend: ``"auto"`` takes what the platform is quick at: ``"gather"``, or on a TPU
             ``"matmul"`` (weights as matrices; a pixel that is not finite spreads over its image) or
-            ``"wide"`` (one gather of whole windows). ``"triton"`` is a fused GPU kernel, not yet
+            ``"windowed"`` (one gather of windows). ``"triton"`` is a fused GPU kernel, not yet
             measured, and gathers elsewhere. ``"reference"`` is the double sum as written.
 
     Returns:
@@ -250,7 +251,7 @@ def _sample_batch(
             axes = coords.by_axis(points)
         if not halvings:
             return read(image, axes, align_corners)
-        lost, finite = without_nan(axes)  # whose neighbours must not be lost
+        lost, finite = split_nan(axes)  # whose neighbours must not be lost
         values = pyramid.sample(image, finite, read, boundary, align_corners, halvings)
         return jnp.where(lost[..., None], jnp.nan, values)
 

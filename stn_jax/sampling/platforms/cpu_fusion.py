@@ -36,7 +36,7 @@ def sum_channels(arrays: Sequence[Float[Array, "*points c"]]) -> list[Float[Arra
     return list(lax.reduce(tuple(arrays), zeros, add, (last,)))
 
 
-def settled(arrays: Sequence[Shaped[Array, "*points"]]) -> list[Shaped[Array, "*points"]]:
+def materialize(arrays: Sequence[Shaped[Array, "*points"]]) -> list[Shaped[Array, "*points"]]:
     """The arrays, computed once and written down before anything reads them.
 
     All travel as the first's dtype, bools too: a loop over one dtype is quicker.
@@ -45,7 +45,7 @@ def settled(arrays: Sequence[Shaped[Array, "*points"]]) -> list[Shaped[Array, "*
     return [total.astype(a.dtype) for total, a in zip(sums, arrays, strict=True)]
 
 
-def apart(compute: Callable[..., Any]) -> Callable[..., Any]:
+def without_fusion(compute: Callable[..., Any]) -> Callable[..., Any]:
     """The function as one of two branches: it is not fused with what reads its result."""
 
     def branch(*operands: Array) -> Any:
@@ -59,7 +59,7 @@ def apart(compute: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @jax.custom_jvp
-def made_once(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+def materialize_input(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
     """Returns ``x``; a CPU does not make its elements anew for each that reads them.
 
     Args:
@@ -69,15 +69,15 @@ def made_once(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
         ``x``.
 
     Example:
-        >>> made_once(jnp.arange(3.0)).tolist()
+        >>> materialize_input(jnp.arange(3.0)).tolist()
         [0.0, 1.0, 2.0]
     """
-    return lax.platform_dependent(x, cpu=apart(_same), default=_same)
+    return lax.platform_dependent(x, cpu=without_fusion(_same), default=_same)
 
 
-@made_once.defjvp
+@materialize_input.defjvp
 def _made_once_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
-    return made_once(*primals), *tangents
+    return materialize_input(*primals), *tangents
 
 
 def _same(x: Array) -> Array:
