@@ -1,11 +1,16 @@
-"""What can be wrong with a call to a sampler, each said once and so that it can be mended."""
+"""What can be wrong with the arguments of a call, each said once and with the way to mend it."""
 
+import math
+import operator
 from collections.abc import Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.typing import ArrayLike
+
+_MAX_VALUES = 2**31 - 1  # Places in an image are counted in int32.
 
 
 def name(argument: str, name: Any, allowed: Any) -> None:
@@ -15,10 +20,17 @@ def name(argument: str, name: Any, allowed: Any) -> None:
         raise ValueError(f"{argument}={name!r} is not known; choose one of {choices}.")
 
 
-def floating(argument: str, array: jax.Array) -> None:
-    """Refuses any dtype that is not floating."""
+def floating(argument: str, array: ArrayLike) -> jax.Array:
+    """Makes a JAX array; refuses any dtype that is not floating."""
+    dtype = getattr(array, "dtype", None)
+    if isinstance(dtype, np.dtype) and not dtype.isnative:
+        raise TypeError(
+            f"{argument} has dtype {dtype.str}, whose bytes are in the other order. "
+            f"Convert it first: {argument}.astype({argument}.dtype.newbyteorder('='))."
+        )
+    array = jnp.asarray(array)
     if jnp.issubdtype(array.dtype, jnp.floating):
-        return
+        return array
     raise TypeError(
         f"{argument} has dtype {array.dtype}, a floating dtype is needed. "
         f"Convert it first: {argument}.astype(jnp.float32)"
@@ -30,10 +42,9 @@ def floating(argument: str, array: jax.Array) -> None:
     )
 
 
-def arrays(image: jax.Array, points: jax.Array, name: str) -> None:
-    """Refuses an image and points that do not fit each other."""
-    floating("image", image)
-    floating(name, points)
+def image_and_points(image: ArrayLike, points: ArrayLike, name: str) -> tuple[jax.Array, jax.Array]:
+    """Makes JAX arrays of an image and points; refuses those that do not fit each other."""
+    image, points = floating("image", image), floating(name, points)
     n = points.shape[-1] if points.ndim else 0
     if n not in (2, 3):
         raise ValueError(
@@ -42,38 +53,33 @@ def arrays(image: jax.Array, points: jax.Array, name: str) -> None:
         )
     layout = "(*batch, h, w, c)" if n == 2 else "(*batch, d, h, w, c)"
     target = "(*batch, h, w, 2)" if n == 2 else "(*batch, d, h, w, 3)"
-    if image.ndim < n + 1:
-        raise ValueError(
-            f"image has shape {image.shape}; a {name} of {n} coordinates needs an image "
-            f"{layout}. Add the channel axis with image[..., None] if it is missing."
-        )
+    _image(image, n, f"a {name} of {n} coordinates")
     if points.ndim < n + 1:
-        raise ValueError(f"{name} has shape {points.shape}; it must be {target}.")
-    if 0 in image.shape[-n - 1 : -1]:
-        raise ValueError(f"image has shape {image.shape}; its spatial axes must not be empty.")
+        ones = ", ".join(["None"] * (n + 1 - points.ndim))
+        raise ValueError(
+            f"{name} has shape {points.shape}; it must be {target}. "
+            f"For a list of points give {name}[{ones}] and take the result's last two axes."
+        )
     batches = image.shape[: -n - 1], points.shape[: -n - 1]
     _broadcast(f"image {image.shape} and {name} {points.shape}", batches, f"{layout} and {target}")
+    return image, points
 
 
 def separable_sample(
-    image: jax.Array, scale: jax.Array, translation: jax.Array, shape: Sequence[int]
-) -> None:
-    """Refuses arguments of `separable_sample` that do not fit each other."""
-    n = len(tuple(shape))
-    if n not in (2, 3) or any(size < 0 for size in shape):
-        raise ValueError(f"shape={tuple(shape)} does not fit; give (h, w) or (d, h, w).")
-    for argument, array in (("image", image), ("scale", scale), ("translation", translation)):
-        floating(argument, array)
-    layout = "(*batch, h, w, c)" if n == 2 else "(*batch, d, h, w, c)"
-    if image.ndim < n + 1 or 0 in image.shape[-n - 1 : -1]:
-        raise ValueError(
-            f"image has shape {image.shape}; shape={tuple(shape)} needs an image {layout} without "
-            "empty spatial axes."
-        )
+    image: ArrayLike, scale: ArrayLike, translation: ArrayLike, shape: Sequence[int]
+) -> tuple[jax.Array, jax.Array, jax.Array, tuple[int, ...]]:
+    """Makes JAX arrays of `separable_sample`'s arguments; refuses those that do not fit."""
+    shape = static_shape(shape)
+    n = len(shape)
+    if n not in (2, 3):
+        raise ValueError(f"shape={shape} does not fit; give (h, w) or (d, h, w).")
+    image = floating("image", image)
+    scale, translation = floating("scale", scale), floating("translation", translation)
+    layout = _image(image, n, f"shape={shape}")
     for argument, array in (("scale", scale), ("translation", translation)):
         if array.shape[-1:] != (n,):
             raise ValueError(
-                f"{argument} has shape {array.shape}; shape={tuple(shape)} needs (*batch, {n}), "
+                f"{argument} has shape {array.shape}; shape={shape} needs (*batch, {n}), "
                 f"{'(x, y)' if n == 2 else '(x, y, z)'}."
             )
     batches = image.shape[: -n - 1], scale.shape[:-1], translation.shape[:-1]
@@ -82,6 +88,42 @@ def separable_sample(
         batches,
         f"{layout}, (*batch, {n}) and (*batch, {n})",
     )
+    return image, scale, translation, shape
+
+
+def static_shape(shape: Sequence[int]) -> tuple[int, ...]:
+    """Returns a shape as a tuple of integers, or of symbols in an exported program."""
+    try:
+        sizes = tuple(
+            size if jax.export.is_symbolic_dim(size) else operator.index(size) for size in shape
+        )
+    except TypeError:
+        raise ValueError(
+            f"shape={shape} does not fit; it must be integers, (h, w) or (d, h, w)."
+        ) from None
+    if any(isinstance(size, int) and size < 0 for size in sizes):
+        raise ValueError(f"shape={sizes} does not fit; no size may be negative.")
+    return sizes
+
+
+def _image(image: jax.Array, n: int, needed_by: str) -> str:
+    """Refuses an image without n spatial axes, with an empty one, or too large; returns a layout."""
+    layout = "(*batch, h, w, c)" if n == 2 else "(*batch, d, h, w, c)"
+    if image.ndim < n + 1:
+        raise ValueError(
+            f"image has shape {image.shape}; {needed_by} needs an image {layout}. Add the channel "
+            "axis with image[..., None] if it is missing."
+        )
+    sizes = image.shape[-n - 1 :]
+    if any(isinstance(size, int) and size == 0 for size in sizes[:-1]):
+        raise ValueError(f"image has shape {image.shape}; its spatial axes must not be empty.")
+    static = [size for size in sizes if isinstance(size, int)]
+    if math.prod(static) > _MAX_VALUES:
+        raise ValueError(
+            f"image has shape {image.shape}; one image may hold at most 2^31 - 1 values. "
+            "Sample it in parts: crop what the points reach."
+        )
+    return layout
 
 
 def _broadcast(arguments: str, batches: Sequence[tuple[Any, ...]], layouts: str) -> None:
@@ -94,29 +136,53 @@ def _broadcast(arguments: str, batches: Sequence[tuple[Any, ...]], layouts: str)
         ) from None
 
 
-def antialias(antialias: bool | int, mode: str) -> None:
-    """Refuses to widen a kernel that has no width, and a negative number of halvings."""
-    if antialias < 0:
-        raise ValueError(
-            f"antialias={antialias} must not be negative; it is True, False or the most halvings."
+def antialias(antialias: Any, mode: str, max_levels: Any = None) -> None:
+    """Refuses to widen a kernel that has no width, and levels that cannot be counted."""
+    if not isinstance(antialias, bool | np.bool_):
+        raise TypeError(
+            f"antialias={antialias!r} must be True or False; see max_levels for limits."
         )
     if antialias and mode == "nearest":
-        raise ValueError("antialias averages pixels and mode='nearest' picks one; take 'bilinear'.")
+        raise ValueError(
+            "antialias is not defined for mode='nearest'; use 'bilinear', 'bicubic' or 'lanczos3'."
+        )
+    if max_levels is None:
+        return
+    if isinstance(max_levels, bool) or not isinstance(max_levels, int | np.integer):
+        raise TypeError(f"max_levels={max_levels!r} must be an integer, or None for no limit.")
+    if max_levels < 0:
+        raise ValueError(f"max_levels={max_levels} must not be negative.")
+    if not antialias:
+        raise ValueError(f"max_levels={max_levels} is only used with antialias=True.")
 
 
 def fill(fill_value: ArrayLike, padding_mode: str, channels: int) -> jax.Array | None:
-    """Returns the fill value of ``padding_mode="fill"``, None for the other modes."""
-    fill = jnp.asarray(fill_value)
-    if padding_mode != "fill":
-        if isinstance(fill_value, float | int) and fill_value == 0:
+    """Returns the fill value, None for padding modes that have none."""
+    is_traced = isinstance(fill_value, jax.core.Tracer)
+    if padding_mode not in ("fill", "constant"):
+        if not is_traced and not np.any(np.asarray(fill_value) != 0):
             return None
         raise ValueError(
-            f"fill_value={fill_value!r} is only used with padding_mode='fill', "
+            f"fill_value={fill_value!r} is only used with padding_mode='fill' or 'constant', "
             f"padding_mode is {padding_mode!r}."
         )
+    # Put on the device by name: a strict user forbids transfers that nobody asked for.
+    fill = fill_value if isinstance(fill_value, jax.Array) else jax.device_put(_host(fill_value))
     if fill.shape not in ((), (channels,)):
         raise ValueError(
             f"fill_value has shape {fill.shape}; give a scalar or one value for each of the "
             f"image's {channels} channels."
         )
     return fill
+
+
+def _host(fill_value: ArrayLike) -> np.ndarray:
+    """A fill value on the host, floating."""
+    fill = np.asarray(fill_value)
+    if not jnp.issubdtype(fill.dtype, jnp.number) or jnp.issubdtype(
+        fill.dtype, jnp.complexfloating
+    ):
+        raise TypeError(
+            f"fill_value={fill_value!r} must be a real number, or one for each channel."
+        )
+    return fill if jnp.issubdtype(fill.dtype, jnp.floating) else fill.astype(np.float32)

@@ -54,8 +54,8 @@ def normalized_to_pixel(
     """
     coordinate = jnp.asarray(coordinate)
     if align_corners:
-        return (coordinate + 1) / 2 * _number(size - 1, coordinate.dtype)
-    return ((coordinate + 1) * _number(size, coordinate.dtype) - 1) / 2
+        return (coordinate + 1) / 2 * number_like(size - 1, coordinate)
+    return ((coordinate + 1) * number_like(size, coordinate) - 1) / 2
 
 
 def pixel_to_normalized(
@@ -80,17 +80,17 @@ def pixel_to_normalized(
 
 def _normalized(coordinate: Any, size: int, align_corners: bool) -> Any:
     if not align_corners:
-        return (2 * coordinate + 1) / _number(size, coordinate.dtype) - 1
+        return (2 * coordinate + 1) / number_like(size, coordinate) - 1
     if not isinstance(size, int):
-        gaps = _number(size - 1, coordinate.dtype)
+        gaps = number_like(size - 1, coordinate)
         spread = 2 * coordinate / jnp.maximum(gaps, 1) - 1
         return jnp.where(gaps > 0, spread, 0 * coordinate)
     return 2 * coordinate / (size - 1) - 1 if size > 1 else 0 * coordinate
 
 
-def _number(size: Any, dtype: DTypeLike) -> Any:
+def number_like(size: Any, array: Any) -> Any:
     """A size as a factor of coordinates; that of an exported program may be a symbol."""
-    return size if isinstance(size, int) else jnp.asarray(size).astype(dtype)
+    return size if isinstance(size, int) else jnp.asarray(size).astype(array.dtype)
 
 
 def pixel_pitch(size: int, *, align_corners: bool = ALIGN_CORNERS) -> Any:
@@ -107,7 +107,7 @@ def pixel_pitch(size: int, *, align_corners: bool = ALIGN_CORNERS) -> Any:
         (0.5, 0.5)
     """
     if not isinstance(size, int):
-        gaps = _number(size - 1 if align_corners else size, jnp.float32)
+        gaps = jnp.asarray(size - 1 if align_corners else size).astype(jnp.float32)
         return jnp.where(gaps > 0, 2 / jnp.maximum(gaps, 1), 0)
     if align_corners:
         return 2 / (size - 1) if size > 1 else 0.0

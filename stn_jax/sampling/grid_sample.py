@@ -6,6 +6,7 @@ Convention:
     border pixels, or their centres with ``align_corners=True``. A grid maps target to source.
 """
 
+import dataclasses
 import functools
 from collections.abc import Sequence
 from typing import Any
@@ -13,16 +14,15 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
+from jaxtyping import Array, Float
 
 from stn_jax import _checks as checks
+from stn_jax import _mesh
 from stn_jax import coordinates as coords
 from stn_jax.coordinates import ALIGN_CORNERS
-from stn_jax.sampling import kernels, operator, pyramid
-from stn_jax.sampling.backends import BACKENDS
-from stn_jax.sampling.operator import Scheme
-from stn_jax.sampling.padding import PADDING_MODES, split_nan
-
-_EVERY = 64  # More halvings than any image has.
+from stn_jax.sampling import kernels, operator, platforms, pyramid
+from stn_jax.sampling.interpolation import Interpolation
+from stn_jax.sampling.padding import PADDING_MODES
 
 
 def grid_sample(
@@ -33,7 +33,8 @@ def grid_sample(
     padding_mode: str = "zeros",
     fill_value: ArrayLike = 0.0,
     cubic_coefficient: float = -0.75,
-    antialias: bool | int = False,
+    antialias: bool = False,
+    max_levels: int | None = None,
     align_corners: bool = ALIGN_CORNERS,
     backend: str = "auto",
 ) -> jax.Array:
@@ -52,30 +53,35 @@ def grid_sample(
         image: ``(*batch, h, w, c)`` or ``(*batch, d, h, w, c)``, floating.
         grid: ``(*batch, *out_shape, n)``, normalised coordinates, n = 2 or 3. The batch axes of
             image and grid broadcast.
-        mode: ``"nearest"`` (half to even), ``"bilinear"`` (trilinear on volumes) or ``"bicubic"``
-            (Keys; tricubic on volumes).
+        mode: ``"nearest"`` (half to even), ``"bilinear"`` (trilinear on volumes), ``"bicubic"``
+            (Keys; tricubic on volumes) or ``"lanczos3"`` (weights of `jax.image`).
         padding_mode: what lies outside the image: ``"zeros"``, ``"border"``, ``"reflection"``
-            (about the pixel edges, or centres with ``align_corners``), ``"wrap"`` (period = size)
-            or ``"fill"``.
-        fill_value: for ``"fill"``, the value outside: a scalar or one for each channel.
+            (about the pixel edges, or centres with ``align_corners``), ``"wrap"`` (period = size),
+            ``"fill"`` (blends over one pixel at the edge, SciPy's ``"grid-constant"``) or
+            ``"constant"`` (crisp: beyond the border pixels' centres the fill value alone, SciPy's
+            ``"constant"``).
+        fill_value: for ``"fill"`` and ``"constant"``, the value outside: a scalar or one for each
+            channel. It may be NaN: points that touch no outside do not change with it.
         cubic_coefficient: Keys' a: -0.75 as PyTorch and ONNX, -0.5 for third order.
         antialias: for maps that shrink: read each point from a pyramid of halved images, where
-            its neighbours lie more than a pixel apart (see `stn_jax.sampling.pyramid`). True halves
-            down to one pixel; a number is the most halvings to use, each costs one sampling.
+            its neighbours lie more than a pixel apart (see `stn_jax.sampling.pyramid`).
+        max_levels: with antialias, the most halvings to use, each costs one sampling; None halves
+            down to one pixel.
         align_corners: whether -1 and 1 are centres (True) or outer edges (False) of border pixels.
-        backend: ``"auto"`` takes what the platform is quick at: ``"gather"``, or on a TPU
-            ``"matmul"`` (weights as matrices; a pixel that is not finite spreads over its image) or
-            ``"windowed"`` (one gather of windows). ``"triton"`` is a fused GPU kernel, not yet
-            measured, and gathers elsewhere. ``"reference"`` is the double sum as written.
+        backend: ``"auto"`` takes what the platform is quick at, with the same result: ``"gather"``
+            (a read for each tap), ``"matmul"`` (weights as matrices) or ``"windowed"`` (one gather
+            of whole windows). ``"triton"`` is a fused kernel for Triton, not yet measured, and
+            gathers elsewhere. ``"reference"`` is the double sum as written.
 
     Returns:
         ``(*batch, *out_shape, c)`` in the image's dtype. Coordinates are computed in float32
         (float64 for float64 inputs). A NaN point gives NaN there and nowhere else; infinite
-        points are outside.
+        points are outside. A pixel that is not finite shows where it has a weight, nowhere else.
 
     Raises:
-        ValueError: for ranks, batches or names that do not fit.
-        TypeError: for an image that is not floating.
+        ValueError: for ranks, batches or names that do not fit, and for more than 2^31 - 1 values
+            in one image.
+        TypeError: for an image or grid that is not floating.
 
     References:
         Jaderberg et al., "Spatial Transformer Networks", 2015, section 3.3.
@@ -97,6 +103,7 @@ def grid_sample(
         fill_value=fill_value,
         cubic_coefficient=cubic_coefficient,
         antialias=antialias,
+        max_levels=max_levels,
         align_corners=align_corners,
         backend=backend,
     )
@@ -128,7 +135,8 @@ def sample_pixels(
     padding_mode: str = "zeros",
     fill_value: ArrayLike = 0.0,
     cubic_coefficient: float = -0.75,
-    antialias: bool | int = False,
+    antialias: bool = False,
+    max_levels: int | None = None,
     align_corners: bool = ALIGN_CORNERS,
     backend: str = "auto",
 ) -> jax.Array:
@@ -145,6 +153,7 @@ def sample_pixels(
         fill_value: as for `grid_sample`.
         cubic_coefficient: as for `grid_sample`.
         antialias: as for `grid_sample`.
+        max_levels: as for `grid_sample`.
         align_corners: only says where ``"reflection"`` has its mirrors: pixel centres or edges.
         backend: as for `grid_sample`.
 
@@ -164,6 +173,7 @@ def sample_pixels(
         fill_value=fill_value,
         cubic_coefficient=cubic_coefficient,
         antialias=antialias,
+        max_levels=max_levels,
         align_corners=align_corners,
         backend=backend,
     )
@@ -178,86 +188,76 @@ def _sample(
     padding_mode: str,
     fill_value: ArrayLike,
     cubic_coefficient: float,
-    antialias: bool | int,
+    antialias: bool,
+    max_levels: int | None,
     align_corners: bool,
     backend: str,
 ) -> jax.Array:
-    image, points = jnp.asarray(image), jnp.asarray(points)
     name = "grid" if normalized else "coordinates"
     checks.name("mode", mode, kernels.MODES)
     checks.name("padding_mode", padding_mode, PADDING_MODES)
-    checks.name("backend", backend, BACKENDS)
-    checks.arrays(image, points, name)
-    checks.antialias(antialias, mode)
+    checks.name("backend", backend, platforms.ALGORITHMS)
+    image, points = checks.image_and_points(image, points, name)
+    checks.antialias(antialias, mode, max_levels)
     fill = checks.fill(fill_value, padding_mode, image.shape[-1])
-
-    pixels = image if fill is None else image - fill
-    values = _sample_batch(
-        pixels,
-        points,
-        normalized=normalized,
-        mode=mode,
-        padding_mode=padding_mode,
-        cubic_coefficient=float(cubic_coefficient),
-        halvings=_EVERY if antialias is True else int(antialias),
-        align_corners=bool(align_corners),
-        backend=backend,
+    interpolation = Interpolation(
+        kernels.named(mode, float(cubic_coefficient)),
+        PADDING_MODES[padding_mode],
+        bool(align_corners),
+        normalized,
     )
-    return values if fill is None else values + fill
+    halvings = max_levels if antialias else 0
+    return _sample_batch(image, points, fill, interpolation, backend, halvings)
 
 
-@functools.partial(
-    jax.jit,
-    static_argnames=(
-        "normalized",
-        "mode",
-        "padding_mode",
-        "cubic_coefficient",
-        "halvings",
-        "align_corners",
-        "backend",
-    ),
-)
+@functools.partial(jax.jit, static_argnums=(3, 4, 5))
 def _sample_batch(
     image: jax.Array,
     points: jax.Array,
-    *,
-    normalized: bool,
-    mode: str,
-    padding_mode: str,
-    cubic_coefficient: float,
-    halvings: int,
-    align_corners: bool,
-    backend: str,
+    fill: jax.Array | None,
+    interpolation: Interpolation,
+    algorithm: str,
+    halvings: int | None,
 ) -> jax.Array:
     """Samples every image of a batch; jitted, so that an eager call compiles once."""
-    kernel = kernels.named(mode, cubic_coefficient)
-    boundary = PADDING_MODES[padding_mode]
-    dtype = coords.coordinate_dtype(image, points)
-    n = points.shape[-1]
+    dtype, n = coords.coordinate_dtype(image, points), points.shape[-1]
+    if fill is not None:
+        fill = jnp.broadcast_to(fill.astype(dtype), image.shape[-1:])
 
-    def read(image: jax.Array, axes: Sequence[jax.Array], align_corners: bool) -> jax.Array:
-        shape = image.shape[:-1]
-        for move in (boundary.limit,) if kernel.pads_taps else (boundary.limit, boundary.fold):
-            axes = [move(x, size, align_corners) for x, size in zip(axes, shape, strict=True)]
-        scheme = Scheme(BACKENDS[backend], kernel, boundary, align_corners)
-        return operator.sample(scheme, image, axes)
+    def sample_batch(image: Array, points: Array) -> Array:
+        source, target = ",".join("abd"[:n]), ",".join("hwk"[:n])
+        sample = functools.partial(_sample_image, fill, interpolation, algorithm, halvings)
+        batched = jnp.vectorize(sample, signature=f"({source},c),({target},n)->({target},c)")
+        return batched(image.astype(dtype), points.astype(dtype)).astype(image.dtype)
 
-    def sample_one(image: jax.Array, points: jax.Array) -> jax.Array:
-        shape = image.shape[:-1]
-        if normalized:
-            axes = coords.pixels(points, shape, align_corners=align_corners)
-        else:
-            axes = coords.by_axis(points)
-        if not halvings:
-            return read(image, axes, align_corners)
-        lost, finite = split_nan(axes)  # whose neighbours must not be lost
-        values = pyramid.sample(image, finite, read, boundary, align_corners, halvings)
-        return jnp.where(lost[..., None], jnp.nan, values)
+    image_split, points_split = _mesh.split_of(image), _mesh.split_of(points)
+    batch = _mesh.merge_splits(image_split[: -n - 1], points_split[: -n - 1])
+    split = (*batch, *points_split[-n - 1 : -1], image_split[-1])
+    return _mesh.with_auto_axes(sample_batch, (image, points), split)
 
-    source, target = ",".join("abd"[:n]), ",".join("hwk"[:n])
-    signature = f"({source},c),({target},n)->({target},c)"
-    # Reverse mode keeps image and points, and not what lies between them and the operator.
-    kept = jax.checkpoint(sample_one, prevent_cse=False)
-    batched = jnp.vectorize(kept, signature=signature)
-    return batched(image.astype(dtype), points.astype(dtype)).astype(image.dtype)
+
+def _sample_image(
+    fill: Float[Array, " c"] | None,
+    interpolation: Interpolation,
+    algorithm: str,
+    halvings: int | None,
+    image: Float[Array, "*shape c"],
+    points: Float[Array, "*points n"],
+) -> Float[Array, "*points c"]:
+    """Samples one image, from as many halvings of it as asked for."""
+
+    def read(image: Array, points: Array, interpolation: Interpolation) -> Array:
+        values = operator.sample(image, points, interpolation, algorithm)
+        if fill is None:
+            return values
+        return interpolation.fill(values, fill, points, image.shape[:-1])
+
+    if halvings == 0:
+        return read(image, points, interpolation)
+
+    def read_level(image: Array, x: Sequence[Array], align_corners: bool) -> Array:
+        level = dataclasses.replace(interpolation, normalized=False, align_corners=align_corners)
+        return read(image, jnp.stack(x[::-1], axis=-1), level)
+
+    x = interpolation.pixels(points, image.shape[:-1])
+    return pyramid.sample(image, x, read_level, interpolation, halvings)

@@ -1,16 +1,16 @@
-"""Interpolation kernels as one-dimensional tables of taps.
+"""Interpolation kernels: a kernel is a function ``x -> [(index, weight)]`` of one coordinate.
 
-A kernel says, for a coordinate x on one axis, which integer positions it reads and with which
-weights: ``V(x) = sum_i w_i(x) U[floor-based index i]``. Products of these tables over the axes
-give every dimension. The weights are piecewise polynomials of ``t = x - floor(x)``, written as
-coefficients. Because ``floor`` decides the piece and has no derivative, a derivative at an integer
-coordinate is the right-sided one.
+``V(x) = sum_i w_i(x) U[i]``; products over the axes give every dimension. With t = x - floor(x)
+the pixels at ``floor(x) + 1 - radius ... floor(x) + radius`` have the weights
+``k(t - (1 - radius)) ... k(t - radius)``. ``floor`` decides which they are and has no derivative,
+so a derivative at an integer coordinate is the right-sided one.
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array
@@ -21,23 +21,21 @@ class Kernel:
     """A separable interpolation kernel.
 
     Attributes:
-        profile: the kernel as a function ``(x, i) -> weight of pixel i at coordinate x``, for
-            implementations that sum over all pixels. Its pieces are closed on the left, as
-            ``floor`` has them, so that its derivative is right-sided too.
-        origin: maps coordinates to the integer-valued position that taps are counted from.
-        offsets: tap positions relative to the origin.
-        polynomials: for each tap the coefficients of its weight in ``t``, lowest order first.
-        pads_taps: whether the boundary acts on every tap (bicubic) or once on the coordinate
+        profile: ``u -> k(u)``, for implementations that sum over all pixels or widen the kernel;
+            its pieces are closed on the left, so its derivative is right-sided too. Not scaled:
+            Lanczos' weights sum to 1 only after a division.
+        weights: ``t -> weights`` of the pixels from ``floor(x) + 1 - radius`` on, for t in [0, 1).
+        radius: k is 0 from here on, in pixels; 0 is the nearest pixel alone.
+        pads_each_tap: whether padding acts on every tap (bicubic) or once on the coordinate
             (nearest, bilinear). PyTorch makes the same distinction; it shows in the derivative.
     """
 
-    profile: Callable[[Array, Array], Array]
-    origin: Callable[[Array], Array]
-    offsets: tuple[int, ...]
-    polynomials: tuple[tuple[float, ...], ...]
-    pads_taps: bool = False
+    profile: Callable[[Array], Array]
+    weights: Callable[[Array], Sequence[Array]]
+    radius: int
+    pads_each_tap: bool = False
 
-    def taps(self, x: Array) -> list[tuple[Array, Array]]:
+    def __call__(self, x: Array) -> list[tuple[Array, Array]]:
         """Lists ``(index, weight)`` at coordinates ``x``.
 
         Args:
@@ -46,16 +44,22 @@ class Kernel:
         Returns:
             One ``(int32 index, weight)`` pair for each tap, arrays of the shape of ``x``.
         """
-        origin = self.origin(x)
-        index = origin.astype(jnp.int32)
-        t = x - origin
-        return [
-            (index + offset, _polynomial(coefficients, t))
-            for offset, coefficients in zip(self.offsets, self.polynomials, strict=True)
-        ]
+        origin = jnp.floor(x) if self.radius else jnp.round(x)
+        first = origin.astype(jnp.int32) + (1 - self.radius if self.radius else 0)
+        return [(first + k, weight) for k, weight in enumerate(self.weights(x - origin))]
+
+    def weight_at(self, x: Array, position: Array, width: ArrayLike = 1) -> Array:
+        """Returns the weight of the pixel at ``position``, the kernel ``width`` times as wide."""
+        x = x if self.radius else jnp.round(x)
+        return self.profile((x - position) / width)
+
+    @property
+    def num_taps(self) -> int:
+        """Number of pixels that a coordinate reads."""
+        return max(2 * self.radius, 1)
 
 
-def _pieces(u: Array, *pieces: tuple[float, ArrayLike]) -> Array:
+def _piecewise(u: Array, *pieces: tuple[float, ArrayLike]) -> Array:
     """A function by pieces: from each start on its value; 0 before the first."""
     value = jnp.zeros_like(u)
     for start, piece in pieces:
@@ -63,32 +67,23 @@ def _pieces(u: Array, *pieces: tuple[float, ArrayLike]) -> Array:
     return value
 
 
-def _polynomial(coefficients: tuple[float, ...], t: Array) -> Array:
-    value = jnp.zeros_like(t)
-    for c in reversed(coefficients):
-        value = value * t + c
-    return value
-
-
 @functools.cache
 def nearest() -> Kernel:
     """Reads the nearest pixel, halves to even: ``V(x) = U[round(x)]``, derivative 0 everywhere."""
     return Kernel(
-        profile=lambda x, i: (jnp.round(x) == i).astype(x.dtype),
-        origin=jnp.round,
-        offsets=(0,),
-        polynomials=((1.0,),),
+        profile=lambda u: (jnp.abs(u) < 0.5).astype(u.dtype),
+        weights=lambda t: [jnp.ones_like(t)],
+        radius=0,
     )
 
 
 @functools.cache
 def bilinear() -> Kernel:
-    """The hat ``k(u) = max(0, 1 - |u|)`` (STN paper, eq. 5): weights ``1 - t`` and ``t``."""
+    """The hat ``k(u) = max(0, 1 - |u|)`` (STN paper, eq. 5)."""
     return Kernel(
-        profile=lambda x, i: _pieces(x - i, (-1.0, 1 + (x - i)), (0.0, 1 - (x - i)), (1.0, 0)),
-        origin=jnp.floor,
-        offsets=(0, 1),
-        polynomials=((1.0, -1.0), (0.0, 1.0)),
+        profile=lambda u: _piecewise(u, (-1.0, 1 + u), (0.0, 1 - u), (1.0, 0)),
+        weights=lambda t: [1 - t, t],
+        radius=1,
     )
 
 
@@ -97,7 +92,7 @@ def bicubic(coefficient: float) -> Kernel:
     """Keys' cubic convolution with parameter ``a``.
 
     For ``|u| <= 1``: ``(a + 2)|u|^3 - (a + 3)|u|^2 + 1``; for ``1 < |u| < 2``:
-    ``a|u|^3 - 5a|u|^2 + 8a|u| - 4a``; else 0. Expanded at the four taps u = 1 + t, t, 1 - t, 2 - t.
+    ``a|u|^3 - 5a|u|^2 + 8a|u| - 4a``; else 0.
 
     Args:
         coefficient: ``a``; -0.75 as PyTorch and ONNX, -0.5 is third-order accurate.
@@ -107,24 +102,43 @@ def bicubic(coefficient: float) -> Kernel:
     """
     a = coefficient
 
-    def profile(x: Array, i: Array) -> Array:
-        u, r = x - i, jnp.abs(x - i)
-        inner = ((a + 2) * r - (a + 3)) * r * r + 1
-        outer = a * (((r - 5) * r + 8) * r - 4)
-        return _pieces(u, (-2.0, outer), (-1.0, inner), (1.0, outer), (2.0, 0))
+    def inner(r: Array) -> Array:
+        return ((a + 2) * r - (a + 3)) * r * r + 1
+
+    def outer(r: Array) -> Array:
+        return a * (((r - 5) * r + 8) * r - 4)
+
+    def profile(u: Array) -> Array:
+        r = jnp.abs(u)
+        return _piecewise(u, (-2.0, outer(r)), (-1.0, inner(r)), (1.0, outer(r)), (2.0, 0))
 
     return Kernel(
         profile=profile,
-        origin=jnp.floor,
-        offsets=(-1, 0, 1, 2),
-        polynomials=(
-            (0.0, a, -2 * a, a),
-            (1.0, 0.0, -(a + 3), a + 2),
-            (0.0, -a, 2 * a + 3, -(a + 2)),
-            (0.0, 0.0, a, -a),
-        ),
-        pads_taps=True,
+        weights=lambda t: [outer(1 + t), inner(t), inner(1 - t), outer(2 - t)],
+        radius=2,
+        pads_each_tap=True,
     )
+
+
+@functools.cache
+def lanczos3() -> Kernel:
+    """The windowed sinc ``k(u) = sinc(u) sinc(u / 3)``, |u| < 3, its six weights scaled to sum 1.
+
+    The weights of ``jax.image``'s ``"lanczos3"``, which scales them likewise.
+
+    References:
+        C. E. Duchon, "Lanczos filtering in one and two dimensions", 1979.
+    """
+
+    def profile(u: Array) -> Array:
+        return jnp.where((u >= -3) & (u < 3), jnp.sinc(u) * jnp.sinc(u / 3), 0)
+
+    def weights(t: Array) -> list[Array]:
+        raw = [jnp.sinc(t - k) * jnp.sinc((t - k) / 3) for k in range(-2, 4)]
+        total = functools.reduce(jnp.add, raw)
+        return [weight / total for weight in raw]
+
+    return Kernel(profile=profile, weights=weights, radius=3, pads_each_tap=True)
 
 
 def named(mode: str, cubic_coefficient: float) -> Kernel:
@@ -136,5 +150,26 @@ MODES: dict[str, Callable[..., Kernel]] = {
     "nearest": nearest,
     "bilinear": bilinear,
     "bicubic": bicubic,
+    "lanczos3": lanczos3,
 }
 """Every interpolation mode, by its public name."""
+
+
+@jax.custom_jvp
+def weigh(weight: Array, value: Array) -> Array:
+    """``weight * value``, and 0 where the weight is 0, whatever the value: NaN and infinity too.
+
+    A pixel that has no weight is not read. So a pixel that is not finite stays where it is, on
+    every platform, although some multiply it by zeros all over the image.
+    """
+    return jnp.where(weight != 0, weight * value, 0)
+
+
+@weigh.defjvp
+def _weigh_jvp(primals: tuple[Array, Array], tangents: tuple[Array, Array]) -> tuple[Array, Array]:
+    """The product rule: a weight of 0 may have a derivative (the bilinear kernel's at integers)."""
+    (weight, value), (d_weight, d_value) = primals, tangents
+    is_read = weight != 0
+    known = jnp.where(is_read | jnp.isfinite(value), value, 0)
+    change = d_weight * known + jnp.where(is_read, weight * d_value, 0)
+    return jnp.where(is_read, weight * value, 0), change

@@ -2,66 +2,80 @@
 
 ``V[p] = sum_n W_x[n, p] sum_m W_y[m, p] U[m, n]``: the double sum of eq. 3, with a column of
 weights for each point. The first sum is a matrix product, the second runs over what it leaves. That
-is ``size`` times the work of reading a few pixels, in the one form that a TPU is quick at: the
-compiler makes the weights where they are multiplied and stores none of them.
+is ``size`` times the work of reading a few pixels, in the one form that matrix units are quick at:
+the compiler makes the weights where they are multiplied and stores none of them.
 """
 
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from stn_jax.sampling.kernels import Kernel
-from stn_jax.sampling.padding import Boundary
+from stn_jax.sampling import nonfinite
+from stn_jax.sampling.interpolation import Interpolation
 
-_MOST = 2**23  # Numbers that the first product may leave; beyond, points are read in chunks.
+_MAX_INTERMEDIATE = 2**23  # Numbers that the first product may leave; beyond, by chunks of points.
 
 
 def sample(
     image: Float[Array, "*shape c"],
-    coordinates: Sequence[Float[Array, "*points"]],
-    kernel: Kernel,
-    boundary: Boundary,
-    align_corners: bool,
-) -> Float[Array, "*points c"]:
-    """Samples one image at pixel coordinates; arguments as `stn_jax.sampling.gather.sample`."""
+    points: Float[Array, "p n"],
+    interpolation: Interpolation,
+) -> Float[Array, "p c"]:
+    """Samples one image of finite pixels; arguments as `stn_jax.sampling.gather.sample`."""
     *shape, channels = image.shape
-    points = coordinates[0].shape
-    count, chunk = math.prod(points), max(_MOST // math.prod(image.shape[1:]), 1)
+    x, nan_mask = interpolation.coordinates(points, shape)
 
-    @jax.checkpoint  # What the first product leaves is made anew sooner than it is written down.
-    def read(coordinates: Sequence[Float[Array, "p"]]) -> Float[Array, "c p"]:
+    @jax.checkpoint  # Rematerializing what the first product leaves is faster than storing it.
+    def read(x: list[Float[Array, "q"]]) -> Float[Array, "c q"]:
         # Points come last throughout: the long axis lies along the lanes of the vector unit.
         total = image[..., None]
-        for x, size in zip(coordinates, shape, strict=True):
-            weights = _weights(x, size, kernel, boundary, align_corners)
+        for axis, size in zip(x, shape, strict=True):
+            weights = _weights(axis, size, interpolation)
             total = jnp.einsum("m...p,mp->...p", total, weights, precision="highest")
         return total
 
-    flat = [x.reshape(-1) for x in coordinates]
-    if not isinstance(count, int) or count <= chunk:  # a program for any size is not cut
-        values = read(flat)
+    count = points.shape[0]
+    static = all(isinstance(size, int) for size in (*image.shape, count))
+    chunk = max(_MAX_INTERMEDIATE // math.prod(image.shape[1:]), 1) if static else count
+    if not static or count <= chunk:
+        values = read(x)
     else:
-        padded = [jnp.pad(x, (0, -count % chunk)).reshape(-1, chunk) for x in flat]
+        padded = [jnp.pad(axis, (0, -count % chunk)).reshape(-1, chunk) for axis in x]
         chunks = jax.lax.map(read, padded)
         values = jnp.moveaxis(chunks, 0, 1).reshape(channels, -1)[:, :count]
-    return values.T.reshape(*points, channels)
+    return jnp.where(nan_mask[:, None], jnp.nan, values.T)
 
 
 def _weights(
-    x: Float[Array, "p"], size: int, kernel: Kernel, boundary: Boundary, align_corners: bool
+    x: Float[Array, "p"], size: int, interpolation: Interpolation
 ) -> Float[Array, "size p"]:
-    """The weight of every pixel of one axis at every coordinate; taps in the frame have no row."""
-    if boundary.framed or not (kernel.pads_taps or boundary.wraps):  # no tap that weighs is moved
-        return kernel.profile(x, jnp.arange(size, dtype=x.dtype)[:, None])
+    """The weight of every pixel of one axis at every coordinate."""
     pixel = jnp.arange(size, dtype=jnp.int32)[:, None]
     return functools.reduce(
         jnp.add,
-        [
-            jnp.where(boundary.index(index, size, align_corners) == pixel, weight, 0)
-            for index, weight in kernel.taps(x)
-        ],
+        [jnp.where(index == pixel, weight, 0) for index, weight in interpolation.taps(x, size)],
     )
+
+
+def finite(name: str, function: Callable[..., Array]) -> Callable[..., Array]:
+    """Makes a map of `stn_jax.sampling.operator`, as derived from `sample`, right for any pixels.
+
+    Args:
+        name: the map's.
+        function: ``(*operands) -> array`` for one image, linear in the first operand.
+    """
+    if name != "vjp_points":
+        return lambda array, *rest: nonfinite.finite_product(lambda a: function(a, *rest))(array)
+
+    def vjp_points(image: Array, values: Array, points: Array) -> Array:
+        # Of a point, not of a pixel: cotangents that are not finite cannot spread. Scaled, so that
+        # a product with them does not hide what is not finite in the image.
+        values, exponent, nan_mask = nonfinite.normalize(values)
+        product = nonfinite.finite_product(lambda u: function(u, values, points))(image)
+        return jnp.where(nan_mask, jnp.nan, nonfinite.scale(product, exponent))
+
+    return vjp_points

@@ -21,53 +21,55 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from stn_jax.sampling.padding import Boundary
+from stn_jax.sampling.interpolation import Interpolation
+from stn_jax.sampling.kernels import weigh
+from stn_jax.sampling.padding import clip
 
 _FAR = 1e9  # Stands for infinity, whose differences are no numbers; the square fits a float32.
 
 
 def sample(
     image: Float[Array, "*shape c"],
-    coordinates: Sequence[Float[Array, "*points"]],
+    x: Sequence[Float[Array, "*points"]],
     read: Callable[[Array, Sequence[Array], bool], Array],
-    boundary: Boundary,
-    align_corners: bool,
-    depth: int,
+    interpolation: Interpolation,
+    max_levels: int | None,
 ) -> Float[Array, "*points c"]:
-    """Samples one image at pixel coordinates, each point from the level that it asks for.
+    """Samples one image, each point from the level that it asks for.
 
     Args:
         image: ``(*shape, c)``.
-        coordinates: pixel coordinates, not NaN, in the order of the image's axes; neighbours
-            along an axis of theirs are neighbours in the output.
-        read: plain sampling ``(image, coordinates, align_corners) -> samples``.
-        boundary: what lies outside the image.
-        align_corners: where a reflecting boundary of the image itself has its mirrors.
-        depth: the most halvings to use.
+        x: pixel coordinates, an array for each axis in image order; neighbours along an axis of
+            theirs are neighbours in the output.
+        read: plain sampling ``(image, x, align_corners) -> samples``.
+        interpolation: what a point reads.
+        max_levels: the most halvings to use; None halves down to one pixel.
 
     Returns:
         Samples ``(*points, c)``.
     """
+    padding, align_corners = interpolation.padding, interpolation.align_corners
     shape = image.shape[:-1]
     levels = [image]
-    while len(levels) <= depth and max(levels[-1].shape[:-1]) > 1:
+    while max(levels[-1].shape[:-1]) > 1 and (max_levels is None or len(levels) <= max_levels):
         levels.append(halve(levels[-1]))
-    coordinates = [jnp.where(jnp.abs(x) < _FAR, x, jnp.sign(x) * _FAR) for x in coordinates]
-    shares = _shares(_square_stretch(coordinates), len(levels))
+    nan_mask = functools.reduce(jnp.logical_or, map(jnp.isnan, x))
+    finite = [clip(jnp.where(nan_mask, 0, axis), -_FAR, _FAR) for axis in x]
+    shares = _shares(_square_stretch(finite), len(levels))
 
-    total = shares[0][..., None] * read(image, coordinates, align_corners)
-    if boundary.period is not None:  # mirrors stay where the image itself has them
-        coordinates = [
-            boundary.fold(x, size, align_corners)
-            for x, size in zip(coordinates, shape, strict=True)
+    total = weigh(shares[0][..., None], read(image, finite, align_corners))
+    if padding.period is not None:  # mirrors stay where the image itself has them
+        finite = [
+            padding.pad_coordinate(axis, size, align_corners)
+            for axis, size in zip(finite, shape, strict=True)
         ]
     for share, small in zip(shares[1:], levels[1:], strict=True):
         scaled = [
-            (x + 0.5) * (low / high) - 0.5
-            for x, high, low in zip(coordinates, shape, small.shape, strict=False)
+            (axis + 0.5) * (low / high) - 0.5
+            for axis, high, low in zip(finite, shape, small.shape, strict=False)
         ]
-        total += share[..., None] * read(small, scaled, False)
-    return total
+        total += weigh(share[..., None], read(small, scaled, False))
+    return jnp.where(nan_mask[..., None], jnp.nan, total)
 
 
 def halve(image: Float[Array, "*shape c"]) -> Float[Array, "*half c"]:
@@ -80,7 +82,8 @@ def halve(image: Float[Array, "*shape c"]) -> Float[Array, "*half c"]:
         total = jnp.zeros((), image.dtype)
         for index, weight in _covered(size):
             column = weight.reshape(-1, *[1] * (image.ndim - 1 - axis))
-            total += jnp.asarray(column, image.dtype) * jnp.take(image, index, axis=axis)
+            column = jnp.asarray(column, image.dtype)
+            total += weigh(column, jnp.take(image, index, axis=axis))
         image = total
     return image
 

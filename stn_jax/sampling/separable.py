@@ -6,6 +6,7 @@ eq. 3 of the paper, with s > 1 the kernel covers the pixels that fall onto one o
 
 import functools
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -13,11 +14,14 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from stn_jax import _checks as checks
+from stn_jax import _mesh
 from stn_jax import coordinates as coords
 from stn_jax.coordinates import ALIGN_CORNERS
 from stn_jax.sampling import kernels
-from stn_jax.sampling.kernels import Kernel
-from stn_jax.sampling.padding import PADDING_MODES, Boundary
+from stn_jax.sampling.interpolation import Interpolation
+from stn_jax.sampling.kernels import weigh
+from stn_jax.sampling.nonfinite import finite_product
+from stn_jax.sampling.padding import PADDING_MODES, clip
 
 
 def separable_sample(
@@ -50,7 +54,7 @@ def separable_sample(
         scale: ``(*batch, n)``, along x, y[, z]; negative mirrors.
         translation: ``(*batch, n)``.
         shape: spatial shape of the output.
-        mode: ``"bilinear"`` or ``"bicubic"``; ``"nearest"`` only without antialias.
+        mode: ``"bilinear"``, ``"bicubic"`` or ``"lanczos3"``; ``"nearest"`` only without antialias.
         padding_mode: as for `grid_sample`. Unlike ``jax.image``, weights outside the image count:
             zeros darken the edge.
         fill_value: as for `grid_sample`.
@@ -74,104 +78,148 @@ def separable_sample(
         >>> separable_sample(image, one, zero, (1, 1), padding_mode="border").tolist()
         [[[7.5]]]
     """
-    image, scale, translation = jnp.asarray(image), jnp.asarray(scale), jnp.asarray(translation)
     checks.name("mode", mode, kernels.MODES)
     checks.name("padding_mode", padding_mode, PADDING_MODES)
     checks.antialias(antialias, mode)
-    checks.separable_sample(image, scale, translation, shape)
+    image, scale, translation, shape = checks.separable_sample(image, scale, translation, shape)
     fill = checks.fill(fill_value, padding_mode, image.shape[-1])
-
-    values = _sample_batch(
-        image if fill is None else image - fill,
-        *jnp.broadcast_arrays(scale, translation),
-        shape=tuple(map(int, shape)),
-        mode=mode,
-        padding_mode=padding_mode,
-        cubic_coefficient=float(cubic_coefficient),
-        antialias=bool(antialias),
-        align_corners=bool(align_corners),
+    interpolation = Interpolation(
+        kernels.named(mode, float(cubic_coefficient)),
+        PADDING_MODES[padding_mode],
+        bool(align_corners),
     )
-    return values if fill is None else values + fill
+    return _sample_batch(image, scale, translation, fill, shape, interpolation, bool(antialias))
 
 
-@functools.partial(
-    jax.jit,
-    static_argnames=(
-        "shape",
-        "mode",
-        "padding_mode",
-        "cubic_coefficient",
-        "antialias",
-        "align_corners",
-    ),
-)
+@functools.partial(jax.jit, static_argnums=(4, 5, 6))
 def _sample_batch(
     image: jax.Array,
     scale: jax.Array,
     translation: jax.Array,
-    *,
+    fill: jax.Array | None,
     shape: tuple[int, ...],
-    mode: str,
-    padding_mode: str,
-    cubic_coefficient: float,
+    interpolation: Interpolation,
     antialias: bool,
-    align_corners: bool,
 ) -> jax.Array:
-    kernel = kernels.named(mode, cubic_coefficient)
-    boundary = PADDING_MODES[padding_mode]
-    dtype = coords.coordinate_dtype(image, scale, translation)
-
-    def sample_one(image: jax.Array, scale: jax.Array, translation: jax.Array) -> jax.Array:
-        for axis, (size, count) in enumerate(zip(image.shape, shape, strict=False)):
-            s, t = scale[-1 - axis], translation[-1 - axis]
-            points = coords.identity_grid((count,), align_corners=align_corners, dtype=dtype)[:, 0]
-            x = coords.normalized_to_pixel(s * points + t, size, align_corners=align_corners)
-            pitches = [coords.pixel_pitch(k, align_corners=align_corners) for k in (count, size)]
-            step = jnp.abs(s) * (pitches[0] / pitches[1]) if all(pitches) else jnp.ones_like(s)
-            most = size if antialias else 1
-            width = jnp.where(step > 1, jnp.where(step < most, step, most), 1)
-            weights = _weights(x, width, most, size, kernel, boundary, align_corners)
-            image = jnp.moveaxis(
-                jnp.tensordot(weights, image, axes=(1, axis), precision="highest"), 0, axis
-            )
-        return image
-
     n = len(shape)
-    source = ",".join("abd"[:n])
-    target = ",".join("hwk"[:n])
-    batched = jnp.vectorize(sample_one, signature=f"({source},c),(n),(n)->({target},c)")
-    values = batched(image.astype(dtype), scale.astype(dtype), translation.astype(dtype))
-    return values.astype(image.dtype)
+    dtype = coords.coordinate_dtype(image, scale, translation)
+    if fill is not None:
+        fill = jnp.broadcast_to(fill.astype(dtype), image.shape[-1:])
+
+    def sample_batch(*operands: Array) -> Array:
+        source, target = ",".join("abd"[:n]), ",".join("hwk"[:n])
+        sample = functools.partial(_sample_image, fill, shape, interpolation, antialias)
+        batched = jnp.vectorize(sample, signature=f"({source},c),(n),(n)->({target},c)")
+        return batched(*(x.astype(dtype) for x in operands)).astype(image.dtype)
+
+    splits = [_mesh.split_of(x) for x in (image, scale, translation)]
+    batch = _mesh.merge_splits(splits[0][: -n - 1], splits[1][:-1], splits[2][:-1])
+    split = (*batch, *[None] * n, splits[0][-1])
+    return _mesh.with_auto_axes(sample_batch, (image, scale, translation), split)
 
 
-def _weights(
-    x: Float[Array, "m"],
-    width: Array,
-    most: int,
+def _sample_image(
+    fill: Float[Array, " c"] | None,
+    shape: tuple[int, ...],
+    interpolation: Interpolation,
+    antialias: bool,
+    image: Float[Array, "*shape c"],
+    scale: Float[Array, " n"],
+    translation: Float[Array, " n"],
+) -> Float[Array, "*out_shape c"]:
+    """Samples one image: a product for each axis."""
+    n = len(shape)
+    axes = [
+        _axis_weights(scale[-1 - k], translation[-1 - k], size, count, interpolation, antialias)
+        for k, (size, count) in enumerate(zip(image.shape, shape, strict=False))
+    ]
+
+    def product(values: Array) -> Array:
+        for k, (weights, _) in enumerate(axes):
+            values = jnp.tensordot(weights, values, axes=(1, k), precision="highest")
+            values = jnp.moveaxis(values, 0, k)
+        return values
+
+    values = finite_product(product)(image)
+    if fill is None:
+        return values
+    inside, outside = jnp.ones((*shape, 1), values.dtype), jnp.zeros((*shape, 1), values.dtype)
+    for k, (_, beyond) in enumerate(axes):
+        along = beyond.reshape([-1 if axis == k else 1 for axis in range(n + 1)])
+        inside, outside = inside * (1 - along), outside + inside * along
+    if interpolation.padding.fill == "crisp":
+        return jnp.where(outside > 0, fill, values)
+    return values + weigh(outside, fill)
+
+
+def _axis_weights(
+    scale: Float[Array, ""],
+    translation: Float[Array, ""],
     size: int,
-    kernel: Kernel,
-    boundary: Boundary,
-    align_corners: bool,
-) -> Float[Array, "m size"]:
-    """The weight of every pixel at every coordinate, the kernel ``width <= most`` pixels wide."""
-    if not kernel.pads_taps:
-        x = jnp.where(width > 1, x, boundary.fold(x, size, align_corners))
-    reach = max(map(abs, kernel.offsets)) * most + 1
-    if boundary.period is None:  # from further away no kernel touches the image
-        x = jnp.where(x <= -reach, -reach, jnp.where(x >= size + reach, size + reach, x))
-        position = jnp.arange(-2 * reach, size + 2 * reach)
+    count: int,
+    interpolation: Interpolation,
+    antialias: bool,
+) -> tuple[Float[Array, "count size"], Float[Array, " count"]]:
+    """Returns one axis' matrix of weights, and how much of each row the fill value replaces."""
+    kernel, padding, align_corners = (
+        interpolation.kernel,
+        interpolation.padding,
+        interpolation.align_corners,
+    )
+    (points,) = coords.open_grid((count,), align_corners=align_corners, dtype=scale.dtype)
+    (x,) = interpolation.pixels((scale * points + translation)[:, None], (size,))
+    number = coords.number_like(size, x)
+    width = clip(jnp.abs(scale) * _pitch_ratio(count, size, align_corners), 1, number)
+    width = width if antialias else jnp.ones_like(width)
+    is_outside = (x < 0) | (x > number - 1)
+    if not kernel.pads_each_tap:
+        x = jnp.where(width > 1, x, padding.pad_coordinate(x, number, align_corners))
+    x = x if kernel.radius else jnp.round(x)
+
+    reach = max(kernel.radius, 1) * (size if antialias else 1) + 1
+    if padding.period is None:  # from further away no kernel touches the image
+        x = clip(x, -coords.number_like(reach, x), number + coords.number_like(reach, x))
     else:
-        period = boundary.period(size, align_corners)
-        x = jnp.mod(boundary.limit(x, size, align_corners), period)
-        position = jnp.arange(-reach, period + reach)
+        period = padding.period(number, align_corners)
+        x = jnp.mod(padding.clamp(x, number, align_corners), period)
+    first = jnp.floor(x)[:, None]
+    step = jnp.arange(2 * reach + 1, dtype=jnp.int32)[None].astype(x.dtype) - reach
+    near = kernel.weight_at(x[:, None] - first, step, width)
+    whole = jnp.sum(near, axis=1, keepdims=True)
+    below = jnp.sum(jnp.where(first + step < 0, near, 0), axis=1, keepdims=True) / whole
+    above = jnp.sum(jnp.where(first + step > number - 1, near, 0), axis=1, keepdims=True) / whole
 
-    def profile(x: Array, position: Array) -> Array:
-        return kernel.profile(x[:, None] / width, position.astype(x.dtype) / width)
+    pixel = jnp.arange(size, dtype=jnp.int32)[None].astype(x.dtype)
+    weights = jnp.zeros((x.shape[0], size), x.dtype)
+    for copy in _copies(pixel, number, kernel.radius, interpolation):
+        weights += kernel.weight_at(x[:, None], copy, width) / whole
+    if padding.constant:
+        return weights, (below + above)[:, 0]
+    if padding.period is None:
+        weights = weights + below * (pixel == 0) + above * (pixel == number - 1)
+    return weights, is_outside.astype(x.dtype)
 
-    whole = jnp.sum(profile(x - jnp.floor(x), jnp.arange(-reach, reach + 1)), axis=1)
-    if boundary.framed:
-        return profile(x, jnp.arange(size)) / whole[:, None]
-    # Each position is a pixel of the continued image: add up what falls onto the same pixel.
-    pixel = boundary.index(position, size, align_corners)
-    onto = (pixel[:, None] == jnp.arange(size)).astype(x.dtype)
-    return jnp.matmul(profile(x, position) / whole[:, None], onto, precision="highest")
+
+def _copies(
+    pixel: Float[Array, "1 size"], size: Any, radius: int, interpolation: Interpolation
+) -> list[Float[Array, "1 size"]]:
+    """Lists the positions at which padding shows every pixel, as far as a wide kernel reaches."""
+    padding, align_corners = interpolation.padding, interpolation.align_corners
+    if padding.period is None:
+        return [pixel]
+    period = padding.period(size, align_corners)
+    shown = [pixel]
+    if not padding.wraps:  # mirrored; with mirrors on centres the border pixels are not repeated
+        mirrored = period - pixel if align_corners else period - 1 - pixel
+        is_border = (pixel == 0) | (pixel == size - 1)
+        shown.append(jnp.where(is_border & align_corners, jnp.inf, mirrored))
+    periods = range(-radius - 2, radius + 3)
+    return [position + k * period for k in periods for position in shown]
+
+
+def _pitch_ratio(count: int, size: int, align_corners: bool) -> Any:
+    """Distance between neighbouring outputs, in pixels of the image, at scale 1."""
+    out, source = (coords.pixel_pitch(k, align_corners=align_corners) for k in (count, size))
+    if isinstance(out, float) and isinstance(source, float):
+        return out / source if out and source else 0.0
+    return jnp.where(source > 0, out / jnp.where(source > 0, source, 1), 0)

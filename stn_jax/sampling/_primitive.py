@@ -1,0 +1,186 @@
+"""A JAX primitive from a function: batching, derivatives, lowerings. Knows JAX, and no image.
+
+A `Map` is a function of arrays, written for one example, that is linear in all of its operands but
+the last, the points. From that follow JAX's rules:
+
+- shape: said by the map, so that tracing never runs the function;
+- `jax.vmap`: a leading axis for all operands, or, for a first operand that is shared, more points;
+- derivative: the sum over linear operands of the map itself at the tangent, and a change of points
+  that another map knows, or automatic differentiation of the function;
+- transpose: another map, or that of the function;
+- lowering: the platform's own form where there is one, else the function under `jax.vmap`.
+"""
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.core import ShapedArray
+from jax.extend.core import Primitive
+from jax.interpreters import ad, batching, mlir
+from jax.sharding import NamedSharding, PartitionSpec
+from jaxtyping import Array
+
+Fn = Callable[..., Any]
+
+
+class Map:
+    """A map of arrays as a primitive; call it with arrays and static keyword arguments.
+
+    Args:
+        name: what programs show.
+        function: ``(*operands, **static) -> array`` for one example.
+        shape: ``(*operand shapes, **static) -> shape`` of the result, for one example.
+        lowering: ``(function, platform, **static) -> function`` of operands with one leading axis
+            or none, the platform's own form.
+        platforms: those that have a form of their own.
+        shares_first: whether a first operand without a batch axis takes the batch as more points.
+
+    Attributes:
+        change_of_points: the map ``(*operands, tangent of points)`` that is the derivative in the
+            points, if there is one.
+        transposes: for an operand's index the function ``(cotangent, *other operands) -> array``.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        function: Fn,
+        shape: Callable[..., tuple[int, ...]],
+        *,
+        lowering: Fn,
+        platforms: Sequence[str],
+        shares_first: bool,
+    ):
+        self.function, self.shape, self.shares_first = function, shape, shares_first
+        self.change_of_points: Fn | None = None
+        self.transposes: dict[int, Fn] = {}
+        self.primitive = primitive = Primitive(f"stn_{name}")
+        primitive.def_impl(self._run)
+        primitive.def_abstract_eval(self._aval)
+        batching.primitive_batchers[primitive] = self._batch
+        ad.primitive_jvps[primitive] = self._jvp
+        ad.primitive_transposes[primitive] = self._transpose
+        for platform in (None, *platforms):
+            form = functools.partial(lowering, name, self._batched, platform)
+            mlir.register_lowering(primitive, _bare_lowering(form), platform=platform)
+
+    def __call__(self, *operands: Array, batch: int = 0, **static: Any) -> Array:
+        """Binds operands, made to vary over the same axes of a `jax.shard_map`."""
+        axes = frozenset().union(*map(_varying, operands))
+        return self.primitive.bind(*(_vary(x, axes) for x in operands), batch=batch, **static)
+
+    def _batched(self, batch: int, **static: Any) -> Fn:
+        function = functools.partial(self.function, **static)
+        for _ in range(batch):
+            function = jax.vmap(function)
+        return function
+
+    def _run(self, *operands: Array, **static: Any) -> Array:
+        with jax.disable_jit(False):  # else the program would call this again
+            return _compiled(self.primitive, **static)(*operands)
+
+    def _aval(self, *operands: Any, batch: int, **static: Any) -> ShapedArray:
+        first = operands[0]
+        lead, shapes = first.shape[:batch], [x.shape[batch:] for x in operands]
+        shape = (*lead, *self.shape(*shapes, **static))
+        unsharded = NamedSharding(first.sharding.mesh, PartitionSpec(*[None] * len(shape)))
+        return first.update(shape=shape, weak_type=False, sharding=unsharded)
+
+    def _batch(
+        self, operands: Sequence[Array], axes: Sequence[Any], *, batch: int, **static: Any
+    ) -> tuple[Array, int]:
+        size = next(x.shape[a] for x, a in zip(operands, axes, strict=True) if a is not None)
+        if self.shares_first and axes[0] is None:
+            return self._batch_points(operands, axes, size, batch, **static), batch
+        moved = [
+            jnp.broadcast_to(x, (size, *x.shape)) if axis is None else jnp.moveaxis(x, axis, 0)
+            for x, axis in zip(operands, axes, strict=True)
+        ]
+        return self(*moved, batch=batch + 1, **static), 0
+
+    def _batch_points(
+        self, operands: Sequence[Array], axes: Sequence[Any], size: int, batch: int, **static: Any
+    ) -> Array:
+        """Merges a batch axis into the points, which come first after ``batch`` axes."""
+        merged = [operands[0]]
+        for x, axis in zip(operands[1:], axes[1:], strict=True):
+            if axis is None:
+                x = jnp.broadcast_to(
+                    jnp.expand_dims(x, batch), (*x.shape[:batch], size, *x.shape[batch:])
+                )
+            else:
+                x = jnp.moveaxis(x, axis, batch)
+            merged.append(x.reshape(*x.shape[:batch], -1, *x.shape[batch + 2 :]))
+        out = self(*merged, batch=batch, **static)
+        return out.reshape(*out.shape[:batch], size, -1, *out.shape[batch + 1 :])
+
+    def _jvp(
+        self, primals: Sequence[Array], tangents: Sequence[Any], **static: Any
+    ) -> tuple[Array, Any]:
+        *linear, points = primals
+        *d_linear, d_points = tangents
+        changes = [
+            self(*linear[:k], d, *linear[k + 1 :], points, **static)
+            for k, d in enumerate(d_linear)
+            if type(d) is not ad.Zero
+        ]
+        if type(d_points) is not ad.Zero:
+            if self.change_of_points is not None:
+                changes.append(self.change_of_points(*linear, d_points, points, **static))
+            else:
+                function = functools.partial(self._batched(**static), *linear)
+                changes.append(jax.jvp(function, (points,), (d_points,))[1])
+        value = self(*primals, **static)
+        if not changes:
+            return value, ad.Zero(jax.typeof(value).to_tangent_aval())
+        return value, functools.reduce(jnp.add, changes)
+
+    def _transpose(self, cotangent: Any, *operands: Any, **static: Any) -> list[Any]:
+        unknown = [k for k, x in enumerate(operands) if ad.is_undefined_primal(x)]
+        result: list[Any] = [None] * len(operands)
+        if len(unknown) > 1:
+            raise NotImplementedError(f"{self.primitive} is not linear in operands {unknown}")
+        (k,) = unknown
+        others = [x for x in operands if not ad.is_undefined_primal(x)]
+        if type(cotangent) is ad.Zero:
+            result[k] = ad.Zero(operands[k].aval)
+        elif k in self.transposes:
+            result[k] = self.transposes[k](cotangent, *others, **static)
+        else:
+            function = self._batched(**static)
+            zero = jnp.zeros(operands[k].aval.shape, operands[k].aval.dtype)
+            _, pull = jax.vjp(lambda x: function(*others[:k], x, *others[k:]), zero)
+            (result[k],) = pull(cotangent)
+        return result
+
+
+@functools.lru_cache(maxsize=1024)
+def _compiled(primitive: Primitive, **static: Any) -> Fn:
+    return jax.jit(functools.partial(primitive.bind, **static))
+
+
+def _bare_lowering(form: Callable[..., Fn]) -> Any:
+    """The lowering of a function that need not know of meshes: the program's types are set."""
+
+    def lower(ctx: Any, *operands: Any, **static: Any) -> Any:
+        bare = [ShapedArray(x.shape, x.dtype) for x in ctx.avals_in]
+        outs = [ShapedArray(x.shape, x.dtype) for x in ctx.avals_out]
+        rule = mlir.lower_fun(form(**static), multiple_results=False)
+        with jax.sharding.use_abstract_mesh(jax.sharding.AbstractMesh((), ())):
+            return rule(ctx.replace(avals_in=bare, avals_out=outs), *operands)
+
+    return lower
+
+
+def _vary(x: Array, axes: frozenset[str]) -> Array:
+    """The array, made to vary over at least these axes of a `jax.shard_map`."""
+    missing = tuple(axes - _varying(x))
+    return jax.lax.pcast(x, missing, to="varying") if missing else x
+
+
+def _varying(x: Array) -> frozenset[str]:
+    aval: Any = jax.typeof(x)
+    return aval.manual_axis_type.varying if hasattr(aval, "manual_axis_type") else aval.vma

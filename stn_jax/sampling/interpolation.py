@@ -1,0 +1,122 @@
+"""How an image is read between its pixels and beyond its edges: all that is static about sampling.
+
+`Interpolation` is the one object that travels from the public functions to the algorithms. It turns
+points into taps: ``V(p) = sum_t w_t(p) U[i_t(p)]``.
+"""
+
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from stn_jax import coordinates as coords
+from stn_jax.sampling.kernels import Kernel, weigh
+from stn_jax.sampling.padding import Padding, clip
+
+
+@dataclass(frozen=True)
+class Interpolation:
+    """An interpolation kernel, a padding mode and the coordinates that points are given in.
+
+    Attributes:
+        kernel: the one-dimensional kernel.
+        padding: what lies outside the image.
+        align_corners: where -1 and 1 are, and where a reflecting padding has its mirrors.
+        normalized: whether points are normalised; else they are in pixels.
+    """
+
+    kernel: Kernel
+    padding: Padding
+    align_corners: bool
+    normalized: bool = True
+
+    def coordinates(
+        self, points: Float[Array, "*points n"], shape: Sequence[int]
+    ) -> tuple[list[Float[Array, "*points"]], Bool[Array, "*points"]]:
+        """Turns points into padded pixel coordinates.
+
+        Args:
+            points: ``(*points, n)``, (x, y[, z]).
+            shape: spatial shape of the image.
+
+        Returns:
+            An array of finite coordinates for each axis in image order, 0 at a point with a NaN
+            coordinate; and the mask of those points.
+        """
+        x = self.pixels(points, shape)
+        nan_mask = functools.reduce(jnp.logical_or, map(jnp.isnan, x))
+        padded = []
+        for axis, size in zip(x, shape, strict=True):
+            number = coords.number_like(size, axis)
+            axis = self.padding.clamp(jnp.where(nan_mask, 0, axis), number, self.align_corners)
+            if not self.kernel.pads_each_tap:
+                axis = self.padding.pad_coordinate(axis, number, self.align_corners)
+            padded.append(axis)
+        return padded, nan_mask
+
+    def taps(self, x: Float[Array, "*points"], size: int) -> list[tuple[Array, Array]]:
+        """Lists ``(index, weight)`` of the taps of one axis; every index lies in the image."""
+        taps = []
+        for position, weight in self.kernel(x):
+            number = coords.number_like(size, position)
+            index = self.padding.pad_index(position, number, self.align_corners)
+            if self.padding.constant:
+                weight = jnp.where((position >= 0) & (position < number), weight, 0)
+            taps.append((index, weight))
+        return taps
+
+    def fill(
+        self,
+        values: Float[Array, "*points c"],
+        fill_value: Float[Array, " c"],
+        points: Float[Array, "*points n"],
+        shape: Sequence[int],
+    ) -> Float[Array, "*points c"]:
+        """Adds the fill value to samples: by the weights that lie outside, or where points do.
+
+        A point whose taps all lie inside is left as it is, whatever the fill value.
+        """
+        if self.padding.fill == "crisp":
+            outside = [
+                (x < 0) | (x > coords.number_like(size - 1, x))
+                for x, size in zip(self.pixels(points, shape), shape, strict=True)
+            ]
+            return jnp.where(
+                functools.reduce(jnp.logical_or, outside)[..., None], fill_value, values
+            )
+        # With a and b the sums of weights inside and outside on each axis, the weight outside is
+        # prod (a + b) - prod a; summed like this it is exactly 0 where every b is.
+        inside, outside = 1.0, 0.0
+        for x, size in zip(self.coordinates(points, shape)[0], shape, strict=True):
+            within = [weight for _, weight in self.taps(x, size)]
+            beyond = [w - weight for (_, w), weight in zip(self.kernel(x), within, strict=True)]
+            a, b = functools.reduce(jnp.add, within), functools.reduce(jnp.add, beyond)
+            inside, outside = inside * a, outside * (a + b) + inside * b
+        return values + weigh(outside[..., None], fill_value)
+
+    def pixels(
+        self, points: Float[Array, "*points n"], shape: Sequence[int]
+    ) -> list[Float[Array, "*points"]]:
+        """Splits points into pixel coordinates of each axis, in image order."""
+        if not self.normalized:
+            return coords.by_axis(points)
+        x = coords.pixels(points, shape, align_corners=self.align_corners)
+        if self.padding.fill is None:
+            return x
+        return [
+            _snap(axis, coords.number_like(size, axis)) for axis, size in zip(x, shape, strict=True)
+        ]
+
+
+def _snap(x: Float[Array, "*points"], size: Any) -> Float[Array, "*points"]:
+    """Puts coordinates onto the border pixel's centre that only rounding carried beyond it.
+
+    Otherwise the identity would show a crisp fill, or a huge one, on the border.
+    """
+    overshoot = x - jax.lax.stop_gradient(clip(x, 0, size - 1))
+    rounding = size * jnp.finfo(x.dtype).eps
+    return x - jax.lax.stop_gradient(jnp.where(jnp.abs(overshoot) <= rounding, overshoot, 0))

@@ -1,0 +1,68 @@
+"""Keeps pixels that are not finite out of matrix products, where 0 * NaN would spread them.
+
+A product with a matrix of weights multiplies every pixel by every weight, zeros too. So the array
+is scaled into the middle of the exponent's range, infinities and NaN become powers of two far above
+it, and what comes out is told apart by its size: a sum that has no part in such a pixel is small,
+one that has a part, of however small a weight, is huge. No second product and no look at the whole
+batch, which on a mesh would be a collective.
+"""
+
+from collections.abc import Callable
+
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Float
+
+# Exponents of two. Scaled, finite values are below 2^-59. Weights of a point are above 2^-48 (two
+# or three roundings of float32), sums of up to 2^20 values are at most 2^30 times their largest.
+_FINITE, _INFINITE, _NAN = -60, 22, 92
+_FROM_INFINITE, _FROM_NAN = 2.0**-27, 2.0**43  # what lies below is finite, infinite
+
+
+def finite_product(
+    product: Callable[[Array], Array],
+) -> Callable[[Float[Array, "..."]], Float[Array, "..."]]:
+    """Makes a product with weights right for arrays that are not finite.
+
+    Args:
+        product: linear ``array -> array``.
+
+    Returns:
+        ``product`` where entries of weight 0 have no say, whatever they are; entries that are NaN,
+        or infinite, and have a weight give NaN, or infinity.
+    """
+
+    def apply(array: Float[Array, "..."]) -> Float[Array, "..."]:
+        is_finite = jnp.isfinite(array)
+        largest = jnp.max(jnp.where(is_finite, jnp.abs(lax.stop_gradient(array)), 0), initial=0)
+        exponent = jnp.frexp(largest)[1] - _FINITE
+        huge = jnp.where(jnp.isnan(array), 2.0**_NAN, jnp.sign(array) * 2.0**_INFINITE)
+        values = product(jnp.where(is_finite, scale(array, -exponent), huge))
+        size = jnp.abs(values)
+        return jnp.where(
+            size < _FROM_INFINITE,
+            scale(values, exponent),
+            jnp.where(size < _FROM_NAN, jnp.sign(values) * jnp.inf, jnp.nan),
+        )
+
+    return apply
+
+
+def normalize(values: Float[Array, "p c"]) -> tuple[Array, Array, Array]:
+    """Scales each row to a largest entry between 1/2 and 1.
+
+    Returns:
+        The rows, 0 where not finite; the exponents ``(p, 1)`` that `scale` undoes it by; and the
+        mask ``(p, 1)`` of rows that are not finite.
+    """
+    is_finite = jnp.isfinite(values)
+    values = jnp.where(is_finite, values, 0)
+    exponent = jnp.frexp(jnp.max(jnp.abs(values), axis=-1, keepdims=True, initial=0))[1]
+    return scale(values, -exponent), exponent, ~jnp.all(is_finite, axis=-1, keepdims=True)
+
+
+def scale(array: Array, exponent: Array) -> Array:
+    """Multiplies by ``2^exponent``, exactly; in two steps, for one factor might overflow."""
+    half = exponent // 2
+    one = jnp.ones((), array.dtype)
+    return array * jnp.ldexp(one, half) * jnp.ldexp(one, exponent - half)
