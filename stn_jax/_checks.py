@@ -107,7 +107,7 @@ def static_shape(shape: Sequence[int]) -> tuple[int, ...]:
 
 
 def _image(image: jax.Array, n: int, needed_by: str) -> str:
-    """Refuses an image without n spatial axes, with an empty one, or too large; returns a layout."""
+    """Refuses an image without n spatial axes, an empty or too large one; returns its layout."""
     layout = "(*batch, h, w, c)" if n == 2 else "(*batch, d, h, w, c)"
     if image.ndim < n + 1:
         raise ValueError(

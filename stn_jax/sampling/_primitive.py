@@ -93,29 +93,18 @@ class Map:
         self, operands: Sequence[Array], axes: Sequence[Any], *, batch: int, **static: Any
     ) -> tuple[Array, int]:
         size = next(x.shape[a] for x, a in zip(operands, axes, strict=True) if a is not None)
-        if self.shares_first and axes[0] is None:
-            return self._batch_points(operands, axes, size, batch, **static), batch
-        moved = [
-            jnp.broadcast_to(x, (size, *x.shape)) if axis is None else jnp.moveaxis(x, axis, 0)
-            for x, axis in zip(operands, axes, strict=True)
-        ]
-        return self(*moved, batch=batch + 1, **static), 0
-
-    def _batch_points(
-        self, operands: Sequence[Array], axes: Sequence[Any], size: int, batch: int, **static: Any
-    ) -> Array:
-        """Merges a batch axis into the points, which come first after ``batch`` axes."""
-        merged = [operands[0]]
-        for x, axis in zip(operands[1:], axes[1:], strict=True):
+        shares = self.shares_first and axes[0] is None
+        place = batch if shares else 0  # a shared operand takes the batch as more points
+        moved = []
+        for x, axis in zip(operands[shares:], axes[shares:], strict=True):
             if axis is None:
-                x = jnp.broadcast_to(
-                    jnp.expand_dims(x, batch), (*x.shape[:batch], size, *x.shape[batch:])
-                )
+                lead, rest = x.shape[:place], x.shape[place:]
+                x = jnp.broadcast_to(jnp.expand_dims(x, place), (*lead, size, *rest))
             else:
-                x = jnp.moveaxis(x, axis, batch)
-            merged.append(x.reshape(*x.shape[:batch], -1, *x.shape[batch + 2 :]))
-        out = self(*merged, batch=batch, **static)
-        return out.reshape(*out.shape[:batch], size, -1, *out.shape[batch + 1 :])
+                x = jnp.moveaxis(x, axis, place)
+            moved.append(x)
+        out = self(*operands[:shares], *moved, batch=batch + (not shares), **static)
+        return out, place
 
     def _jvp(
         self, primals: Sequence[Array], tangents: Sequence[Any], **static: Any

@@ -2,6 +2,7 @@
 
 import functools
 import itertools
+import math
 from collections.abc import Sequence
 
 import jax.numpy as jnp
@@ -14,18 +15,18 @@ from stn_jax.sampling.kernels import weigh
 
 def sample(
     image: Float[Array, "*shape c"],
-    points: Float[Array, "p n"],
+    points: Float[Array, "*points n"],
     interpolation: Interpolation,
-) -> Float[Array, "p c"]:
+) -> Float[Array, "*points c"]:
     """Samples one image: ``V = sum over taps of prod_k w_k * U[taps]``.
 
     Args:
         image: ``(*shape, c)``, n spatial axes.
-        points: ``(p, n)``, (x, y[, z]); NaN points give NaN.
+        points: ``(*points, n)``, (x, y[, z]); NaN points give NaN.
         interpolation: what a point reads.
 
     Returns:
-        Samples ``(p, c)``.
+        Samples ``(*points, c)``.
     """
     x, nan_mask = interpolation.coordinates(points, image.shape[:-1])
     return sample_at(image, x, nan_mask, interpolation)
@@ -78,7 +79,7 @@ def read_pixels(
         offset_dims=(place.ndim,), collapsed_slice_dims=(0,), start_index_map=(0,)
     )
     return lax.gather(
-        image.reshape(-1, channels),
+        image.reshape(math.prod(image.shape[:-1]), channels),
         place[..., None],
         numbers,
         (1, channels),

@@ -80,18 +80,19 @@ class Interpolation:
 
         A point whose taps all lie inside is left as it is, whatever the fill value.
         """
+        fill_value = fill_value.reshape(*[1] * (values.ndim - 1), values.shape[-1])
+        padded, nan_mask = self.coordinates(points, shape)
         if self.padding.fill == "crisp":
             outside = [
                 (x < 0) | (x > coords.number_like(size - 1, x))
-                for x, size in zip(self.pixels(points, shape), shape, strict=True)
+                for x, size in zip(padded, shape, strict=True)
             ]
-            return jnp.where(
-                functools.reduce(jnp.logical_or, outside)[..., None], fill_value, values
-            )
+            is_outside = functools.reduce(jnp.logical_or, outside) & ~nan_mask
+            return jnp.where(is_outside[..., None], fill_value, values)
         # With a and b the sums of weights inside and outside on each axis, the weight outside is
         # prod (a + b) - prod a; summed like this it is exactly 0 where every b is.
         inside, outside = 1.0, 0.0
-        for x, size in zip(self.coordinates(points, shape)[0], shape, strict=True):
+        for x, size in zip(padded, shape, strict=True):
             within = [weight for _, weight in self.taps(x, size)]
             beyond = [w - weight for (_, w), weight in zip(self.kernel(x), within, strict=True)]
             a, b = functools.reduce(jnp.add, within), functools.reduce(jnp.add, beyond)

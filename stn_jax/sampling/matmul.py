@@ -22,9 +22,9 @@ _MAX_INTERMEDIATE = 2**23  # Numbers that the first product may leave; beyond, b
 
 def sample(
     image: Float[Array, "*shape c"],
-    points: Float[Array, "p n"],
+    points: Float[Array, "*points n"],
     interpolation: Interpolation,
-) -> Float[Array, "p c"]:
+) -> Float[Array, "*points c"]:
     """Samples one image of finite pixels; arguments as `stn_jax.sampling.gather.sample`."""
     *shape, channels = image.shape
     x, nan_mask = interpolation.coordinates(points, shape)
@@ -38,16 +38,18 @@ def sample(
             total = jnp.einsum("m...p,mp->...p", total, weights, precision="highest")
         return total
 
-    count = points.shape[0]
+    count = math.prod(points.shape[:-1])
     static = all(isinstance(size, int) for size in (*image.shape, count))
     chunk = max(_MAX_INTERMEDIATE // math.prod(image.shape[1:]), 1) if static else count
     if not static or count <= chunk:
-        values = read(x)
+        values = read([axis.reshape(count) for axis in x])
     else:
-        padded = [jnp.pad(axis, (0, -count % chunk)).reshape(-1, chunk) for axis in x]
+        flat = [axis.reshape(count) for axis in x]
+        padded = [jnp.pad(axis, (0, -count % chunk)).reshape(-1, chunk) for axis in flat]
         chunks = jax.lax.map(read, padded)
         values = jnp.moveaxis(chunks, 0, 1).reshape(channels, -1)[:, :count]
-    return jnp.where(nan_mask[:, None], jnp.nan, values.T)
+    values = values.T.reshape(*nan_mask.shape, channels)
+    return jnp.where(nan_mask[..., None], jnp.nan, values)
 
 
 def _weights(

@@ -48,12 +48,12 @@ def finite_product(
     return apply
 
 
-def normalize(values: Float[Array, "p c"]) -> tuple[Array, Array, Array]:
+def normalize(values: Float[Array, "*points c"]) -> tuple[Array, Array, Array]:
     """Scales each row to a largest entry between 1/2 and 1.
 
     Returns:
-        The rows, 0 where not finite; the exponents ``(p, 1)`` that `scale` undoes it by; and the
-        mask ``(p, 1)`` of rows that are not finite.
+        The rows, 0 where not finite; the exponents ``(*points, 1)``, by which `scale` undoes it;
+        and the mask ``(*points, 1)`` of rows that are not finite.
     """
     is_finite = jnp.isfinite(values)
     values = jnp.where(is_finite, values, 0)

@@ -49,11 +49,10 @@ def sample(
         Samples ``(*points, c)``.
     """
     static = {"interpolation": interpolation, "algorithm": algorithm, "shape": image.shape[:-1]}
-    values = read(image, points.reshape(-1, points.shape[-1]), **static)
-    return values.reshape(*points.shape[:-1], image.shape[-1])
+    return read(image, points, **static)
 
 
-# Each map for one image of spatial axes ``shape`` and points (p, n), by differentiating an algorithm.
+# Each map for one image of spatial axes ``shape`` and any points, derived from an algorithm.
 
 
 def _read(image: Array, x: Array, *, interpolation: Any, algorithm: str, shape: Any) -> Array:
@@ -74,8 +73,10 @@ def _vjp_points(image: Array, values: Array, x: Array, **static: Any) -> Array:
 
 
 _map = functools.partial(Map, lowering=platforms.lowering, platforms=platforms.PLATFORMS)
-read = _map("read", _read, lambda u, x, **_: (x[0], u[-1]), shares_first=True)
-jvp_points = _map("jvp_points", _jvp_points, lambda u, d, x, **_: (x[0], u[-1]), shares_first=True)
+read = _map("read", _read, lambda u, x, **_: (*x[:-1], u[-1]), shares_first=True)
+jvp_points = _map(
+    "jvp_points", _jvp_points, lambda u, d, x, **_: (*x[:-1], u[-1]), shares_first=True
+)
 splat = _map("splat", _splat, lambda v, x, *, shape, **_: (*shape, v[-1]), shares_first=False)
 vjp_points = _map("vjp_points", _vjp_points, lambda u, v, x, **_: x, shares_first=True)
 

@@ -81,7 +81,7 @@ def halve(image: Float[Array, "*shape c"]) -> Float[Array, "*half c"]:
     for axis, size in enumerate(image.shape[:-1]):
         total = jnp.zeros((), image.dtype)
         for index, weight in _covered(size):
-            column = weight.reshape(-1, *[1] * (image.ndim - 1 - axis))
+            column = weight.reshape([-1 if k == axis else 1 for k in range(image.ndim)])
             column = jnp.asarray(column, image.dtype)
             total += weigh(column, jnp.take(image, index, axis=axis))
         image = total

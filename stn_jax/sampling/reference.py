@@ -4,6 +4,8 @@
 the padding. Every other algorithm is tested against this one.
 """
 
+import math
+
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -16,9 +18,9 @@ _MARGIN = 8  # More than a clamped coordinate and its taps reach beyond the imag
 
 def sample(
     image: Float[Array, "*shape c"],
-    points: Float[Array, "p n"],
+    points: Float[Array, "*points n"],
     interpolation: Interpolation,
-) -> Float[Array, "p c"]:
+) -> Float[Array, "*points c"]:
     """Samples one image; arguments as `stn_jax.sampling.gather.sample`."""
     kernel, padding, align_corners = (
         interpolation.kernel,
@@ -26,9 +28,11 @@ def sample(
         interpolation.align_corners,
     )
     x, nan_mask = interpolation.coordinates(points, image.shape[:-1])
+    count = math.prod(nan_mask.shape)
     # Each pass sums over the leading pixel axis; from the second on, points are an axis too.
     total = image[None]
     for axis, size in zip(x, image.shape, strict=False):
+        axis = axis.reshape(count)
         position = jnp.arange(-_MARGIN, 2 * size + _MARGIN, dtype=jnp.int32)
         number = coords.number_like(size, position)
         pixel = padding.pad_index(position, number, align_corners)
@@ -41,4 +45,5 @@ def sample(
             weight = jnp.where((position >= 0) & (position < number), weight, 0)
         product = weigh(weight.reshape(*weight.shape, *[1] * (total.ndim - 2)), continued)
         total = jnp.sum(product, axis=1)
-    return jnp.where(nan_mask[:, None], jnp.nan, total)
+    values = total.reshape(*nan_mask.shape, image.shape[-1])
+    return jnp.where(nan_mask[..., None], jnp.nan, values)

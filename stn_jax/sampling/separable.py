@@ -23,6 +23,8 @@ from stn_jax.sampling.kernels import weigh
 from stn_jax.sampling.nonfinite import finite_product
 from stn_jax.sampling.padding import PADDING_MODES, clip
 
+_FAR = 1e7  # A position that no kernel reaches.
+
 
 def separable_sample(
     image: ArrayLike,
@@ -143,6 +145,7 @@ def _sample_image(
     values = finite_product(product)(image)
     if fill is None:
         return values
+    fill = fill.reshape(*[1] * n, values.shape[-1])
     inside, outside = jnp.ones((*shape, 1), values.dtype), jnp.zeros((*shape, 1), values.dtype)
     for k, (_, beyond) in enumerate(axes):
         along = beyond.reshape([-1 if axis == k else 1 for axis in range(n + 1)])
@@ -196,7 +199,7 @@ def _axis_weights(
     if padding.constant:
         return weights, (below + above)[:, 0]
     if padding.period is None:
-        weights = weights + below * (pixel == 0) + above * (pixel == number - 1)
+        weights += jnp.where(pixel == 0, below, 0) + jnp.where(pixel == number - 1, above, 0)
     return weights, is_outside.astype(x.dtype)
 
 
@@ -212,7 +215,7 @@ def _copies(
     if not padding.wraps:  # mirrored; with mirrors on centres the border pixels are not repeated
         mirrored = period - pixel if align_corners else period - 1 - pixel
         is_border = (pixel == 0) | (pixel == size - 1)
-        shown.append(jnp.where(is_border & align_corners, jnp.inf, mirrored))
+        shown.append(jnp.where(is_border, _FAR, mirrored) if align_corners else mirrored)
     periods = range(-radius - 2, radius + 3)
     return [position + k * period for k in periods for position in shown]
 

@@ -7,6 +7,7 @@ that the kernel reads from there, ``k^n c`` numbers in a row. A point then reads
 
 import functools
 import itertools
+import math
 
 import jax
 import jax.numpy as jnp
@@ -24,9 +25,9 @@ _MIN_ROW = 64  # Narrower rows are laid across lanes, and cost 13 times as much 
 
 def sample(
     image: Float[Array, "*shape c"],
-    points: Float[Array, "p n"],
+    points: Float[Array, "*points n"],
     interpolation: Interpolation,
-) -> Float[Array, "p c"]:
+) -> Float[Array, "*points c"]:
     """Samples one image; arguments as `stn_jax.sampling.gather.sample`."""
     *shape, channels = image.shape
     kernel, padding = interpolation.kernel, interpolation.padding
@@ -47,15 +48,15 @@ def sample(
         counts.append(count)
         weights.append([weight for _, weight in taps])
     rows = _windows(image, width, len(shape))
-    flat = rows.reshape(-1, rows.shape[-1])
+    flat = rows.reshape(math.prod(counts), rows.shape[-1])
     read = flat.at[gather.row_major(starts, counts)].get(mode="promise_in_bounds")
     total = read[..., : width ** len(shape) * channels]
     for along_axis in weights:  # a row's halves, quarters ... are what lies along one axis
         parts = lax.split(total, [total.shape[-1] // width] * width, axis=total.ndim - 1)
         total = functools.reduce(
-            jnp.add, [weigh(w[:, None], part) for w, part in zip(along_axis, parts, strict=True)]
+            jnp.add, [weigh(w[..., None], part) for w, part in zip(along_axis, parts, strict=True)]
         )
-    return jnp.where(nan_mask[:, None], jnp.nan, total)
+    return jnp.where(nan_mask[..., None], jnp.nan, total)
 
 
 def _continue(

@@ -84,7 +84,7 @@ def test_derivatives_are_those_of_its_values():
     grid += 0.05 * rng.random(grid.shape)
 
     def sample(image, grid):
-        return stn.grid_sample(image, grid, antialias=2)
+        return stn.grid_sample(image, grid, antialias=True, max_levels=2)
 
     check_grads(sample, (image, grid), 1, ("fwd", "rev"), atol=1e-6, rtol=1e-6, eps=1e-6)
     shares = pyramid._shares(
@@ -122,7 +122,8 @@ def test_a_lost_point_is_lost_alone(padding_mode):
 def test_a_number_is_the_most_halvings():
     image = texture(64).astype(np.float64)
     grid = stn.affine_grid(similarity(1.0, 0.0), (8, 8))  # a step of 8: asks for nearly 3
-    values = [stn.grid_sample(image, grid, antialias=a) for a in (False, 0, 1, 2, 3, True)]
+    levels = [{}, *({"antialias": True, "max_levels": k} for k in (0, 1, 2, 3, None))]
+    values = [stn.grid_sample(image, grid, **options) for options in levels]
     np.testing.assert_array_equal(values[0], values[1])
     by_hand = image.reshape(32, 2, 32, 2, 1).mean((1, 3))
     np.testing.assert_allclose(values[2], stn.grid_sample(by_hand, grid), atol=1e-6)
@@ -139,13 +140,15 @@ def test_volumes_and_batches():
     rng = np.random.default_rng(0)
     volume = rng.random((2, 8, 6, 4, 1))
     grid = np.asarray(stn.identity_grid((4, 3, 2), dtype=jnp.float64))
-    value = stn.grid_sample(volume, grid, antialias=1)
+    value = stn.grid_sample(volume, grid, antialias=True, max_levels=1)
     assert value.shape == (2, 4, 3, 2, 1)
     halved = volume.reshape(2, 4, 2, 3, 2, 2, 2, 1).mean((2, 4, 6))
     # A step of 2 wants 1 + 3 / 3 = 2, between 4^0 and 4^1: a third from the second level.
     expected = 2 / 3 * stn.grid_sample(volume, grid) + 1 / 3 * halved
     np.testing.assert_allclose(value, expected, atol=1e-12)
-    mapped = jax.jit(jax.vmap(lambda u: stn.grid_sample(u, grid, antialias=1)))(volume)
+    mapped = jax.jit(jax.vmap(lambda u: stn.grid_sample(u, grid, antialias=True, max_levels=1)))(
+        volume
+    )
     np.testing.assert_allclose(mapped, value, atol=1e-12)
 
 
@@ -156,7 +159,7 @@ def test_one_process_may_work_in_both_precisions():
     values = []
     for x64 in (True, False):
         with jax.enable_x64(x64):
-            values.append(stn.grid_sample(image, grid, antialias=1))
+            values.append(stn.grid_sample(image, grid, antialias=True, max_levels=1))
     np.testing.assert_allclose(*values, atol=1e-6)
 
 
@@ -224,8 +227,8 @@ def test_transforms_that_mix_axes_take_the_pyramid():
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"antialias": -1}, "antialias=-1 must not be negative"),
-        ({"antialias": True, "mode": "nearest"}, "take 'bilinear'"),
+        ({"antialias": True, "max_levels": -1}, "max_levels=-1 must not be negative"),
+        ({"antialias": True, "mode": "nearest"}, "use 'bilinear'"),
     ],
 )
 @pytest.mark.parametrize("sample", [stn.grid_sample, stn.sample_pixels])

@@ -9,9 +9,9 @@ import pytest
 from jax.test_util import check_grads
 
 import stn_jax as stn
-from stn_jax.sampling.grid_sample import BACKENDS
 from stn_jax.sampling.kernels import MODES
 from stn_jax.sampling.padding import PADDING_MODES
+from stn_jax.sampling.platforms import ALGORITHMS as BACKENDS
 
 # "triton" is "gather" but on a GPU; its kernels have tests/sampling/test_triton.py.
 FAST = [name for name in BACKENDS if name not in ("reference", "triton")]

@@ -6,6 +6,7 @@ algorithm that the platform is quick at (see docs/performance.md for the figures
 """
 
 import functools
+import math
 from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import Any
@@ -97,7 +98,7 @@ def lowering(
         channels = operands[0].shape[-1]
         chosen = algorithm
         if algorithm == "auto":
-            chosen = choose(platform, _size(shape, channels))
+            chosen = choose(platform, math.prod((*shape, channels)))
         static = {"interpolation": interpolation, "shape": tuple(shape)}
         forms = FORMS.get((chosen, platform or ""))
         own = getattr(forms(), name, None) if forms else None
@@ -111,12 +112,6 @@ def lowering(
         return _batched(functools.partial(own, **static), batch - 1)(*operands)
 
     return run
-
-
-def _size(shape: Sequence[int], channels: int) -> Any:
-    import math
-
-    return math.prod((*shape, channels))
 
 
 def _batched(function: Callable[..., Array], batch: int) -> Callable[..., Array]:

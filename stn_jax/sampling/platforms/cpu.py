@@ -24,16 +24,16 @@ _CHUNK = 1 << 18  # Values splatted at a time: what they need fits a core's cach
 
 def read(
     image: Float[Array, "b *shape c"],
-    points: Float[Array, "b p n"],
+    points: Float[Array, "b *points n"],
     *,
     interpolation: Interpolation,
     shape: tuple[int, ...],
-) -> Float[Array, "b p c"]:
+) -> Float[Array, "b *points c"]:
     """Samples a batch of images.
 
     Args:
         image: ``(b, *shape, c)``.
-        points: ``(b, p, n)``.
+        points: ``(b, *points, n)``.
         interpolation: what a point reads.
         shape: spatial axes of an image.
     """
@@ -49,12 +49,12 @@ def read(
 
 def vjp_points(
     image: Float[Array, "b *shape c"],
-    values: Float[Array, "b p c"],
-    points: Float[Array, "b p n"],
+    values: Float[Array, "b *points c"],
+    points: Float[Array, "b *points n"],
     *,
     interpolation: Interpolation,
     shape: tuple[int, ...],
-) -> Float[Array, "b p n"]:
+) -> Float[Array, "b *points n"]:
     """Returns ``x'_k = sum_t dw_t/dx_k sum_c V'_c U_c[i_t]``: the points' gradient.
 
     First the sums over channels of all taps, in one loop, then the weights' derivatives.
@@ -81,8 +81,8 @@ def vjp_points(
 
 
 def splat(
-    values: Float[Array, "b p c"],
-    points: Float[Array, "b p n"],
+    values: Float[Array, "b *points c"],
+    points: Float[Array, "b *points n"],
     *,
     interpolation: Interpolation,
     shape: tuple[int, ...],
@@ -92,7 +92,8 @@ def splat(
     A sequential loop over a sharded axis forces an all-gather; so the batch is split and each
     device loops over its own shard.
     """
-    batch, count, channels = values.shape
+    batch, channels, count = values.shape[0], values.shape[-1], math.prod(values.shape[1:-1])
+    values, points = (a.reshape(batch, count, a.shape[-1]) for a in (values, points))
     x, nan_mask = interpolation.coordinates(points, shape)
     *x, nan_mask = materialize([*x, nan_mask])
 
@@ -172,12 +173,12 @@ def _updates(
 
 
 def _coordinates(
-    points: Float[Array, "b p n"],
+    points: Float[Array, "b *points n"],
     interpolation: Interpolation,
     shape: Sequence[int],
     channels: int,
     reverse: bool = False,
-) -> tuple[list[Float[Array, "b p"]], Bool[Array, "b p"]]:
+) -> tuple[list[Float[Array, "b *points"]], Bool[Array, "b *points"]]:
     """Materializes `Interpolation.coordinates`, else each tap of each channel recomputes them.
 
     With ``reverse`` in reversed order: for one channel this defeats CSE with the forward pass,
