@@ -34,6 +34,7 @@ class Interpolation:
     align_corners: bool
     normalized: bool = True
 
+    @functools.partial(jax.jit, static_argnums=(0, 2))  # traced once for all maps of a program
     def coordinates(
         self, points: Float[Array, "*points n"], shape: Sequence[int]
     ) -> tuple[list[Float[Array, "*points"]], Bool[Array, "*points"]]:
@@ -58,6 +59,7 @@ class Interpolation:
             padded.append(axis)
         return padded, nan_mask
 
+    @functools.partial(jax.jit, static_argnums=(0, 2))
     def taps(self, x: Float[Array, "*points"], size: int) -> list[tuple[Array, Array]]:
         """Lists ``(index, weight)`` of the taps of one axis; every index lies in the image."""
         taps = []

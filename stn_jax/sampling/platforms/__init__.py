@@ -107,18 +107,28 @@ def lowering(
             if chosen == "matmul":
                 function = matmul.finite(name, function)
             return _batched(function, batch)(*operands)
+        own = _of_flat_points(functools.partial(own, **static), first=name != "splat")
         if not batch:
-            return _without_batch(functools.partial(own, **static))(*operands)
-        return _batched(functools.partial(own, **static), batch - 1)(*operands)
+            return own(*(x[None] for x in operands))[0]
+        return _batched(own, batch - 1)(*operands)
 
     return run
+
+
+def _of_flat_points(function: Callable[..., Array], first: bool) -> Callable[..., Array]:
+    """Flattens points for a function of a batch; ``first``: the first operand is an image."""
+
+    def flat(*operands: Array) -> Array:
+        images, others = operands[:first], operands[first:]
+        batch, *points = others[0].shape[:-1]
+        count = math.prod(points)
+        out = function(*images, *(x.reshape(batch, count, x.shape[-1]) for x in others))
+        return out.reshape(batch, *points, out.shape[-1]) if images else out
+
+    return flat
 
 
 def _batched(function: Callable[..., Array], batch: int) -> Callable[..., Array]:
     for _ in range(batch):
         function = jax.vmap(function)
     return function
-
-
-def _without_batch(function: Callable[..., Array]) -> Callable[..., Array]:
-    return lambda *operands: function(*(x[None] for x in operands))[0]

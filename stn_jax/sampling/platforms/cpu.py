@@ -1,21 +1,21 @@
-"""The forms of the maps that XLA:CPU is quick at.
+"""The forms of the maps that XLA:CPU is quick at; each sees a whole batch.
 
 On a CPU memory that a call asks for costs more than arithmetic (about a microsecond for 4 kB), so
-no form keeps an array of all taps: `read` and `vjp_points` sum over taps inside one loop, and
-`splat` adds to the image a chunk of points at a time, whose updates stay in the cache.
+no form stores an array of all taps: `read` and `vjp_points` sum over taps inside one loop, and
+`splat` adds to the images a chunk of points at a time, whose updates stay in the cache.
 """
 
 import functools
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
-from stn_jax.sampling import gather
+from stn_jax.sampling.gather import read_pixels, row_major
 from stn_jax.sampling.interpolation import Interpolation
 from stn_jax.sampling.platforms.cpu_fusion import materialize, sum_channels, without_fusion
 
@@ -24,65 +24,65 @@ _CHUNK = 1 << 18  # Values splatted at a time: what they need fits a core's cach
 
 def read(
     image: Float[Array, "b *shape c"],
-    points: Float[Array, "b *points n"],
+    points: Float[Array, "b p n"],
     *,
     interpolation: Interpolation,
     shape: tuple[int, ...],
-) -> Float[Array, "b *points c"]:
-    """Samples a batch of images.
+) -> Float[Array, "b p c"]:
+    """Samples a batch of images: ``V = sum_t w_t U[i_t]``.
 
     Args:
         image: ``(b, *shape, c)``.
-        points: ``(b, *points, n)``.
+        points: ``(b, p, n)``.
         interpolation: what a point reads.
         shape: spatial axes of an image.
     """
-    x, nan_mask = _coordinates(points, interpolation, shape, image.shape[-1])
+    channels = image.shape[-1]
+    x, nan_mask = _materialize(*interpolation.coordinates(points, shape), channels)
 
-    def one(image: Array, nan_mask: Array, *x: Array) -> Array:
-        return gather.sample_at(image, x, nan_mask, interpolation)
+    def sum_taps(image: Array, nan_mask: Array, *x: Array) -> Array:
+        axes = [interpolation.taps(axis, size) for axis, size in zip(x, shape, strict=True)]
+        terms = [_weighted_pixels(image, taps, shape) for taps in itertools.product(*axes)]
+        return jnp.where(nan_mask[..., None], jnp.nan, functools.reduce(jnp.add, terms))
 
-    every = jax.vmap(one)
+    if channels == 1:
+        return sum_taps(image, nan_mask, *x)
     # A sum over channels, fused with the reading, would first store all taps.
-    return (without_fusion(every) if image.shape[-1] != 1 else every)(image, nan_mask, *x)
+    result = jax.ShapeDtypeStruct((*points.shape[:-1], channels), image.dtype)
+    return without_fusion(sum_taps, result)(image, nan_mask, *x)
 
 
 def vjp_points(
     image: Float[Array, "b *shape c"],
-    values: Float[Array, "b *points c"],
-    points: Float[Array, "b *points n"],
+    values: Float[Array, "b p c"],
+    points: Float[Array, "b p n"],
     *,
     interpolation: Interpolation,
     shape: tuple[int, ...],
-) -> Float[Array, "b *points n"]:
-    """Returns ``x'_k = sum_t dw_t/dx_k sum_c V'_c U_c[i_t]``: the points' gradient.
-
-    First the sums over channels of all taps, in one loop, then the weights' derivatives.
-    """
-    single = image.shape[-1] == 1
-    x, nan_mask = _coordinates(points, interpolation, shape, image.shape[-1], reverse=single)
-
-    def one(image: Array, values: Array, nan_mask: Array, *x: Array) -> list[Array]:
-        def weights(*x: Array) -> tuple[list[Array], list[Array]]:
-            taps = gather.product_taps(x, shape, interpolation)
-            return [weight for _, weight in taps], [place for place, _ in taps]
-
-        weight, pull, places = jax.vjp(weights, *x, has_aux=True)
-        sums = sum_channels([values * gather.read_pixels(image, place) for place in places])
-        # A pixel without weight has no say: see `kernels.weigh`.
-        sums = [
-            jnp.where((w != 0) | jnp.isfinite(s), s, 0) for w, s in zip(weight, sums, strict=True)
-        ]
-        return [jnp.where(nan_mask, 0, d) for d in pull(sums)]
-
-    d_x = jax.vmap(one)(image, values, nan_mask, *x)
-    _, pull = jax.vjp(lambda points: interpolation.coordinates(points, shape)[0], points)
-    return pull(d_x)[0]
+) -> Float[Array, "b p n"]:
+    """Returns ``x'_k = sum_t dw_t/dx_k sum_c V'_c U_c[i_t]``: the points' gradient."""
+    channels = image.shape[-1]
+    # An axis depends on one coordinate alone, so one tangent of ones gives every derivative.
+    coordinates = functools.partial(interpolation.coordinates, shape=shape)
+    x, dx, nan_mask = jax.jvp(coordinates, (points,), (jnp.ones_like(points),), has_aux=True)
+    x, nan_mask = _materialize(x, nan_mask, channels, reverse=channels == 1)
+    axes = []  # of each axis: (index, weight, its derivative) of every tap
+    for axis, d_axis, size in zip(x, dx, shape, strict=True):
+        taps = functools.partial(_weights_first, interpolation, size)
+        weights, slopes, indices = jax.jvp(taps, (axis,), (d_axis,), has_aux=True)
+        axes.append(list(zip(indices, weights, slopes, strict=True)))
+    every = list(itertools.product(*axes))
+    sums = sum_channels(
+        [values * _read_pixels(image, [index for index, _, _ in taps], shape) for taps in every]
+    )
+    changes = [_change(taps, sum_c) for taps, sum_c in zip(every, sums, strict=True)]
+    total = [functools.reduce(jnp.add, along) for along in zip(*changes, strict=True)]
+    return jnp.stack([jnp.where(nan_mask, 0, d) for d in total[::-1]], axis=-1)
 
 
 def splat(
-    values: Float[Array, "b *points c"],
-    points: Float[Array, "b *points n"],
+    values: Float[Array, "b p c"],
+    points: Float[Array, "b p n"],
     *,
     interpolation: Interpolation,
     shape: tuple[int, ...],
@@ -92,120 +92,79 @@ def splat(
     A sequential loop over a sharded axis forces an all-gather; so the batch is split and each
     device loops over its own shard.
     """
-    batch, channels, count = values.shape[0], values.shape[-1], math.prod(values.shape[1:-1])
-    values, points = (a.reshape(batch, count, a.shape[-1]) for a in (values, points))
+    batch, count, channels = values.shape
     x, nan_mask = interpolation.coordinates(points, shape)
     *x, nan_mask = materialize([*x, nan_mask])
-
-    def one(operands: tuple[Array, ...]) -> Array:
-        return _splat_image(*operands, interpolation=interpolation, shape=shape)
-
-    def shard(*operands: Array) -> Array:
-        if isinstance(count, int) and 0 < count * channels <= _CHUNK:
-            return lax.map(one, operands, batch_size=_CHUNK // (count * channels))
-        return lax.map(one, operands)
-
-    operands = (values, nan_mask, *x)
-    if not all(isinstance(size, int) for size in (*values.shape, *shape)):
-        images = jax.vmap(lambda *operands: one(operands))(*operands)
-    else:
-        num_shards = math.gcd(batch, jax.device_count()) or 1
+    operands = [values, nan_mask, *x]
+    splat_some = functools.partial(_splat, interpolation=interpolation, shape=shape)
+    if not all(isinstance(size, int) for size in (batch, count, channels, *shape)):
+        return splat_some(*operands).reshape(batch, *shape, channels)
+    num_images = max(_CHUNK // max(count * channels, 1), 1)  # at a time
+    num_shards = math.gcd(batch, jax.device_count()) or 1
+    shard = functools.partial(_map_chunks, splat_some, chunk=num_images)
+    if num_shards > 1:
         folded = [a.reshape(num_shards, batch // num_shards, *a.shape[1:]) for a in operands]
         images = jax.vmap(shard)(*folded)
+    else:
+        images = shard(*operands)
     return images.reshape(batch, *shape, channels)
 
 
-def _splat_image(
-    values: Float[Array, "p c"],
-    nan_mask: Bool[Array, "p"],
-    *x: Float[Array, "p"],
+def _splat(
+    values: Float[Array, "m p c"],
+    nan_mask: Bool[Array, "m p"],
+    *x: Float[Array, "m p"],
     interpolation: Interpolation,
     shape: tuple[int, ...],
-) -> Float[Array, "size"]:
-    """Splats onto one image, flat, a chunk of points at a time."""
-    count, channels = values.shape
-    flat = jnp.zeros((math.prod(shape) * channels,), values.dtype)
+) -> Float[Array, "m size"]:
+    """Splats onto some images, flat; onto a large one a chunk of points at a time."""
+    images, count, channels = values.shape
+    zero = jnp.zeros((images, math.prod(shape) * channels), values.dtype)
 
-    def add(total: Array, operands: tuple[Array, ...]) -> tuple[Array, None]:
-        for place, update in _updates(*operands, interpolation=interpolation, shape=shape):
-            total = _add_rows(total, place * channels, update)
+    def add(total: Array, operands: Sequence[Array]) -> tuple[Array, None]:
+        values, nan_mask, *x = operands
+        values = jnp.where(nan_mask[..., None], 0, values)
+        for place, weights in _windows(x, shape, interpolation, channels):
+            update = weights[..., None] * values[..., None, :]
+            update = jnp.where(weights[..., None] != 0, update, 0)
+            total = jax.vmap(_add_rows)(total, place * channels, update)
         return total, None
 
-    static = isinstance(count, int) and isinstance(channels, int)
-    chunks = -(-count * channels // _CHUNK) if static else 1
-    if chunks <= 1:
-        return add(flat, (values, nan_mask, *x))[0]
+    operands = [values, nan_mask, *x]
+    chunks = -(-count * channels // _CHUNK) if isinstance(count * channels, int) else 1
+    if images != 1 or chunks <= 1:
+        return add(zero, operands)[0]
     size = -(-count // chunks)
-    operands = [
-        jnp.pad(a, [(0, chunks * size - count)] + [(0, 0)] * (a.ndim - 1)).reshape(
-            chunks, size, *a.shape[1:]
-        )
-        for a in (values, nan_mask, *x)
-    ]
-    return lax.scan(add, flat, tuple(operands))[0]
-
-
-def _updates(
-    values: Float[Array, "p c"],
-    nan_mask: Bool[Array, "p"],
-    *x: Float[Array, "p"],
-    interpolation: Interpolation,
-    shape: tuple[int, ...],
-) -> list[tuple[Int[Array, "p"], Float[Array, "p w c"]]]:
-    """Lists ``(place, update)``: what is added to the w pixels of a row from each place on."""
-    *above, last = [interpolation.taps(axis, size) for axis, size in zip(x, shape, strict=True)]
-    windows = _windows(last, shape[-1], interpolation.padding.wraps)
-    places, weights = [], []
-    for lead in itertools.product(*above):
-        factor = functools.reduce(jnp.multiply, [weight for _, weight in lead])
-        for start, window in windows:
-            places.append(gather.row_major([*(index for index, _ in lead), start], shape))
-            weights += [factor * weight for weight in window]
-    if values.shape[-1] != 1:  # else an update would compute them for each channel
-        weights = materialize(weights)
-    values = jnp.where(nan_mask[:, None], 0, values)
-    width = len(weights) // len(places)
-    updates = []
-    for k, place in enumerate(places):
-        weight = _interleave(weights[k * width : (k + 1) * width])[..., None]
-        updates.append((place, jnp.where(weight != 0, weight * values[:, None, :], 0)))
-    return updates
-
-
-def _coordinates(
-    points: Float[Array, "b *points n"],
-    interpolation: Interpolation,
-    shape: Sequence[int],
-    channels: int,
-    reverse: bool = False,
-) -> tuple[list[Float[Array, "b *points"]], Bool[Array, "b *points"]]:
-    """Materializes `Interpolation.coordinates`, else each tap of each channel recomputes them.
-
-    With ``reverse`` in reversed order: for one channel this defeats CSE with the forward pass,
-    which would keep all taps alive.
-    """
-    x, nan_mask = interpolation.coordinates(points, shape)
-    if channels != 1:
-        *x, nan_mask = materialize([*x, nan_mask])
-        return x, nan_mask
-    order = -1 if reverse else 1
-    return materialize(x[::order])[::order], nan_mask
-
-
-def _interleave(arrays: Sequence[Float[Array, "p"]]) -> Float[Array, "p w"]:
-    """Stacks arrays on a last axis, by selecting on its index: faster than copies on a CPU."""
-    shape = (*arrays[0].shape, len(arrays))
-    at = lax.broadcasted_iota(jnp.int32, shape, len(shape) - 1)
-    stacked = jnp.broadcast_to(arrays[-1][..., None], shape)
-    for k, array in enumerate(arrays[:-1]):
-        stacked = jnp.where(at == k, array[..., None], stacked)
-    return stacked
+    return lax.scan(add, zero, [_fold(a, 1, size) for a in operands])[0]
 
 
 def _windows(
+    x: Sequence[Float[Array, "m p"]],
+    shape: Sequence[int],
+    interpolation: Interpolation,
+    channels: int,
+) -> list[tuple[Int[Array, "m p"], Float[Array, "m p w"]]]:
+    """Lists ``(place, weights)`` of runs of w pixels along the last axis, that a point reads."""
+    *above, last = [interpolation.taps(axis, size) for axis, size in zip(x, shape, strict=True)]
+    runs = _runs(last, shape[-1], interpolation.padding.wraps)
+    places, weights = [], []
+    for lead in itertools.product(*above):
+        for start, along in runs:
+            places.append(row_major([*(index for index, _ in lead), start], shape))
+            factor = functools.reduce(jnp.multiply, [weight for _, weight in lead])
+            weights += [factor * weight for weight in along]
+    if channels != 1:  # else an update would compute them for each channel
+        weights = materialize(weights)
+    width = len(weights) // len(places)
+    return [
+        (place, _interleave(weights[k * width : (k + 1) * width])) for k, place in enumerate(places)
+    ]
+
+
+def _runs(
     taps: Sequence[tuple[Array, Array]], size: int, wraps: bool
-) -> list[tuple[Int[Array, "p"], list[Float[Array, "p"]]]]:
-    """Gathers a point's taps on one axis into one window of neighbours: ``(start, weights)``.
+) -> list[tuple[Int[Array, "m p"], list[Float[Array, "m p"]]]]:
+    """Makes one run of a point's taps on one axis: ``(start, weights)`` of neighbours.
 
     Where taps may lie on both ends of the axis each stays alone.
     """
@@ -220,6 +179,76 @@ def _windows(
     return [(start, weights)]
 
 
+def _materialize(
+    x: Sequence[Float[Array, "b p"]],
+    nan_mask: Bool[Array, "b p"],
+    channels: int,
+    reverse: bool = False,
+) -> tuple[list[Float[Array, "b p"]], Bool[Array, "b p"]]:
+    """Materializes `Interpolation.coordinates`, else each tap of each channel recomputes them.
+
+    With ``reverse`` in reversed order: for one channel this defeats CSE with the forward pass,
+    which would keep all taps alive.
+    """
+    if channels != 1:
+        *x, nan_mask = materialize([*x, nan_mask])
+        return x, nan_mask
+    order = -1 if reverse else 1
+    return materialize(x[::order])[::order], nan_mask
+
+
+def _weights_first(
+    interpolation: Interpolation, size: int, x: Array
+) -> tuple[list[Array], list[Array]]:
+    """The taps of one axis as weights, which are differentiable, and indices."""
+    taps = interpolation.taps(x, size)
+    return [weight for _, weight in taps], [index for index, _ in taps]
+
+
+# What is done for each tap is jitted, so that it is traced once for all of them.
+
+
+@functools.partial(jax.jit, static_argnames="shape")
+def _read_pixels(
+    image: Float[Array, "b *shape c"], indices: Sequence[Array], shape: tuple[int, ...]
+) -> Float[Array, "b p c"]:
+    return jax.vmap(read_pixels)(image, row_major(indices, shape))
+
+
+@functools.partial(jax.jit, static_argnames="shape")
+def _weighted_pixels(
+    image: Float[Array, "b *shape c"], taps: Sequence[tuple[Array, Array]], shape: tuple[int, ...]
+) -> Float[Array, "b p c"]:
+    pixels = _read_pixels(image, [index for index, _ in taps], shape)
+    weight = functools.reduce(jnp.multiply, [weight for _, weight in taps])[..., None]
+    return jnp.where(weight != 0, weight * pixels, 0)
+
+
+@jax.jit
+def _change(
+    taps: Sequence[tuple[Array, Array, Array]], sum_c: Float[Array, "b p"]
+) -> list[Float[Array, "b p"]]:
+    """What a tap adds to the derivative along each axis: ``dw_t/dx_k sum_c V'_c U_c[i_t]``."""
+    weight = functools.reduce(jnp.multiply, [weight for _, weight, _ in taps])
+    # The derivative too passes over pixels that have no weight: see `kernels.weigh`.
+    sum_c = jnp.where((weight != 0) | jnp.isfinite(sum_c), sum_c, 0)
+    along = []
+    for k, (_, _, slope) in enumerate(taps):
+        others = [weight for j, (_, weight, _) in enumerate(taps) if j != k]
+        along.append(functools.reduce(jnp.multiply, others, slope) * sum_c)
+    return along
+
+
+def _interleave(arrays: Sequence[Float[Array, "m p"]]) -> Float[Array, "m p w"]:
+    """Stacks arrays on a last axis, by selecting on its index: faster than copies on a CPU."""
+    shape = (*arrays[0].shape, len(arrays))
+    at = lax.broadcasted_iota(jnp.int32, shape, len(shape) - 1)
+    stacked = jnp.broadcast_to(arrays[-1][..., None], shape)
+    for k, array in enumerate(arrays[:-1]):
+        stacked = jnp.where(at == k, array[..., None], stacked)
+    return stacked
+
+
 def _add_rows(
     flat: Float[Array, "size"], start: Int[Array, "p"], update: Float[Array, "p w c"]
 ) -> Float[Array, "size"]:
@@ -229,3 +258,24 @@ def _add_rows(
     )
     runs = update.reshape(update.shape[0], update.shape[1] * update.shape[2])
     return lax.scatter_add(flat, start[..., None], runs, numbers, mode="promise_in_bounds")
+
+
+def _map_chunks(function: Callable[..., Array], *operands: Array, chunk: int) -> Array:
+    """Calls a function of a batch for ``chunk`` examples at a time, one after the other."""
+    batch = operands[0].shape[0]
+    if batch <= chunk:
+        return function(*operands)
+    steps = -(-batch // chunk)
+    folded = [_fold(a, 0, -(-batch // steps)) for a in operands]
+    out = lax.map(lambda some: function(*some), folded)
+    return out.reshape(out.shape[0] * out.shape[1], *out.shape[2:])[:batch]
+
+
+def _fold(array: Array, axis: int, size: int) -> Array:
+    """Cuts an axis into pieces of ``size``, zeros at the end, and puts their number in front."""
+    count = -(-array.shape[axis] // size)
+    ends = [(0, 0)] * array.ndim
+    ends[axis] = (0, count * size - array.shape[axis])
+    padded = jnp.pad(array, ends) if ends[axis][1] else array
+    split = padded.reshape(*array.shape[:axis], count, size, *array.shape[axis + 1 :])
+    return jnp.moveaxis(split, axis, 0)

@@ -45,15 +45,22 @@ def materialize(arrays: Sequence[Shaped[Array, "*points"]]) -> list[Shaped[Array
     return [total.astype(a.dtype) for total, a in zip(sums, arrays, strict=True)]
 
 
-def without_fusion(compute: Callable[..., Any]) -> Callable[..., Any]:
-    """The function as one of two branches: it is not fused with what reads its result."""
+def without_fusion(
+    compute: Callable[..., Array], result: jax.ShapeDtypeStruct
+) -> Callable[..., Array]:
+    """Makes a function one of two branches: it is not fused with what reads its result.
+
+    Args:
+        compute: a function of arrays.
+        result: what it returns.
+    """
 
     def branch(*operands: Array) -> Any:
         always = lax.optimization_barrier(jnp.bool_(True))  # which the compiler must not know
         return lax.cond(always, compute, nothing, *operands)
 
     def nothing(*operands: Array) -> Any:
-        return jax.tree.map(jnp.zeros_like, jax.eval_shape(compute, *operands))
+        return jnp.zeros(result.shape, result.dtype)
 
     return branch
 
@@ -72,7 +79,8 @@ def materialize_input(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
         >>> materialize_input(jnp.arange(3.0)).tolist()
         [0.0, 1.0, 2.0]
     """
-    return lax.platform_dependent(x, cpu=without_fusion(_same), default=_same)
+    cpu = without_fusion(_same, jax.ShapeDtypeStruct(x.shape, x.dtype))
+    return lax.platform_dependent(x, cpu=cpu, default=_same)
 
 
 @materialize_input.defjvp
