@@ -243,30 +243,6 @@ def _convert_grid(
     )
 
 
-def pixels(
-    grid: Float[Array, "*points n"], shape: Sequence[int], *, align_corners: bool = ALIGN_CORNERS
-) -> list[Array]:
-    """Splits a normalised grid into pixel coordinates, one array an axis, in image order.
-
-    Args:
-        grid: normalised points ``(*points, n)``, last axis ``(x, y[, z])``.
-        shape: spatial shape of the image that the points refer to.
-        align_corners: see the module's convention.
-
-    Returns:
-        ``n`` arrays of shape ``points``: for an image, rows (y) first, then columns (x).
-
-    Example:
-        >>> rows, columns = pixels(identity_grid((2, 3)), (2, 3))
-        >>> (columns.round(3) + 0.0)[0].tolist()
-        [0.0, 1.0, 2.0]
-    """
-    return [
-        normalized_to_pixel(x, size, align_corners=align_corners)
-        for x, size in zip(by_axis(grid), shape, strict=True)
-    ]
-
-
 def by_axis(points: Float[Array, "*points n"]) -> list[Array]:
     """Splits points ``(x, y[, z])`` into one array an axis, in image order.
 

@@ -259,5 +259,5 @@ def _sample_image(
         level = dataclasses.replace(interpolation, normalized=False, align_corners=align_corners)
         return read(image, jnp.stack(x[::-1], axis=-1), level)
 
-    x = interpolation.pixels(points, image.shape[:-1])
+    x = interpolation.pixels(coords.by_axis(points), image.shape[:-1])
     return pyramid.sample(image, x, read_level, interpolation, halvings)

@@ -48,10 +48,15 @@ class Interpolation:
             An array of finite coordinates for each axis in image order, 0 at a point with a NaN
             coordinate; and the mask of those points.
         """
-        x = self.pixels(points, shape)
-        nan_mask = functools.reduce(jnp.logical_or, map(jnp.isnan, x))
+        return self.pad(coords.by_axis(points), shape)
+
+    def pad(
+        self, axes: Sequence[Float[Array, "*points"]], shape: Sequence[int]
+    ) -> tuple[list[Float[Array, "*points"]], Bool[Array, "*points"]]:
+        """`coordinates` of points that are given as an array for each axis, in image order."""
+        nan_mask = functools.reduce(jnp.logical_or, map(jnp.isnan, axes))
         padded = []
-        for axis, size in zip(x, shape, strict=True):
+        for axis, size in zip(self.pixels(axes, shape), shape, strict=True):
             number = coords.number_like(size, axis)
             axis = self.padding.clamp(jnp.where(nan_mask, 0, axis), number, self.align_corners)
             if not self.kernel.pads_each_tap:
@@ -102,17 +107,17 @@ class Interpolation:
         return values + weigh(outside[..., None], fill_value)
 
     def pixels(
-        self, points: Float[Array, "*points n"], shape: Sequence[int]
+        self, axes: Sequence[Float[Array, "*points"]], shape: Sequence[int]
     ) -> list[Float[Array, "*points"]]:
-        """Splits points into pixel coordinates of each axis, in image order."""
-        if not self.normalized:
-            return coords.by_axis(points)
-        x = coords.pixels(points, shape, align_corners=self.align_corners)
-        if self.padding.fill is None:
-            return x
-        return [
-            _snap(axis, coords.number_like(size, axis)) for axis, size in zip(x, shape, strict=True)
-        ]
+        """Turns points, an array for each axis in image order, into pixel coordinates."""
+        pixels = []
+        for x, size in zip(axes, shape, strict=True):
+            if self.normalized:
+                x = coords.normalized_to_pixel(x, size, align_corners=self.align_corners)
+                if self.padding.fill is not None:
+                    x = _snap(x, coords.number_like(size, x))
+            pixels.append(x)
+        return pixels
 
 
 def _snap(x: Float[Array, "*points"], size: Any) -> Float[Array, "*points"]:

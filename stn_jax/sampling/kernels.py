@@ -26,6 +26,7 @@ class Kernel:
             Lanczos' weights sum to 1 only after a division.
         weights: ``t -> weights`` of the pixels from ``floor(x) + 1 - radius`` on, for t in [0, 1).
         radius: k is 0 from here on, in pixels; 0 is the nearest pixel alone.
+        origin: the integer that taps are counted from, and t from there.
         pads_each_tap: whether padding acts on every tap (bicubic) or once on the coordinate
             (nearest, bilinear). PyTorch makes the same distinction; it shows in the derivative.
     """
@@ -33,6 +34,7 @@ class Kernel:
     profile: Callable[[Array], Array]
     weights: Callable[[Array], Sequence[Array]]
     radius: int
+    origin: Callable[[Array], Array] = jnp.floor
     pads_each_tap: bool = False
 
     def __call__(self, x: Array) -> list[tuple[Array, Array]]:
@@ -44,7 +46,7 @@ class Kernel:
         Returns:
             One ``(int32 index, weight)`` pair for each tap, arrays of the shape of ``x``.
         """
-        origin = jnp.floor(x) if self.radius else jnp.round(x)
+        origin = self.origin(x)
         first = origin.astype(jnp.int32) + (1 - self.radius if self.radius else 0)
         return [(first + k, weight) for k, weight in enumerate(self.weights(x - origin))]
 
@@ -74,6 +76,7 @@ def nearest() -> Kernel:
         profile=lambda u: (jnp.abs(u) < 0.5).astype(u.dtype),
         weights=lambda t: [jnp.ones_like(t)],
         radius=0,
+        origin=jnp.round,
     )
 
 

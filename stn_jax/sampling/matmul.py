@@ -59,7 +59,10 @@ def _weights(
     pixel = jnp.arange(size, dtype=jnp.int32)[:, None]
     return functools.reduce(
         jnp.add,
-        [jnp.where(index == pixel, weight, 0) for index, weight in interpolation.taps(x, size)],
+        [
+            jnp.where(index[None] == pixel, weight[None], 0)
+            for index, weight in interpolation.taps(x, size)
+        ],
     )
 
 

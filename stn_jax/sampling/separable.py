@@ -170,14 +170,14 @@ def _axis_weights(
         interpolation.align_corners,
     )
     (points,) = coords.open_grid((count,), align_corners=align_corners, dtype=scale.dtype)
-    (x,) = interpolation.pixels((scale * points + translation)[:, None], (size,))
+    (x,) = interpolation.pixels([scale * points + translation], (size,))
     number = coords.number_like(size, x)
     width = clip(jnp.abs(scale) * _pitch_ratio(count, size, align_corners), 1, number)
     width = width if antialias else jnp.ones_like(width)
     is_outside = (x < 0) | (x > number - 1)
     if not kernel.pads_each_tap:
         x = jnp.where(width > 1, x, padding.pad_coordinate(x, number, align_corners))
-    x = x if kernel.radius else jnp.round(x)
+    x = x if kernel.radius else kernel.origin(x)
 
     reach = max(kernel.radius, 1) * (size if antialias else 1) + 1
     if padding.period is None:  # from further away no kernel touches the image

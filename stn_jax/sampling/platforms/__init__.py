@@ -101,7 +101,13 @@ def lowering(
             chosen = choose(platform, math.prod((*shape, channels)))
         static = {"interpolation": interpolation, "shape": tuple(shape)}
         forms = FORMS.get((chosen, platform or ""))
-        own = getattr(forms(), name, None) if forms else None
+        module = forms() if forms else None
+        own = getattr(module, name, None)
+        sizes = [size for x in operands for size in x.shape]
+        if getattr(module, "NEEDS_SIZES", False) and not all(
+            isinstance(k, int) and k for k in sizes
+        ):
+            own = None
         if own is None:
             function = derived(batch=0, algorithm=chosen, **static)
             if chosen == "matmul":

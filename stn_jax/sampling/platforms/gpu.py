@@ -1,20 +1,22 @@
-"""Sampling on a GPU: three of the operator's maps as one kernel each, in Pallas for Triton.
+"""Fused kernels for GPUs, in Pallas for Triton: a map is one kernel.
 
-A program takes a block of one image's points, with all channels, and makes their taps in registers,
-by `gather`'s own table. So image and points are read, results written, and nothing in between:
+A program takes a block of one image's points, with all channels, and computes their taps in
+registers, by the same tables as `stn_jax.sampling.gather`. So image and points are read, results
+written, and nothing in between:
 
-    read     V_p = sum_t w_tp U[i_tp]
-    splat    U'[i_tp] += w_tp V'_p, by atomic additions: in any order, so the last bits may vary
-    slope    x'_p = sum_t (dw_tp / dx_p) sum_c V'_pc U_c[i_tp]
+    read          V_p = sum_t w_tp U[i_tp]
+    splat         U'[i_tp] += w_tp V'_p, atomically: in any order, so the last bits may vary
+    vjp_points    x'_p = sum_t (dw_tp / dx_p) sum_c V'_pc U_c[i_tp]
 
-Taps outside the image are masked, and so is what fills up a block, for Triton's arrays have powers
-of two as sizes: no memory is touched for either.
+Taps without weight are masked, and so is what fills up a block, for Triton's arrays have powers of
+two as sizes: no memory is touched for either.
 
-XLA cannot cut a kernel in pieces: a sharded batch needs `jax.shard_map(..., check_vma=False)`. None
-of this has run on a GPU yet: the tests lower it for CUDA and run it in Pallas' interpreter.
+XLA cannot partition a kernel: a sharded batch needs `jax.shard_map(..., check_vma=False)`. None of
+this has run on a GPU yet: the tests lower it for CUDA and run it in Pallas' interpreter.
 """
 
 import dataclasses
+import functools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -27,120 +29,140 @@ from jax.experimental import pallas as pl
 from jax.experimental.pallas import triton as plgpu
 from jaxtyping import Array, Float
 
-from stn_jax.sampling import gather
-from stn_jax.sampling.operator import Scheme
-from stn_jax.sampling.padding import split_nan
+from stn_jax.sampling.gather import product_taps
+from stn_jax.sampling.interpolation import Interpolation
+
+NEEDS_SIZES = True  # Not for a program of any size, nor of nothing.
 
 _VALUES = 256  # Values of a block: two for each of 128 threads, whose taps so stay in registers.
 
 
 def read(
-    scheme: Scheme,
-    shape: tuple[int, ...],
     image: Float[Array, "b *shape c"],
-    *x: Float[Array, "b *points"],
+    points: Float[Array, "b p n"],
+    *,
+    interpolation: Interpolation,
+    shape: tuple[int, ...],
     interpret: bool = False,
-) -> list[Float[Array, "b *points c"]]:
+) -> Float[Array, "b p c"]:
     """Samples a batch of images.
 
     Args:
-        scheme: how; its backend plays no part.
-        shape: the images' spatial axes.
         image: ``(b, *shape, c)``; no axis of this or the other arrays may be empty.
-        *x: an array of coordinates for each axis, as `gather.sample` takes them, or NaN.
+        points: ``(b, p, n)``; they may be NaN.
+        interpolation: what a point reads.
+        shape: the images' spatial axes.
         interpret: run in Pallas' interpreter, on any platform.
 
     Returns:
-        The samples, in a list; NaN at a point that is.
+        Samples ``(b, p, c)``, NaN at a point that is.
     """
-    block = _Block.of(image, x, interpret)
+    block = _Block.of(image, points, interpret)
+    taps = functools.partial(_taps, interpolation=interpolation, shape=shape)
 
     def kernel(image: Any, *refs: Any) -> None:
-        *points, values = refs
-        lost, x = split_nan([block.load(ref) for ref in points])
+        *x, values = refs
+        places, weights, nan_mask = taps(*map(block.load, x))
         total = jnp.zeros(values.shape, values.dtype)
-        for place, inside, weight in _taps(scheme, shape, x):
-            total += weight[:, None] * block.read(image, place, inside)
-        block.store(values, jnp.where(lost[:, None], jnp.nan, total))
+        for place, weight in zip(places, weights, strict=True):
+            total += weight[:, None] * block.read(image, place, weight != 0)
+        block.store(values, jnp.where(nan_mask[:, None], jnp.nan, total))
 
-    out = (*x[0].shape, image.shape[-1])
-    specs = [block.image(shape), *[block.points] * len(x)]
-    return block.run(kernel, [image, *x], specs, [out], [block.values])
+    specs = [block.image(shape), *[block.points] * len(shape)]
+    out = (*points.shape[:-1], image.shape[-1])
+    return block.run(kernel, [image, *_axes(points)], specs, [out], [block.values])[0]
 
 
 def splat(
-    scheme: Scheme,
+    values: Float[Array, "b p c"],
+    points: Float[Array, "b p n"],
+    *,
+    interpolation: Interpolation,
     shape: tuple[int, ...],
-    values: Float[Array, "b *points c"],
-    *x: Float[Array, "b *points"],
     interpret: bool = False,
-) -> list[Float[Array, "b *shape c"]]:
+) -> Float[Array, "b *shape c"]:
     """Adds values to the pixels that `read` takes: the images' gradient. Arguments as there.
 
-    Returns:
-        The images, in a list; a value at a point that is NaN goes nowhere.
+    A value at a point that is NaN goes nowhere.
     """
-    block = _Block.of(values, x, interpret)
+    block = _Block.of(values, points, interpret)
+    taps = functools.partial(_taps, interpolation=interpolation, shape=shape)
 
     def kernel(values: Any, *refs: Any) -> None:
-        *points, _, image = refs
-        lost, x = split_nan([block.load(ref) for ref in points])
+        *x, _, image = refs
+        places, weights, nan_mask = taps(*map(block.load, x))
         value = block.load(values)
-        for place, inside, weight in _taps(scheme, shape, x):
-            given = ~lost if inside is None else inside & ~lost
-            block.add(image, place, given, weight[:, None] * value)
+        for place, weight in zip(places, weights, strict=True):
+            block.add(image, place, (weight != 0) & ~nan_mask, weight[:, None] * value)
 
     out = (len(values), *shape, values.shape[-1])
-    specs = [block.values, *[block.points] * len(x), block.image(shape)]
-    operands = [values, *x, jnp.zeros(out, values.dtype)]
-    return block.run(kernel, operands, specs, [out], specs[-1:], over_last=True)
+    specs = [block.values, *[block.points] * len(shape), block.image(shape)]
+    operands = [values, *_axes(points), jnp.zeros(out, values.dtype)]
+    return block.run(kernel, operands, specs, [out], specs[-1:], over_last=True)[0]
 
 
-def slope(
-    scheme: Scheme,
-    shape: tuple[int, ...],
+def vjp_points(
     image: Float[Array, "b *shape c"],
-    values: Float[Array, "b *points c"],
-    *x: Float[Array, "b *points"],
+    values: Float[Array, "b p c"],
+    points: Float[Array, "b p n"],
+    *,
+    interpolation: Interpolation,
+    shape: tuple[int, ...],
     interpret: bool = False,
-) -> list[Float[Array, "b *points"]]:
-    """Returns ``sum_c V'_c dV_c / dx_k`` for each axis k: the points' gradient; 0 where one is NaN.
+) -> Float[Array, "b p n"]:
+    """Returns ``sum_c V'_c dV_c / dx``: the points' gradient; 0 at a point that is NaN.
 
     Arguments as for `read`.
     """
-    block = _Block.of(values, x, interpret)
+    block = _Block.of(values, points, interpret)
+    taps = functools.partial(_taps, interpolation=interpolation, shape=shape)
 
-    def weights(*x: Array) -> Any:
-        taps = _taps(scheme, shape, x)
-        return [weight for *_, weight in taps], [(place, inside) for place, inside, _ in taps]
+    def weights_first(*x: Array) -> Any:
+        places, weights, nan_mask = taps(*x)
+        return weights, (places, nan_mask)
 
     def kernel(image: Any, values: Any, *refs: Any) -> None:
-        points, outs = refs[: len(shape)], refs[len(shape) :]
-        lost, x = split_nan([block.load(ref) for ref in points])
+        x, outs = refs[: len(shape)], refs[len(shape) :]
         value = block.load(values)
-        _, pull, places = jax.vjp(weights, *x, has_aux=True)
-        sums = [jnp.sum(value * block.read(image, *place), axis=1) for place in places]
+        weights, pull, (places, nan_mask) = jax.vjp(
+            weights_first, *map(block.load, x), has_aux=True
+        )
+        sums = []
+        for place, weight in zip(places, weights, strict=True):
+            sum_c = jnp.sum(value * block.read(image, place, None), axis=1)
+            sums.append(jnp.where((weight != 0) | (jnp.abs(sum_c) < jnp.inf), sum_c, 0))
         for out, change in zip(outs, pull(sums), strict=True):
-            block.store(out, jnp.where(lost, 0, change))
+            block.store(out, jnp.where(nan_mask, 0, change))
 
-    ours = [block.points] * len(x)
+    ours = [block.points] * len(shape)
     specs = [block.image(shape), block.values, *ours]
-    outs = [a.shape for a in x]
-    return block.run(kernel, [image, values, *x], specs, outs, ours)
+    outs = [points.shape[:-1]] * len(shape)
+    found = block.run(kernel, [image, values, *_axes(points)], specs, outs, ours)
+    return jnp.stack(found, axis=-1)
 
 
-def _taps(scheme: Scheme, shape: tuple[int, ...], x: Sequence[Array]) -> gather.Taps:
-    kernel, boundary, align_corners = scheme.rule
-    if kernel.origin is jnp.round:
-        kernel = dataclasses.replace(kernel, origin=_round)
-    return gather._taps(x, shape, kernel, boundary, align_corners)
+def _axes(points: Float[Array, "b p n"]) -> list[Float[Array, "b p"]]:
+    """The points' coordinates (x, y[, z]) apart: Triton has no arrays of 2 or 3 to index."""
+    return list(jnp.unstack(points, axis=-1))
+
+
+def _taps(
+    *x: Float[Array, "p"], interpolation: Interpolation, shape: tuple[int, ...]
+) -> tuple[list[Array], list[Array], Array]:
+    """Places and weights of all taps of points, and which points are NaN."""
+    if interpolation.kernel.origin is jnp.round:
+        kernel = dataclasses.replace(interpolation.kernel, origin=_round)
+        interpolation = dataclasses.replace(interpolation, kernel=kernel)
+    padded, nan_mask = interpolation.pad(x[::-1], shape)
+    taps = product_taps(padded, shape, interpolation)
+    return [place for place, _ in taps], [weight for _, weight in taps], nan_mask
 
 
 def _round(x: Float[Array, "p"]) -> Float[Array, "p"]:
     """`jnp.round`, halves to even, which Triton does not have."""
     low = jnp.floor(x)
-    odd = low != 2 * jnp.floor(low * 0.5)
-    up = (x - low > 0.5) | ((x - low == 0.5) & odd)
+    is_odd = low != 2 * jnp.floor(low * 0.5)
+    up = (x - low > 0.5) | ((x - low == 0.5) & is_odd)
     return low + up.astype(x.dtype)
 
 
@@ -154,8 +176,8 @@ class _Block:
     interpret: bool
 
     @classmethod
-    def of(cls, values: Array, x: Sequence[Array], interpret: bool) -> "_Block":
-        return cls(len(x[0]), math.prod(x[0].shape[1:]), values.shape[-1], interpret)
+    def of(cls, values: Array, points: Array, interpret: bool) -> "_Block":
+        return cls(*points.shape[:2], values.shape[-1], interpret)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -184,12 +206,12 @@ class _Block:
     def store(self, ref: Any, values: Array) -> None:
         plgpu.store(ref, values, mask=self._mask(ref.ndim))
 
-    def read(self, image: Any, place: Array, given: Array | None) -> Array:
-        return plgpu.load(image.at[self._at(place)], mask=self._mask(2, given), other=0.0)
+    def read(self, image: Any, place: Array, where: Array | None) -> Array:
+        return plgpu.load(image.at[self._at(place)], mask=self._mask(2, where), other=0.0)
 
-    def add(self, image: Any, place: Array, given: Array, values: Array) -> None:
-        at, mask = self._at(place), self._mask(2, given)
-        if self.interpret:  # whose `atomic_add` takes no mask, and adds to a pixel only once
+    def add(self, image: Any, place: Array, where: Array, values: Array) -> None:
+        at, mask = self._at(place), self._mask(2, where)
+        if self.interpret:  # its `atomic_add` takes no mask, and adds to a pixel only once
             jax.ref.addupdate(image, at, jnp.where(mask, values, 0))
         else:
             plgpu.atomic_add(image, at, values, mask=mask)
@@ -197,13 +219,13 @@ class _Block:
     def _at(self, place: Array) -> tuple[Array, Array]:
         return jnp.broadcast_to(place[:, None], self.shape), _iota(self.shape, 1)
 
-    def _mask(self, ndim: int, given: Array | None = None) -> Array:
-        """What of the points, or their values, is no filler, and is ``given``."""
+    def _mask(self, ndim: int, where: Array | None = None) -> Array:
+        """Which of the points, or their values, are not padding of the block, and ``where``."""
         shape = self.shape[:ndim]
         mask = _iota(shape, 0) < self.count - pl.program_id(0) * shape[0]
         if ndim > 1:
             mask &= _iota(shape, 1) < self.channels
-        return mask if given is None else mask & given[:, None]
+        return mask if where is None else mask & where[:, None]
 
     def run(
         self,

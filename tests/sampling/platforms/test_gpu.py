@@ -3,7 +3,6 @@
 import functools
 import itertools
 import re
-import types
 
 import jax
 import jax.numpy as jnp
@@ -14,20 +13,14 @@ from jax import export
 from jax.experimental import pallas as pl
 
 import stn_jax as stn
-from stn_jax.sampling import gather, kernels, operator, triton
+from stn_jax.sampling import kernels, operator
+from stn_jax.sampling.interpolation import Interpolation
 from stn_jax.sampling.kernels import MODES
-from stn_jax.sampling.operator import Backend, Scheme
 from stn_jax.sampling.padding import PADDING_MODES
+from stn_jax.sampling.platforms import gpu
 
-INTERPRETED = types.SimpleNamespace(
-    **{
-        name: functools.partial(getattr(triton, name), interpret=True)
-        for name in ("read", "splat", "slope")
-    }
-)
-BACKEND = Backend(gather.sample, gpu=lambda: INTERPRETED)
 SHAPES = {2: (5, 7), 3: (4, 3, 5)}
-POINTS = {2: (21, 31), 3: (9, 8, 9)}  # more than one block, the last one not full
+POINTS = {2: 651, 3: 648}  # more than one block, the last one not full
 QUICK = [
     (2, "bilinear", "zeros", False),
     (2, "bilinear", "reflection", True),
@@ -36,22 +29,21 @@ QUICK = [
 ]
 
 
-def case(n, mode, padding_mode, lead, channels, dtype, align_corners=False):
-    """A scheme, and image, values and coordinates: near, far, infinite and no number."""
+def case(n, mode, padding_mode, batch, channels, dtype, align_corners=False):
+    """An interpolation, images, values and pixel coordinates: near, far, infinite and NaN."""
     rng = np.random.default_rng(n)
-    kernel, boundary = kernels.named(mode, -0.75), PADDING_MODES[padding_mode]
-    image = rng.standard_normal((*lead, *SHAPES[n], channels)).astype(dtype)
-    values = rng.standard_normal((*lead, *POINTS[n], channels)).astype(dtype)
-    coordinates = []
-    for size in SHAPES[n]:
-        x = rng.uniform(-size, 2 * size, (*lead, *POINTS[n])).astype(dtype)
+    interpolation = Interpolation(
+        kernels.named(mode, -0.75), PADDING_MODES[padding_mode], align_corners, normalized=False
+    )
+    image = rng.standard_normal((batch, *SHAPES[n], channels)).astype(dtype)
+    values = rng.standard_normal((batch, POINTS[n], channels)).astype(dtype)
+    axes = []
+    for size in SHAPES[n][::-1]:
+        x = rng.uniform(-size, 2 * size, (batch, POINTS[n])).astype(dtype)
         x[rng.random(x.shape) < 0.2] = rng.choice([0.5, 1, 2.5, -1, size, 1e7, -1e30, np.inf])
-        for move in (boundary.limit,) if kernel.pads_taps else (boundary.limit, boundary.fold):
-            x = np.array(move(jnp.asarray(x), size, align_corners))
         x[rng.random(x.shape) < 0.05] = np.nan
-        coordinates.append(jnp.asarray(x))
-    scheme = Scheme(BACKEND, kernel, boundary, align_corners)
-    return scheme, jnp.asarray(image), jnp.asarray(values), coordinates
+        axes.append(x)
+    return interpolation, *map(jnp.asarray, (image, values, np.stack(axes, -1)))
 
 
 @pytest.mark.parametrize(
@@ -62,35 +54,43 @@ def case(n, mode, padding_mode, lead, channels, dtype, align_corners=False):
     ],
 )
 def test_kernels_equal_gather(n, mode, padding_mode, align_corners):
-    lead, channels, dtype = ((3,), 3, np.float64) if align_corners else ((2, 1), 5, np.float32)
-    row = n, mode, padding_mode, lead, channels, dtype, align_corners
-    scheme, image, values, x = case(*row)
-    compare(scheme, image, values, x, atol=1e-9 if align_corners else 1e-5)
+    channels, dtype = (3, np.float64) if align_corners else (5, np.float32)
+    row = n, mode, padding_mode, 2, channels, dtype, align_corners
+    compare(*case(*row), atol=1e-9 if align_corners else 1e-5)
 
 
 @pytest.mark.parametrize("channels", [1, pytest.param(2, marks=pytest.mark.slow), 1030])
-def test_kernels_of_few_and_many_channels(channels):
-    """A block has all channels, however many."""
-    scheme, image, values, x = case(2, "bilinear", "border", (1,), channels, np.float64)
-    values, x = values[:, :3, :3], [a[:, :3, :3] for a in x]
-    compare(scheme, image, values, x, atol=1e-9)
+def test_a_block_has_all_channels(channels):
+    interpolation, image, values, points = case(2, "bilinear", "border", 1, channels, np.float64)
+    compare(interpolation, image, values[:, :9], points[:, :9], atol=1e-9)
 
 
-def compare(scheme, image, values, x, atol):
-    shape, batch = image.shape[-1 - len(x) : -1], image.ndim - 1 - len(x)
-    for name, first in (("read", [image]), ("splat", [values]), ("slope", [image, values])):
-        one = functools.partial(getattr(operator, f"_{name}_one"), scheme, shape)
-        default = operator._batched(one, batch)
-        ours = operator._gpu_form(name, default, scheme, shape, batch)
-        for got, want in zip(jax.jit(ours)(*first, *x), jax.jit(default)(*first, *x), strict=True):
-            assert got.dtype == want.dtype
-            scale = max(1, np.nanmax(np.abs(want)))
-            np.testing.assert_allclose(got, want, rtol=0, atol=atol * scale, err_msg=name)
+def test_pixels_without_weight_are_not_read():
+    interpolation, image, values, _ = case(2, "bilinear", "border", 1, 3, np.float32)
+    points = jnp.tile(jnp.array([2.0, 1.0], jnp.float32), (1, 5, 1))
+    bad = image.at[0, 1, 3].set(jnp.nan)  # the right neighbour, of weight 0
+    compare(interpolation, bad, values[:, :5], points, atol=1e-5)
+    assert np.isfinite(
+        gpu.read(bad, points, interpolation=interpolation, shape=(5, 7), interpret=True)
+    ).all()
+
+
+def compare(interpolation, image, values, points, atol):
+    shape = image.shape[1:-1]
+    static = {"interpolation": interpolation, "shape": shape}
+    for name, first in (("read", [image]), ("splat", [values]), ("vjp_points", [image, values])):
+        derived = functools.partial(getattr(operator, f"_{name}"), algorithm="gather", **static)
+        own = functools.partial(getattr(gpu, name), interpret=True, **static)
+        want = jax.jit(jax.vmap(derived))(*first, points)
+        got = jax.jit(own)(*first, points)
+        assert got.dtype == want.dtype
+        scale = max(1, np.nanmax(np.abs(want)))
+        np.testing.assert_allclose(got, want, rtol=0, atol=atol * scale, err_msg=name)
 
 
 def test_what_fills_up_a_block_is_masked():
     """On a GPU it would be the next image's; the interpreter has room for it, and forgives."""
-    block = triton._Block(batch=1, count=5, channels=100, interpret=True)
+    block = gpu._Block(batch=1, count=5, channels=100, interpret=True)
     assert block.shape == (2, 128)
 
     def kernel(out):
@@ -107,7 +107,7 @@ def test_what_fills_up_a_block_is_masked():
 def test_halves_are_rounded_to_even():
     x = jnp.concatenate([jnp.arange(-9, 9) / 4, jnp.array([0.49999997, 8388609.0, -1e9])])
     for dtype in (jnp.float32, jnp.float64):
-        np.testing.assert_array_equal(triton._round(x.astype(dtype)), jnp.round(x.astype(dtype)))
+        np.testing.assert_array_equal(gpu._round(x.astype(dtype)), jnp.round(x.astype(dtype)))
 
 
 # ---- Programs for GPUs ---------------------------------------------------------------------------
@@ -147,7 +147,7 @@ def program(platform, *, backend, shape=(2, 6, 7, 3), out=(2, 4, 5), dtype="f4",
 def test_a_kernel_for_each_map(platform, dtype, mode, padding_mode):
     options = {"mode": mode, "padding_mode": padding_mode}
     text = program(platform, backend="triton", dtype=dtype, **options)
-    assert text.count(CALL) == 3  # read, splat, slope
+    assert text.count(CALL) == 3  # read, splat, vjp_points
     assert "gather" not in text
     assert "scatter" not in text
 
