@@ -12,7 +12,6 @@ import math
 import os
 import platform
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Hashable, Iterable, Mapping
@@ -22,6 +21,8 @@ from typing import Any, TypeVar
 
 import jax
 from rich.text import Text
+
+from train.revision import git_revision
 
 Name = TypeVar("Name", bound=Hashable)
 
@@ -198,16 +199,6 @@ def cpu_model() -> str:
         return platform.processor() or platform.machine()
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.machine()
-
-
-def git_revision() -> str | None:
-    """Returns the checkout's commit, ``-dirty`` where files differ from it; None without git."""
-    command = ["git", "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"]
-    try:
-        done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True)
-    except OSError:
-        return None
-    return done.stdout.strip() or None
 
 
 def _version(name: str) -> str | None:

@@ -32,7 +32,7 @@ from timing import Competitor, alternate, cores, milliseconds, save, verdict
 from train.batches import Batches
 from train.config import Config, DataConfig, ModelConfig, OptimConfig, TrainConfig
 from train.data import Dataset, load
-from train.devices import keep_memory, make_mesh, replicate
+from train.devices import make_mesh, replicate, tune_malloc
 from train.distortions import distorted_batch
 from train.evaluate import input_shape
 from train.network import Params, build_network
@@ -354,7 +354,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, help="where to write JSON")
     options = parser.parse_args(arguments)
 
-    keep_memory()  # as `fit` does; PyTorch gains by it too
+    tune_malloc()  # as `fit` does; PyTorch gains by it too
     console, rows = Console(width=max(Console().width, 120)), {}
     dataset = load(config(42).data)
     for name in options.networks:
