@@ -1,7 +1,7 @@
 """The default sampler compiled for TPUs: algorithm, memory, estimated time. Needs libtpu, no TPU.
 
-Times are the compiler's estimates for one v5e: the sum of cycles (`estimated_seconds`) for small
-images, and `roofline_seconds` for large ones, since gathers and scatters have no cycles.
+Times are estimates for one v5e: the sum of the compiler's cycles, and for gathers and scatters,
+which have none, the bytes of their rows (`train.tpu`). docs/performance.md quotes them.
 """
 
 import importlib.util
@@ -54,11 +54,11 @@ def test_small_images_use_matrix_products(shape, milliseconds):
 
 
 @pytest.mark.parametrize(
-    ("shape", "milliseconds"), [((32, 224, 224, 64), 120), ((8, 512, 512, 16), 80)]
+    ("shape", "milliseconds"), [((32, 224, 224, 64), 175), ((8, 512, 512, 16), 120)]
 )
 def test_large_images_fit_into_memory(shape, milliseconds):
     compiled = compile_gradients("v5e:1x1", shape)
-    assert 0 < 1e3 * tpu.roofline_seconds(compiled) <= milliseconds
+    assert 0 < 1e3 * tpu.estimated_seconds(compiled) <= milliseconds
     assert tpu.memory(compiled).total < 15.75 * 2**30
 
 
