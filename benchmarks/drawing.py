@@ -151,9 +151,9 @@ def _draw_sweep(ax: Axes, sweep: dict[str, Any], measured: str, place: int) -> d
     fitted = [(a, b) for a, b, point in zip(x, y, points, strict=True) if point["fitted"]]
     slope = sweep["slopes"][measured]
     center = [statistics.fmean(map(math.log, column)) for column in zip(*fitted, strict=True)]
-    ends = [fitted[0][0], fitted[-1][0]]
-    line = [math.exp(center[1] + slope * (math.log(end) - center[0])) for end in ends]
-    ax.plot(ends, line, color=color, linewidth=1.6, zorder=1)
+    fit_x = [fitted[0][0], fitted[-1][0]]
+    fit_y = [math.exp(center[1] + slope * (math.log(value) - center[0])) for value in fit_x]
+    ax.plot(fit_x, fit_y, color=color, linewidth=1.6, zorder=1)
     ax.annotate(
         f"slope {slope:.2f}", (0.97, 0.05 + 0.09 * place), xycoords="axes fraction",
         ha="right", color=color, fontsize=11,

@@ -32,7 +32,7 @@ _CALLS = 3
 
 def planned_bytes(program: jax.stages.Compiled) -> dict[str, int]:
     """Returns the bytes of a compiled program's arguments, results and temporaries."""
-    sizes = program.memory_analysis()
+    sizes: Any = program.memory_analysis()
     return {
         "arguments": sizes.argument_size_in_bytes,
         "results": sizes.output_size_in_bytes - sizes.alias_size_in_bytes,
@@ -117,7 +117,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     if options.only:  # a process for one measurement
         try:
-            print(peak_here(options.only, *options.sizes, *options.passes, options.backend))
+            (size,), (pass_,) = options.sizes, options.passes
+            print(peak_here(options.only, size, pass_, options.backend))
         except CannotDo:
             print("null")
         return

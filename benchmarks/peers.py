@@ -70,9 +70,8 @@ def job(size: str, pass_: str, seed: int = 0) -> Job:
     random, n = np.random.default_rng(seed), len(spatial)
     angle, scale = random.uniform(-0.5, 0.5, batch), random.uniform(0.7, 1.3, (batch, n))
     rotation = np.tile(np.eye(n), (batch, 1, 1))
-    rotation[:, :2, :2] = np.moveaxis(
-        [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]], -1, 0
-    )
+    cos, sin = np.cos(angle), np.sin(angle)
+    rotation[:, :2, :2] = np.moveaxis(np.array([[cos, -sin], [sin, cos]]), -1, 0)
     if n == 3:  # rotate about y too, so that all axes mix
         tilt = np.tile(np.eye(3), (batch, 1, 1))
         tilt[:, ::2, ::2] = rotation[::-1, :2, :2]
@@ -140,7 +139,8 @@ def ours(backend: str = "auto", library: ModuleType = stn) -> Callable[..., jax.
 def compiled(job: Job, backend: str) -> tuple[jax.stages.Compiled, tuple[jax.Array, ...]]:
     """Compiles the pass of a job and returns it with its arguments."""
     arrays = jax.device_put((job.theta, job.image, job.cotangent))
-    return jax_function(job, ours(backend)).lower(*arrays).compile(), arrays
+    function: Any = jax_function(job, ours(backend))
+    return function.lower(*arrays).compile(), arrays
 
 
 def by_channel(
@@ -248,7 +248,7 @@ def torch(job: Job) -> Peer:
     """``torch.nn.functional``: ``affine_grid`` and ``grid_sample``."""
     from torch.nn import functional
 
-    size = (len(job.theta), job.image.shape[-1], *job.shape)
+    size = [len(job.theta), job.image.shape[-1], *job.shape]
 
     def sample(theta: Any, image: Any) -> Any:
         grid = functional.affine_grid(theta, size, align_corners=False)
@@ -264,7 +264,7 @@ def kornia(job: Job) -> Peer:
     if len(job.shape) != 2:
         raise CannotDo("kornia.geometry.warp_affine3d has no consistent align_corners=False")
 
-    def pixel_matrix(theta: jax.Array) -> jax.Array:
+    def pixel_matrix(theta: Any) -> jax.Array:
         return stn.invert(stn.denormalize_matrix(theta, job.spatial, job.shape))
 
     def theta_gradient(gradient: np.ndarray) -> np.ndarray:
@@ -288,8 +288,8 @@ def opencv(job: Job) -> Peer:
     y = y[:, None]
 
     def remap(image: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-        maps = (a * x + (b * y + c) for a, b, c in matrix)
-        return cv2.remap(image, *maps, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+        map_x, map_y = (a * x + (b * y + c) for a, b, c in matrix)
+        return cv2.remap(image, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
 
     def remap_all(images: np.ndarray) -> np.ndarray:
         return np.stack([remap(*pair) for pair in zip(images, matrices, strict=True)])

@@ -65,7 +65,7 @@ def measure(quantity: str, sweep: Sweep, pass_: str, backend: str, repeats: int)
         },
         repeats=repeats,
     )
-    points = [
+    points: list[dict[str, Any]] = [
         {
             "value": value**2 if quantity == "pixels" else value,
             "size": sweep.size.format(value),

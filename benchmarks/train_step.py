@@ -207,7 +207,7 @@ def check(task: Task, ours: Ours, theirs: Theirs) -> float:
         SystemExit: if it exceeds the tolerance.
     """
     params, indices, draws, labels, images = ours.example()
-    objective = make_objective(ours.network, task.config.optim)
+    objective: Any = make_objective(ours.network, task.config.optim)
     with jax.enable_x64(True):
         exact = jax.tree.map(lambda array: jnp.asarray(array, jnp.float64), (params, images))
         value, gradient = jax.jit(
