@@ -197,7 +197,7 @@ class Theirs:
         self.optimizer.step()
 
 
-def check(task: Task, ours: Ours, theirs: Theirs) -> float:
+def compare(task: Task, ours: Ours, theirs: Theirs) -> float:
     """Compares distorted images, and loss and all gradients in float64, without dropout.
 
     Returns:
@@ -258,7 +258,7 @@ def measure(task: Task, dataset: Dataset, repeats: int) -> dict[str, Any]:
     ours, variants, difference = Ours(task, dataset), {}, 0.0
     for memory_format in (torch.contiguous_format, torch.channels_last):
         theirs = Theirs(task, dataset, memory_format)
-        difference = max(difference, check(task, ours, theirs))
+        difference = max(difference, compare(task, ours, theirs))
         for threads in range(1, cores() + 1):
             name = f"{str(memory_format).removeprefix('torch.')}, {threads} threads"
             variants[name] = Competitor(theirs, functools.partial(torch.set_num_threads, threads))

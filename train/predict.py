@@ -122,9 +122,9 @@ def _fit_to_input(name: str, image: np.ndarray, run: Run) -> np.ndarray:
         size = small[1], small[0]
         resized = [plane.resize(size, Image.Resampling.BILINEAR) for plane in planes]
         image = np.stack([np.asarray(plane) for plane in resized], axis=-1)
-    below, beside = height - image.shape[0], width - image.shape[1]
-    top, left = below // 2, beside // 2
-    return np.pad(image, ((top, below - top), (left, beside - left), (0, 0)))
+    extra_rows, extra_columns = height - image.shape[0], width - image.shape[1]
+    top, left = extra_rows // 2, extra_columns // 2
+    return np.pad(image, ((top, extra_rows - top), (left, extra_columns - left), (0, 0)))
 
 
 def _visualize_all(images: np.ndarray, run: Run, batch_size: int) -> Visualization:
