@@ -1,4 +1,4 @@
-"""The benchmarks' pictures: the colours of Okabe and Ito, and a mark for every series."""
+"""Pictures of the benchmarks, in the colours of Okabe and Ito, with a marker for each series."""
 
 import math
 import statistics
@@ -21,6 +21,7 @@ PEERS = {
     "dm_pix": ("^", GREEN, "dm_pix"),
     "kornia": ("D", PINK, "kornia"),
     "opencv": ("v", SKY, "OpenCV"),
+    "previous": ("P", SOFT, "previous"),
 }
 PASSES = {
     "forward": ("o", BLUE, "forward"),
@@ -47,7 +48,7 @@ STYLE = {
 
 
 def draw_cells(cells: Sequence[dict[str, Any]], path: Path) -> None:
-    """Draws how many times as long each peer takes, a panel for each pass, a row for each size."""
+    """Draws the time of each peer relative to stn_jax, by pass (panel) and size (row)."""
     passes = [pass_ for pass_ in PASSES if any(cell["pass"] == pass_ for cell in cells)]
     sizes = list(dict.fromkeys(cell["size"] for cell in cells))
     with plt.rc_context(STYLE):
@@ -78,7 +79,9 @@ def draw_cells(cells: Sequence[dict[str, Any]], path: Path) -> None:
             ax.set_yticklabels([size.replace(",", ", ").replace(":", " to ") for size in sizes])
             ax.tick_params(axis="y", length=0)
             _plain_ticks(ax)
-        figure.supxlabel("their time over ours: right of the line stn_jax is quicker", fontsize=11)
+        figure.supxlabel(
+            "time relative to stn_jax: right of the line stn_jax is faster", fontsize=11
+        )
         figure.legend(drawn.values(), drawn, loc="upper right", ncols=len(drawn), handletextpad=0.1)
         figure.tight_layout(rect=(0, 0, 1, 0.93))
         figure.savefig(path)
@@ -86,7 +89,7 @@ def draw_cells(cells: Sequence[dict[str, Any]], path: Path) -> None:
 
 
 def draw_scaling(sweeps: Sequence[dict[str, Any]], path: Path) -> None:
-    """Draws time and memory against what grows, with the fitted lines and their slopes."""
+    """Draws time and memory of the sweeps, with the fitted lines and their slopes."""
     quantities = list(dict.fromkeys(sweep["quantity"] for sweep in sweeps))
     rows = {"time": "milliseconds", "memory": "megabytes"}
     with plt.rc_context(STYLE):
@@ -132,7 +135,7 @@ def _heading(quantity: str, size: str) -> str:
 
 
 def _draw_sweep(ax: Axes, sweep: dict[str, Any], measured: str, place: int) -> dict[str, Any]:
-    """Draws one line of one panel; ``place`` counts the lines, so that their slopes do not meet."""
+    """Draws one sweep into a panel; ``place`` is its number, for the position of the slope."""
     marker, color, label = PASSES[sweep["pass"]]
     points = sweep["points"]
     x = [point["value"] for point in points]
@@ -148,9 +151,9 @@ def _draw_sweep(ax: Axes, sweep: dict[str, Any], measured: str, place: int) -> d
     fitted = [(a, b) for a, b, point in zip(x, y, points, strict=True) if point["fitted"]]
     slope = sweep["slopes"][measured]
     center = [statistics.fmean(map(math.log, column)) for column in zip(*fitted, strict=True)]
-    ends = [fitted[0][0], fitted[-1][0]]
-    line = [math.exp(center[1] + slope * (math.log(end) - center[0])) for end in ends]
-    ax.plot(ends, line, color=color, linewidth=1.6, zorder=1)
+    fit_x = [fitted[0][0], fitted[-1][0]]
+    fit_y = [math.exp(center[1] + slope * (math.log(value) - center[0])) for value in fit_x]
+    ax.plot(fit_x, fit_y, color=color, linewidth=1.6, zorder=1)
     ax.annotate(
         f"slope {slope:.2f}", (0.97, 0.05 + 0.09 * place), xycoords="axes fraction",
         ha="right", color=color, fontsize=11,
@@ -159,7 +162,7 @@ def _draw_sweep(ax: Axes, sweep: dict[str, Any], measured: str, place: int) -> d
 
 
 def _plain_ticks(ax: Axes) -> None:
-    """Writes 0.1, 1, 10, 1k, 1M and not powers of ten."""
+    """Labels ticks as 0.1, 1, 10, 1k, 1M instead of powers of ten."""
 
     def plain(value: float, _: int) -> str:
         for step, letter in ((1e6, "M"), (1e3, "k")):

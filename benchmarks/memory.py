@@ -1,9 +1,10 @@
-"""How much memory does a pass take at its peak, here and elsewhere, and what does ours keep?
+"""How much memory does a pass need at its peak, here and elsewhere, and what does ours keep?
 
     python benchmarks/memory.py --out runs/benchmarks/memory.json
 
-Each library works in a process of its own: one call to warm up, freed memory given back, the
-kernel's high-water mark reset, three calls, and the mark less what was resident before them.
+Each library runs in its own process: one call to warm up, return of freed memory to the kernel,
+reset of the kernel's high-water mark, three calls. The peak is the mark minus the memory resident
+before.
 """
 
 import argparse
@@ -18,21 +19,20 @@ from pathlib import Path
 from typing import Any
 
 import jax
+from peers import PASSES, PEERS, CannotDo, compiled, jax_peer, job, ours
 from rich.console import Console
 from rich.table import Table
-from sampler import PASSES, PEERS, CannotDo, compiled, jax_peer, job, ours
 from timing import save
 
 import stn_jax as stn
-from stn_jax.sampling.grid_sample import BACKENDS
 
 _STATUS = Path("/proc/self/status")
 _CALLS = 3
 
 
-def planned(program: jax.stages.Compiled) -> dict[str, int]:
+def planned_bytes(program: jax.stages.Compiled) -> dict[str, int]:
     """Returns the bytes of a compiled program's arguments, results and temporaries."""
-    sizes = program.memory_analysis()
+    sizes: Any = program.memory_analysis()
     return {
         "arguments": sizes.argument_size_in_bytes,
         "results": sizes.output_size_in_bytes - sizes.alias_size_in_bytes,
@@ -40,24 +40,24 @@ def planned(program: jax.stages.Compiled) -> dict[str, int]:
     }
 
 
-def kept(size: str, backend: str) -> dict[str, int]:
-    """Returns the bytes that `stn_jax.grid_sample` keeps for reverse mode, and of its inputs."""
-    task = job(size, "both")
-    grid = stn.affine_grid(task.theta, task.shape)
+def residual_bytes(size: str, backend: str) -> dict[str, int]:
+    """Returns the bytes of the residuals of `stn_jax.grid_sample` and of its inputs."""
+    inputs = job(size, "both")
+    grid = stn.affine_grid(inputs.theta, inputs.shape)
 
     def sample(image: jax.Array, grid: jax.Array) -> jax.Array:
         return stn.grid_sample(image, grid, backend=backend)
 
-    residuals = jax.eval_shape(lambda *inputs: jax.vjp(sample, *inputs)[1], task.image, grid)
+    residuals = jax.eval_shape(lambda *inputs: jax.vjp(sample, *inputs)[1], inputs.image, grid)
     sizes = [math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(residuals)]
-    return {"image_and_grid": task.image.nbytes + grid.nbytes, "kept": sum(sizes)}
+    return {"image_and_grid": inputs.image.nbytes + grid.nbytes, "kept": sum(sizes)}
 
 
-def peak_of(name: str, size: str, pass_: str, backend: str) -> int:
-    """Returns the bytes that a pass takes at its peak in this process, its results among them."""
-    task = job(size, pass_)
-    peer = jax_peer(task, ours(backend)) if name == "stn_jax" else PEERS[name](task)
-    *_, competitor = peer.competitors.values()  # the most threads
+def peak_here(name: str, size: str, pass_: str, backend: str) -> int:
+    """Returns the peak memory of a pass in this process in bytes, results included."""
+    inputs = job(size, pass_)
+    peer = jax_peer(inputs, ours(backend)) if name == "stn_jax" else PEERS[name](inputs)
+    *_, competitor = peer.competitors.values()  # the one with most threads
     competitor.prepare()
     jax.block_until_ready(competitor.call())
     gc.collect()
@@ -75,8 +75,8 @@ def _resident(field: str) -> int:
     return int(lines[field].split()[0]) * 1024
 
 
-def peak(name: str, size: str, pass_: str, backend: str) -> int | None:
-    """Returns `peak_of` in a fresh process; None where the library has no such pass."""
+def peak_in_process(name: str, size: str, pass_: str, backend: str) -> int | None:
+    """Returns `peak_here` of a fresh process; None if the library does not support the pass."""
     command = [sys.executable, __file__, "--only", name, "--sizes", size]
     command += ["--passes", pass_, "--backend", backend]
     done = subprocess.run(command, capture_output=True, text=True)
@@ -86,11 +86,11 @@ def peak(name: str, size: str, pass_: str, backend: str) -> int | None:
 
 
 def print_peaks(console: Console, rows: Sequence[dict[str, Any]], peers: Sequence[str]) -> None:
-    """Prints the peaks in megabytes, and in a word who needs less."""
-    table = Table(title="peak memory in MB, results included, and times that of stn_jax")
+    """Prints the peaks in megabytes, with the word win or LOSS."""
+    table = Table(title="peak memory in MB, results included, and relative to stn_jax")
     table.add_column("N,H,W,C")
     table.add_column("pass")
-    for heading in ("stn_jax", "its results", "its temporaries, by plan", *peers):
+    for heading in ("stn_jax", "results", "planned temporaries", *peers):
         table.add_column(heading, justify="right")
     for row in rows:
         mine, plan = row["peaks"]["stn_jax"], row["planned"]
@@ -104,40 +104,41 @@ def print_peaks(console: Console, rows: Sequence[dict[str, Any]], peers: Sequenc
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Runs what the command line asks for."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    """Measures the sizes and passes given on the command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     default = ["2,512,512,16"]
     parser.add_argument("--sizes", nargs="+", default=default, metavar="N,H,W,C[:H,W]")
     parser.add_argument("--passes", nargs="+", choices=PASSES, default=["forward", "both"])
     default = ["torch", "map_coordinates", "kornia"]
     parser.add_argument("--peers", nargs="*", choices=PEERS, default=default)
-    parser.add_argument("--backend", choices=("auto", *BACKENDS), default="auto")
+    parser.add_argument("--backend", default="auto", help="backend of stn_jax")
     parser.add_argument("--only", choices=("stn_jax", *PEERS), help=argparse.SUPPRESS)
     parser.add_argument("--out", type=Path, help="where to write JSON")
     options = parser.parse_args(arguments)
-    if options.only:  # the process that works
+    if options.only:  # a process for one measurement
         try:
-            print(peak_of(options.only, *options.sizes, *options.passes, options.backend))
+            (size,), (pass_,) = options.sizes, options.passes
+            print(peak_here(options.only, size, pass_, options.backend))
         except CannotDo:
             print("null")
         return
     if not _STATUS.exists():
-        raise SystemExit("memory.py reads /proc/self/status, which only Linux has.")
+        raise SystemExit("memory.py needs /proc/self/status, which only Linux has.")
 
     rows = [
         {
             "size": size,
             "pass": pass_,
-            "planned": planned(compiled(job(size, pass_), options.backend)[0]),
+            "planned": planned_bytes(compiled(job(size, pass_), options.backend)[0]),
             "peaks": {
-                name: peak(name, size, pass_, options.backend)
+                name: peak_in_process(name, size, pass_, options.backend)
                 for name in ("stn_jax", *options.peers)
             },
         }
         for size in options.sizes
         for pass_ in options.passes
     ]
-    residuals = {size: kept(size, options.backend) for size in options.sizes}
+    residuals = {size: residual_bytes(size, options.backend) for size in options.sizes}
     console = Console(width=max(Console().width, 120))
     print_peaks(console, rows, options.peers)
     for size, sizes in residuals.items():

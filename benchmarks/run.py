@@ -1,4 +1,4 @@
-"""What do all benchmarks say? Runs each script here and leaves its JSON and pictures in one folder.
+"""Runs all benchmarks and writes their JSON and pictures to one folder.
 
 python benchmarks/run.py
 python benchmarks/run.py --only sampler memory --out runs/benchmarks
@@ -11,16 +11,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 HERE = Path(__file__).parent
-SCRIPTS = tuple(
-    name
-    for name in ("sampler", "train_step", "scaling", "memory")
-    if (HERE / f"{name}.py").exists()
-)
+SCRIPTS = ("sampler", "tracing", "train_step", "scaling", "memory")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the scripts, each in a process of its own; returns how many failed."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    """Runs each script in its own process; returns the number of failures."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--only", nargs="+", choices=SCRIPTS, default=SCRIPTS)
     parser.add_argument("--out", type=Path, default=HERE.parent / "runs" / "benchmarks")
     options = parser.parse_args(arguments)

@@ -1,9 +1,9 @@
-"""Does the cost grow as the work does: linearly in pixels, channels and images?
+"""Do time and memory grow linearly with pixels, channels and images?
 
     python benchmarks/scaling.py --out runs/benchmarks/scaling.json
 
-Time and memory of the sampler on this machine, forward and with both gradients, while one of the
-three grows; and the slope on log-log paper, by least squares. A slope of 1 is linear.
+Time and memory of the sampler, forward and with both gradients, while one of the three grows, and
+the slope on log-log axes by least squares. A slope of 1 is linear growth.
 """
 
 import argparse
@@ -17,23 +17,21 @@ from typing import Any
 
 import numpy as np
 from drawing import draw_scaling
-from memory import planned
+from memory import planned_bytes
+from peers import PASSES, compiled, job
 from rich.console import Console
 from rich.table import Table
-from sampler import PASSES, compiled, job
 from timing import Competitor, alternate, milliseconds, save
-
-from stn_jax.sampling.grid_sample import BACKENDS
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """What grows: ``size`` with each of ``values`` in its place, fitted from ``start`` on.
+    """A sweep of ``size`` over ``values``, with a fit to the values from ``start`` on.
 
-    The fit begins where one array of the output's size no longer fits into 32 MB: beyond the
-    caches, and beyond the size from which the C library gets every array fresh from the kernel.
-    Below it each of these is a step; further below dispatch rules, or, with few channels, the
-    coordinates' arithmetic. A value of ``pixels`` is the width of a square image.
+    The fit starts where an array of the output's size exceeds 32 MB: larger than the caches, and
+    the size from which the C library allocates every array anew from the kernel. Both cause a step
+    in time. For smaller sizes dispatch dominates, or with few channels the arithmetic of
+    coordinates. A value of ``pixels`` is the width of a square image.
     """
 
     size: str
@@ -51,15 +49,15 @@ SMALL = {
     "channels": Sweep("1,4,4,{0}", (1, 2, 4), start=1),
     "images": Sweep("{0},4,4,1", (1, 2, 4), start=1),
 }
-"""The same on next to nothing, to see that the script runs."""
+"""Tiny sweeps, to test the script."""
 
 
 def measure(quantity: str, sweep: Sweep, pass_: str, backend: str, repeats: int) -> dict[str, Any]:
-    """Times a sweep, all its sizes in turns, and asks the compiler for their memory."""
+    """Times all sizes of a sweep in turns, and gets their memory from the compiler."""
     programs = {}
     for value in sweep.values:
         program, arrays = compiled(job(sweep.size.format(value), pass_), backend)
-        programs[value] = program, arrays, sum(planned(program).values())
+        programs[value] = program, arrays, sum(planned_bytes(program).values())
     timings = alternate(
         {
             str(value): Competitor(functools.partial(program, *arrays))
@@ -67,7 +65,7 @@ def measure(quantity: str, sweep: Sweep, pass_: str, backend: str, repeats: int)
         },
         repeats=repeats,
     )
-    points = [
+    points: list[dict[str, Any]] = [
         {
             "value": value**2 if quantity == "pixels" else value,
             "size": sweep.size.format(value),
@@ -96,7 +94,7 @@ def slope(x: Sequence[float], y: Sequence[float]) -> float:
 
 
 def print_sweeps(console: Console, sweeps: Sequence[dict[str, Any]]) -> None:
-    """Prints the points of each sweep, and the slopes."""
+    """Prints the points and slopes of each sweep."""
     for sweep in sweeps:
         slopes = sweep["slopes"]
         title = (
@@ -104,7 +102,7 @@ def print_sweeps(console: Console, sweeps: Sequence[dict[str, Any]]) -> None:
             f"slope {slopes['time']:.2f} of time, {slopes['memory']:.2f} of memory"
         )
         table = Table(title=title)
-        for heading in ("N,H,W,C", "milliseconds", "MB", "slope from here"):
+        for heading in ("N,H,W,C", "milliseconds", "MB", "slope to the next"):
             table.add_column(heading, justify="right")
         for point, after in itertools.zip_longest(sweep["points"], sweep["points"][1:]):
             step = math.nan
@@ -115,17 +113,17 @@ def print_sweeps(console: Console, sweeps: Sequence[dict[str, Any]]) -> None:
             texts = milliseconds(point["time"]), f"{point['bytes'] / 1e6:.2f}"
             table.add_row(point["size"], *texts, f"{step:.2f}" if after else "", style=style)
         console.print(table)
-    console.print("Dim rows are not in the fit.", style="dim")
+    console.print("Dim rows are not part of the fit.", style="dim")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Runs the sweeps that the command line asks for."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    """Runs the sweeps given on the command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--quantities", nargs="+", choices=SWEEPS, default=list(SWEEPS))
     parser.add_argument("--passes", nargs="+", choices=PASSES, default=["forward", "both"])
     parser.add_argument("--repeats", type=int, default=5, help="turns for each size")
-    parser.add_argument("--backend", choices=("auto", *BACKENDS), default="gather")
-    parser.add_argument("--small", action="store_true", help="tiny sizes, to see that it runs")
+    parser.add_argument("--backend", default="gather", help="backend of stn_jax")
+    parser.add_argument("--small", action="store_true", help="tiny sizes, to test the script")
     parser.add_argument("--out", type=Path, help="where to write JSON, and a plot beside it")
     options = parser.parse_args(arguments)
 

@@ -1,7 +1,7 @@
-"""How everything here is timed: competitors in turns, in one process, in silence, many times.
+"""Timing for all benchmarks: competitors in one process, in turns, while no other thread is busy.
 
-`alternate` is the method, `Timing` what it finds, `verdict` how it is told, `save` how it is kept.
-The reasons are in README.md.
+`alternate` measures, `Timing` is its result, `verdict` compares two of them, `save` writes JSON.
+README.md explains the method.
 """
 
 import datetime
@@ -12,10 +12,9 @@ import math
 import os
 import platform
 import statistics
-import subprocess
 import sys
 import time
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -23,20 +22,22 @@ from typing import Any, TypeVar
 import jax
 from rich.text import Text
 
+from train.revision import git_revision
+
 Name = TypeVar("Name", bound=Hashable)
 
-_SLICE = 0.01  # seconds of silence to listen to; kernels account threads every 1 to 4 ms
-_QUIET = 0.1  # of one core
-_TURN = 0.02  # seconds that a turn is to last, at least
-_CALLS = 1000  # that a turn is to have, at most
+_SLICE = 0.01  # seconds to watch for busy threads; kernels account them every 1 to 4 ms
+_QUIET = 0.1  # fraction of a core that counts as idle
+_TURN = 0.02  # shortest time of a turn in seconds
+_CALLS = 1000  # largest number of calls for each turn
 _PACKAGES = ("stn-jax", "jax", "jaxlib", "numpy", "torch", "kornia", "dm-pix", "opencv")
 
 
 @dataclass(frozen=True)
 class Competitor:
-    """One way to do the job: ``call`` returns when it is done, or returns arrays of JAX.
+    """Code to time: ``call`` returns when it has finished, or returns JAX arrays to wait for.
 
-    ``prepare`` is run before each of its turns and is not timed (a thread count, say).
+    ``prepare`` runs before each of its turns and is not timed, for example to set thread counts.
     """
 
     call: Callable[[], object]
@@ -45,7 +46,7 @@ class Competitor:
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds a call takes: median and quartiles over turns, each the median of its calls."""
+    """Seconds for each call: median and quartiles over turns, each the median of its calls."""
 
     median: float
     low: float
@@ -54,22 +55,22 @@ class Timing:
     calls: int
 
     def overlaps(self, other: "Timing") -> bool:
-        """Whether the interquartile ranges meet, so that the run cannot tell the two apart."""
+        """Returns whether the interquartile ranges overlap, so that neither is clearly faster."""
         return self.low <= other.high and other.low <= self.high
 
 
 def alternate(competitors: Mapping[Name, Competitor], *, repeats: int = 15) -> dict[Name, Timing]:
     """Times competitors in turns, A B C A B C ...
 
-    A turn waits for silence, makes one call that is not timed, to bring its own code, data and
-    threads back, and then as many timed calls as fill 20 ms, at least one.
+    A turn waits until no thread is busy, makes one untimed call to warm up caches and threads, and
+    then makes at least one timed call and as many as fill 20 ms.
 
     Args:
-        competitors: by name.
-        repeats: turns for each.
+        competitors: competitors by name.
+        repeats: number of turns of each.
 
     Returns:
-        What each took, by name.
+        Timings by name.
     """
     calls: dict[Name, int] = {}
     for name, competitor in competitors.items():
@@ -77,7 +78,7 @@ def alternate(competitors: Mapping[Name, Competitor], *, repeats: int = 15) -> d
         jax.block_until_ready(competitor.call())  # compiles
         seconds = min(_call(competitor) for _ in range(2))
         calls[name] = min(_CALLS, math.ceil(_TURN / seconds))
-    taken: dict[Name, list[float]] = {name: [] for name in competitors}
+    medians: dict[Name, list[float]] = {name: [] for name in competitors}
     gc.collect()
     gc.disable()
     try:
@@ -87,23 +88,23 @@ def alternate(competitors: Mapping[Name, Competitor], *, repeats: int = 15) -> d
                 settle()
                 _call(competitor)
                 turn = [_call(competitor) for _ in range(calls[name])]
-                taken[name].append(statistics.median(turn))
+                medians[name].append(statistics.median(turn))
     finally:
         gc.enable()
-    return {name: _timing(turns, calls[name]) for name, turns in taken.items()}
+    return {name: summarize(turns, calls[name]) for name, turns in medians.items()}
 
 
 def settle(patience: float = 1.0) -> None:
-    """Waits until no thread of this process keeps a core busy.
+    """Waits until no thread of this process is busy.
 
-    OpenMP's idle workers (PyTorch's) spin for some 5 ms after each call, and would take a core from
-    whoever is timed next.
+    Idle OpenMP workers of PyTorch spin for about 5 ms after each call and would take a core from
+    the next competitor.
 
     Args:
-        patience: seconds to wait at most.
+        patience: longest time to wait, in seconds.
 
     Raises:
-        RuntimeError: when they never rest, as under ``OMP_WAIT_POLICY=active``.
+        RuntimeError: if threads keep spinning, as with ``OMP_WAIT_POLICY=active``.
     """
     end = time.perf_counter() + patience
     while time.perf_counter() < end:
@@ -112,7 +113,7 @@ def settle(patience: float = 1.0) -> None:
         if time.process_time() - busy < _QUIET * (time.perf_counter() - wall):
             return
     raise RuntimeError(
-        "Threads of this process still spin after a second, so that no timing here would be fair. "
+        f"threads of this process still spin after {patience} s, so timings would not be fair. "
         "Unset OMP_WAIT_POLICY, KMP_BLOCKTIME and GOMP_SPINCOUNT."
     )
 
@@ -123,28 +124,29 @@ def _call(competitor: Competitor) -> float:
     return time.perf_counter() - start
 
 
-def _timing(turns: list[float], calls: int) -> Timing:
+def summarize(turns: Sequence[float], calls: int) -> Timing:
+    """Returns median and quartiles of the turns, each the median of ``calls`` calls."""
     low, median, high = (
-        statistics.quantiles(turns, n=4, method="inclusive") if len(turns) > 1 else turns * 3
+        statistics.quantiles(turns, n=4, method="inclusive") if len(turns) > 1 else [*turns] * 3
     )
     return Timing(median, low, high, len(turns), calls)
 
 
 def geometric_mean(ratios: Iterable[float]) -> float:
-    """Returns the geometric mean, the one that ratios have; NaN of none."""
+    """Returns the geometric mean of ratios; NaN without any."""
     logs = [math.log(ratio) for ratio in ratios]
     return math.exp(statistics.fmean(logs)) if logs else math.nan
 
 
 def milliseconds(timing: Timing) -> str:
-    """Writes a timing as ``median ± half the interquartile range``, in milliseconds."""
+    """Formats a timing as ``median ± half the interquartile range``, in milliseconds."""
     spread = (timing.high - timing.low) / 2
     digits = max(0, 2 - math.floor(math.log10(timing.median * 1e3)))
     return f"{timing.median * 1e3:.{digits}f} ± {spread * 1e3:.{digits}f}"
 
 
 def verdict(ours: Timing, theirs: Timing) -> Text:
-    """Writes how many times as long they take, and in a word whether that is a win."""
+    """Formats the ratio of their time to ours with the word win, even or LOSS."""
     ratio = theirs.median / ours.median
     if ours.overlaps(theirs):
         word, style = "even", "yellow"
@@ -154,7 +156,7 @@ def verdict(ours: Timing, theirs: Timing) -> Text:
 
 
 def metadata() -> dict[str, Any]:
-    """Returns what a figure depends on besides the code that is timed."""
+    """Returns what a timing depends on besides the timed code."""
     try:
         device: str | None = jax.devices()[0].device_kind
     except RuntimeError:
@@ -186,28 +188,18 @@ def metadata() -> dict[str, Any]:
 
 
 def cores() -> int:
-    """Returns the number of cores that this process may use."""
+    """Returns the number of cores available to this process."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def cpu_model() -> str:
-    """Returns the processor's name as the machine tells it."""
+    """Returns the name of the processor."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
         return platform.processor() or platform.machine()
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.machine()
-
-
-def git_revision() -> str | None:
-    """Returns the checkout's commit, ``-dirty`` where files differ from it; None without git."""
-    command = ["git", "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"]
-    try:
-        done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True)
-    except OSError:
-        return None
-    return done.stdout.strip() or None
 
 
 def _version(name: str) -> str | None:
@@ -220,12 +212,12 @@ def _version(name: str) -> str | None:
 
 
 def save(path: Path, results: Mapping[str, Any]) -> None:
-    """Writes results and `metadata` as JSON; a `Timing` becomes its fields, in seconds."""
+    """Writes results and `metadata` as JSON; each `Timing` as its fields, in seconds."""
 
     def fields(value: object) -> Any:
         if isinstance(value, Timing):
             return asdict(value)
-        raise TypeError(f"{value!r} is nothing that JSON can hold.")
+        raise TypeError(f"{value!r} is a {type(value).__name__}, which JSON does not support.")
 
     path.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps(

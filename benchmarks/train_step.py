@@ -3,12 +3,12 @@
     python benchmarks/train_step.py
     python benchmarks/train_step.py --networks tutorial --repeats 31 --out train_step.json
 
-Take 256 real digits, distort each anew (RTS), run the network, take the gradient, let Adam change
-the parameters. Ours is the step that ``python -m train fit`` runs, metrics and the watch for NaN
-included; PyTorch's is written as its users write it, in the memory format and with the number of
-threads that are quickest here. Before anything is timed, distorted images, loss and every gradient
-are checked to be equal, from the same weights and draws: the gradients in float64, for in float32
-a point that lies on a pixel's centre may be rounded to either side, where the derivative differs.
+A step distorts 256 real digits (RTS), runs the network, computes the gradient and applies Adam.
+Ours is the step of ``python -m train fit``, with its metrics and checks for NaN. PyTorch's is
+written as its users write it, with the fastest memory format and number of threads on this machine.
+Before timing, distorted images, loss and all gradients are compared for the same weights and draws.
+The gradients are compared in float64, since in float32 a point on a pixel centre may be rounded to
+either side of it, where the derivatives differ.
 """
 
 import argparse
@@ -28,11 +28,12 @@ import torch.nn.functional as F
 from rich.console import Console
 from rich.table import Table
 from timing import Competitor, alternate, cores, milliseconds, save, verdict
+from torch_networks import PaperNetwork, Tutorial, distort
 
 from train.batches import Batches
 from train.config import Config, DataConfig, ModelConfig, OptimConfig, TrainConfig
 from train.data import Dataset, load
-from train.devices import keep_memory, make_mesh, replicate
+from train.devices import make_mesh, replicate, tune_malloc
 from train.distortions import distorted_batch
 from train.evaluate import input_shape
 from train.network import Params, build_network
@@ -42,11 +43,11 @@ from train.step import Data, make_init, make_objective, make_train_step
 BATCH = 256
 RATE = 1e-3
 TOLERANCE = 1e-4
-"""What is equal: the norm of a difference over the norm, for each array."""
+"""Allowed norm of a difference, relative to the norm, for each array."""
 
 
-def config(canvas: int, **model: Any) -> Config:
-    """Returns the configuration of a network on bundled digits."""
+def make_config(canvas: int, **model: Any) -> Config:
+    """Returns the config of a network on bundled digits."""
     return Config(
         data=DataConfig(name="bundled", distortion="RTS", canvas=canvas),
         model=ModelConfig(**model),
@@ -55,68 +56,15 @@ def config(canvas: int, **model: Any) -> Config:
     )
 
 
-class Tutorial(torch.nn.Module):
-    """The network of PyTorch's tutorial."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.localization = torch.nn.ModuleList(
-            [torch.nn.Conv2d(1, 8, 7), torch.nn.Conv2d(8, 10, 5)]
-        )
-        self.theta = torch.nn.ModuleList([torch.nn.Linear(90, 32), torch.nn.Linear(32, 6)])
-        self.features = torch.nn.ModuleList([torch.nn.Conv2d(1, 10, 5), torch.nn.Conv2d(10, 20, 5)])
-        self.logits = torch.nn.ModuleList([torch.nn.Linear(320, 50), torch.nn.Linear(50, 10)])
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Returns the logits."""
-        y = F.relu(F.max_pool2d(self.localization[0](x), 2))
-        y = F.relu(F.max_pool2d(self.localization[1](y), 2))
-        y = F.relu(self.theta[0](y.flatten(1)))
-        x = transform(x, self.theta[1](y))
-        x = F.relu(F.max_pool2d(self.features[0](x), 2))
-        x = F.dropout2d(self.features[1](x), training=self.training)
-        x = F.relu(F.max_pool2d(x, 2))
-        x = F.dropout(F.relu(self.logits[0](x.flatten(1))), training=self.training)
-        return self.logits[1](x)
-
-
-class PaperNetwork(torch.nn.Module):
-    """The paper's ST-CNN on RTS."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.localization = torch.nn.ModuleList(
-            [torch.nn.Conv2d(1, 20, 5), torch.nn.Conv2d(20, 20, 5)]
-        )
-        self.theta = torch.nn.ModuleList([torch.nn.Linear(320, 20), torch.nn.Linear(20, 6)])
-        self.features = torch.nn.ModuleList([torch.nn.Conv2d(1, 32, 9), torch.nn.Conv2d(32, 64, 7)])
-        self.logits = torch.nn.ModuleList([torch.nn.Linear(1600, 160), torch.nn.Linear(160, 10)])
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Returns the logits."""
-        y = F.max_pool2d(F.relu(self.localization[0](F.avg_pool2d(x, 2))), 2)
-        y = F.relu(self.theta[0](F.relu(self.localization[1](y)).flatten(1)))
-        x = transform(x, self.theta[1](y))
-        x = F.max_pool2d(F.relu(self.features[0](x)), 2)
-        x = F.max_pool2d(F.relu(self.features[1](x)), 2)
-        return self.logits[1](F.relu(self.logits[0](x.flatten(1))))
-
-
-def transform(x: torch.Tensor, theta: torch.Tensor) -> torch.Tensor:
-    """Samples images as theta ``(b, 6)`` says."""
-    grid = F.affine_grid(theta.view(-1, 2, 3), list(x.shape), align_corners=False)
-    return F.grid_sample(x, grid, align_corners=False)
-
-
 @dataclass(frozen=True)
 class Task:
     """A network, here and in PyTorch.
 
     Attributes:
-        title: what it is called in the table.
-        config: ours.
-        twin: PyTorch's.
-        names: our layers in the order of the twin's.
+        title: name in the table.
+        config: config of our network.
+        twin: class of PyTorch's network.
+        names: names of our layers in the order of PyTorch's.
     """
 
     title: str
@@ -128,7 +76,7 @@ class Task:
 TASKS = {
     "tutorial": Task(
         "PyTorch tutorial's network, 28 x 28",
-        config(28, name="tutorial"),
+        make_config(28, name="tutorial"),
         Tutorial,
         (
             "transformer.localization.layers.0.layers.0",
@@ -143,7 +91,7 @@ TASKS = {
     ),
     "st_cnn": Task(
         "paper's ST-CNN Aff, 42 x 42",
-        config(42, name="st_cnn", hidden=(160,)),
+        make_config(42, name="st_cnn", hidden=(160,)),
         PaperNetwork,
         (
             "transformer.localization.features.layers.0",
@@ -159,32 +107,13 @@ TASKS = {
 }
 
 
-def distort(images: torch.Tensor, draws: torch.Tensor, canvas: int) -> torch.Tensor:
-    """Distorts uint8 images ``(b, 1, h, w)`` by RTS; ``draws`` (4, b) lie in [-1, 1]."""
-    side = images.shape[-1]
-    turn, size, x, y = draws
-    angle, scale = turn * (torch.pi / 4), 0.95 + 0.25 * size
-    room = (canvas - scale * side).clamp(min=0) / 2
-    cos, sin, x, y = angle.cos() / scale, angle.sin() / scale, room * x, room * y
-    ratio, pixel = canvas / side, 2 / side
-    theta = torch.stack(
-        [
-            *(cos * ratio, sin * ratio, -(cos * x + sin * y) * pixel),
-            *(-sin * ratio, cos * ratio, (sin * x - cos * y) * pixel),
-        ],
-        dim=1,
-    ).view(-1, 2, 3)
-    grid = F.affine_grid(theta, [len(images), 1, canvas, canvas], align_corners=False)
-    return F.grid_sample(images.float().div_(255), grid, align_corners=False)
-
-
 def layers(twin: torch.nn.Module) -> list[torch.nn.Module]:
-    """Lists a twin's layers, in the order of `Task.names`."""
+    """Lists the layers of a PyTorch network, in the order of `Task.names`."""
     return [m for m in twin.modules() if isinstance(m, torch.nn.Conv2d | torch.nn.Linear)]
 
 
 def as_torch(kernel: np.ndarray, channels: int) -> np.ndarray:
-    """Lays a kernel of ours out as PyTorch's; ``channels`` of the maps that it flattens, or 0."""
+    """Converts a kernel to PyTorch's layout; ``channels`` of its flattened input maps, or 0."""
     if kernel.ndim == 4:
         return kernel.transpose(3, 2, 0, 1)
     if channels:  # pixels are flattened (h, w, c) here and (c, h, w) there
@@ -193,7 +122,7 @@ def as_torch(kernel: np.ndarray, channels: int) -> np.ndarray:
 
 
 def arrays(task: Task, params: Params) -> list[np.ndarray]:
-    """Lists kernels and biases of ours, or their gradients, as PyTorch lays them out."""
+    """Lists our kernels and biases, or their gradients, in PyTorch's layout."""
     listed, channels = [], 0
     for name in task.names:
         kernel, bias = np.asarray(params[f"{name}.kernel"]), np.asarray(params[f"{name}.bias"])
@@ -203,12 +132,12 @@ def arrays(task: Task, params: Params) -> list[np.ndarray]:
 
 
 def weights(twin: torch.nn.Module) -> list[torch.nn.Parameter]:
-    """Lists kernels and biases of a twin, in the order of `arrays`."""
+    """Lists kernels and biases of a PyTorch network, in the order of `arrays`."""
     return [p for layer in layers(twin) for p in (layer.weight, layer.bias)]
 
 
 class Ours:
-    """The training step of ``python -m train``, with all that it needs."""
+    """The training step of ``python -m train``."""
 
     def __init__(self, task: Task, dataset: Dataset) -> None:
         self.config, mesh = task.config, make_mesh()
@@ -222,13 +151,13 @@ class Ours:
         self.steps = itertools.count()
 
     def __call__(self) -> jax.Array:
-        """Trains for a step."""
+        """Takes one training step."""
         batch = self.batches(next(self.steps), 1)
         self.state = self.train_step(self.state, self.data, batch)
         return self.state.step
 
     def example(self) -> tuple[Params, np.ndarray, np.ndarray, np.ndarray, jax.Array]:
-        """Returns parameters that move images, indices, draws, labels and distorted images."""
+        """Returns perturbed parameters, indices, draws, labels and distorted images."""
         random = np.random.default_rng(0)
         params = {
             name: value + (0.01 * random.normal(size=value.shape)).astype(np.float32)
@@ -244,7 +173,7 @@ class Ours:
 
 
 class Theirs:
-    """PyTorch's step of the same network."""
+    """The training step of the same network in PyTorch."""
 
     def __init__(self, task: Task, dataset: Dataset, memory_format: torch.memory_format) -> None:
         self.canvas, self.memory_format = task.config.data.canvas, memory_format
@@ -254,13 +183,13 @@ class Theirs:
         self.optimizer = torch.optim.Adam(self.network.parameters(), lr=RATE, fused=True)
 
     def distorted(self, indices: torch.Tensor, draws: torch.Tensor) -> torch.Tensor:
-        """Returns images as the network sees them."""
+        """Returns distorted images, the input of the network."""
         with torch.no_grad():
             images = distort(self.images[indices], draws, self.canvas)
             return images.contiguous(memory_format=self.memory_format)
 
     def __call__(self) -> None:
-        """Trains for a step."""
+        """Takes one training step."""
         indices = torch.randint(len(self.images), (BATCH,))
         images = self.distorted(indices, torch.rand(4, BATCH) * 2 - 1)
         self.optimizer.zero_grad()
@@ -268,17 +197,17 @@ class Theirs:
         self.optimizer.step()
 
 
-def check(task: Task, ours: Ours, theirs: Theirs) -> float:
-    """Compares distorted images, and in float64 loss and every gradient, without dropout.
+def compare(task: Task, ours: Ours, theirs: Theirs) -> float:
+    """Compares distorted images, and loss and all gradients in float64, without dropout.
 
     Returns:
         The largest difference.
 
     Raises:
-        SystemExit: if it is above the tolerance.
+        SystemExit: if it exceeds the tolerance.
     """
     params, indices, draws, labels, images = ours.example()
-    objective = make_objective(ours.network, task.config.optim)
+    objective: Any = make_objective(ours.network, task.config.optim)
     with jax.enable_x64(True):
         exact = jax.tree.map(lambda array: jnp.asarray(array, jnp.float64), (params, images))
         value, gradient = jax.jit(
@@ -290,12 +219,12 @@ def check(task: Task, ours: Ours, theirs: Theirs) -> float:
     with torch.no_grad():
         for weight, array in zip(weights(twin), arrays(task, exact[0]), strict=True):
             weight.copy_(torch.tensor(array))
-    seen = theirs.distorted(torch.tensor(indices).long(), torch.tensor(draws.T))
+    distorted = theirs.distorted(torch.tensor(indices).long(), torch.tensor(draws.T))
     channels_first = torch.tensor(np.asarray(exact[1])).permute(0, 3, 1, 2)
     their_value = F.cross_entropy(twin(channels_first), torch.tensor(labels).long())
     their_value.backward()
     pairs = {
-        "the distorted images": (np.asarray(images)[..., 0], seen.numpy()[:, 0]),
+        "the distorted images": (np.asarray(images)[..., 0], distorted.numpy()[:, 0]),
         "the loss": (value, their_value.detach().numpy()),
     }
     for name, g, weight in zip(
@@ -316,59 +245,57 @@ def check(task: Task, ours: Ours, theirs: Theirs) -> float:
 
 
 def measure(task: Task, dataset: Dataset, repeats: int) -> dict[str, Any]:
-    """Checks and times one network: first which form of PyTorch's is quickest, then both in turns.
+    """Compares and times one network, in turns with the fastest variant of PyTorch's.
 
     Args:
         task: the network.
-        dataset: real digits.
-        repeats: turns for each.
+        dataset: the digits.
+        repeats: number of turns.
 
     Returns:
-        The table's row.
+        A row of the table.
     """
-    ours, forms, difference = Ours(task, dataset), {}, 0.0
+    ours, variants, difference = Ours(task, dataset), {}, 0.0
     for memory_format in (torch.contiguous_format, torch.channels_last):
         theirs = Theirs(task, dataset, memory_format)
-        difference = max(difference, check(task, ours, theirs))
+        difference = max(difference, compare(task, ours, theirs))
         for threads in range(1, cores() + 1):
             name = f"{str(memory_format).removeprefix('torch.')}, {threads} threads"
-            forms[name] = Competitor(theirs, functools.partial(torch.set_num_threads, threads))
-    tried = alternate(forms, repeats=3)
+            variants[name] = Competitor(theirs, functools.partial(torch.set_num_threads, threads))
+    tried = alternate(variants, repeats=3)
     best = min(tried, key=lambda name: tried[name].median)
-    taken = alternate({"ours": Competitor(ours), "torch": forms[best]}, repeats=repeats)
+    taken = alternate({"ours": Competitor(ours), "torch": variants[best]}, repeats=repeats)
     return {
         "title": task.title,
         "parameters": sum(value.size for value in ours.state.params.values()),
         "difference": difference,
-        "torch_form": best,
-        "torch_forms": tried,
+        "torch_variant": best,
+        "torch_variants": tried,
         **taken,
     }
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Runs the networks that the command line asks for."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    """Times the networks given on the command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--networks", nargs="+", choices=TASKS, default=list(TASKS))
     parser.add_argument("--repeats", type=int, default=15, help="turns for each competitor")
     parser.add_argument("--out", type=Path, help="where to write JSON")
     options = parser.parse_args(arguments)
 
-    keep_memory()  # as `fit` does; PyTorch gains by it too
+    tune_malloc()  # as `fit` does; it speeds up PyTorch too
     console, rows = Console(width=max(Console().width, 120)), {}
-    dataset = load(config(42).data)
+    dataset = load(make_config(42).data)
     for name in options.networks:
         with console.status(TASKS[name].title):
             rows[name] = measure(TASKS[name], dataset, options.repeats)
     table = Table(title=f"A training step, batch {BATCH}, distortion and Adam included: ms")
-    for column in ("network", "parameters", "ours", "PyTorch", "in the form", "steps/s", "verdict"):
-        table.add_column(
-            column, justify="left" if column in ("network", "in the form") else "right"
-        )
+    for column in ("network", "parameters", "ours", "PyTorch", "variant", "steps/s", "verdict"):
+        table.add_column(column, justify="left" if column in ("network", "variant") else "right")
     for row in rows.values():
         table.add_row(
             *(row["title"], f"{row['parameters']:,}"),
-            *(milliseconds(row["ours"]), milliseconds(row["torch"]), row["torch_form"]),
+            *(milliseconds(row["ours"]), milliseconds(row["torch"]), row["torch_variant"]),
             f"{1 / row['ours'].median:.1f}",
             verdict(row["ours"], row["torch"]),
         )

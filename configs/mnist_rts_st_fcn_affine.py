@@ -1,4 +1,4 @@
-"""ST-FCN Aff on RTS, the paper's table 1: the whole of MNIST through tensorflow-datasets.
+"""ST-FCN Aff on RTS, from the paper's table 1, on all of MNIST through tensorflow-datasets.
 
 Command:  python -m train fit configs/mnist_rts_st_fcn_affine.py
 Cost:     7 minutes on 2 CPU cores

@@ -1,4 +1,4 @@
-"""A spatial transformer learns to straighten real digits, on a laptop.
+"""A spatial transformer for distorted digits; trains on a laptop.
 
 Command:  python -m train fit configs/quickstart.py   (or: make train)
 Cost:     3 to 4 minutes on 2 CPU cores

@@ -1,4 +1,4 @@
-"""The quickstart's classifier without its transformer: what the transformer is worth.
+"""The quickstart's classifier without the transformer, for comparison.
 
 Command:  python -m train fit configs/quickstart_cnn.py
 Cost:     about 3 minutes on 2 CPU cores
@@ -13,6 +13,6 @@ from train.config import Config
 
 def get_config() -> Config:
     config = quickstart()
-    # Averaged 2 x 2, so that the same layers see about as many pixels: 21 x 21, not 20 x 20.
+    # Averaging 2 x 2 pixels gives the same layers an input of about the same size: 21 x 21.
     model = dataclasses.replace(config.model, name="cnn", shrink=2)
     return dataclasses.replace(config, model=model)

@@ -1,7 +1,8 @@
-"""The benchmarks run, on next to nothing, and leave JSON that can be read. No figure is judged."""
+"""The benchmarks run on tiny inputs and write JSON. No timing is checked."""
 
 import importlib
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,13 +16,13 @@ BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
 @pytest.fixture
 def script(monkeypatch, tmp_path):
-    """Imports a script as if it were run, and reads back the JSON that it writes."""
+    """Runs the main function of a script and reads the JSON that it writes."""
     monkeypatch.syspath_prepend(str(BENCHMARKS))
     pytest.importorskip("matplotlib")
 
     def run(name, *arguments):
         out = tmp_path / "results" / f"{name}.json"
-        with jax.numpy_dtype_promotion("standard"):  # the peers' code is not strict
+        with jax.numpy_dtype_promotion("standard"):  # peers rely on promotion
             importlib.import_module(name).main([*arguments, "--out", str(out)])
         results = json.loads(out.read_text())
         assert {"date", "git_revision", "cpu", "cores", "packages"} <= results["metadata"].keys()
@@ -34,7 +35,7 @@ def quartiles_in_order(timing):
     return 0 < timing["low"] <= timing["median"] <= timing["high"]
 
 
-def test_sampler(script, capsys):
+def test_sampler_times_all_passes(script, capsys):
     arguments = ["--sizes", "2,6,6,1:3,4", "--peers", "torch", "opencv", "--bandwidth", "4096"]
     results, out = script("sampler", "--repeats", "2", *arguments)
     assert [cell["pass"] for cell in results["cells"]] == ["forward", "theta", "both"]
@@ -50,7 +51,7 @@ def test_sampler(script, capsys):
 
 
 @pytest.mark.slow
-def test_every_peer_agrees(script):
+def test_all_peers_agree(script):
     for module in ("torch", "kornia", "dm_pix", "cv2"):
         pytest.importorskip(module)
     sizes = ["3,9,8,6", "2,7,6,5,2", "2,6,6,1:3,4"]
@@ -64,16 +65,16 @@ def test_every_peer_agrees(script):
         assert cell["timings"].keys() == expected
 
 
-def test_a_peer_that_differs_is_not_timed(script, monkeypatch, capsys):
-    sampler = importlib.import_module("sampler")
+def test_differing_peer_is_not_timed(script, monkeypatch, capsys):
+    peers = importlib.import_module("peers")
 
     def shifted(job):
         def sample(theta, image, shape):
-            return sampler.ours()(theta.at[:, 0, 2].add(0.1), image, shape)
+            return peers.ours()(theta.at[:, 0, 2].add(0.1), image, shape)
 
-        return sampler.jax_peer(job, sample)
+        return peers.jax_peer(job, sample)
 
-    monkeypatch.setitem(sampler.PEERS, "dm_pix", shifted)
+    monkeypatch.setitem(peers.PEERS, "dm_pix", shifted)
     arguments = ["--sizes", "2,6,5,2", "--passes", "both", "--repeats", "2", "--peers", "dm_pix"]
     results, _ = script("sampler", *arguments)
     (cell,) = results["cells"]
@@ -82,7 +83,71 @@ def test_a_peer_that_differs_is_not_timed(script, monkeypatch, capsys):
     assert "DIFFERS" in capsys.readouterr().out
 
 
-def test_scaling(script):
+@pytest.fixture
+def other_checkout(tmp_path):
+    """A copy of stn_jax whose affine_grid shifts by ``SHIFT``, imported inside a function too."""
+    folder = tmp_path / "checkout" / "stn_jax"
+    shutil.copytree(BENCHMARKS.parent / "stn_jax", folder, ignore=shutil.ignore_patterns("*.pyc"))
+    init = folder / "__init__.py"
+    init.write_text(
+        init.read_text()
+        + "\nSHIFT = 0.0\n_affine_grid = affine_grid\n"
+        + "def affine_grid(theta, shape):\n"
+        + "    from stn_jax import SHIFT\n"
+        + "    return _affine_grid(theta, shape) + SHIFT\n"
+    )
+    return folder.parent
+
+
+def test_previous_checkout_is_compared(script, other_checkout, capsys):
+    arguments = ["--sizes", "2,6,5,2", "--passes", "both", "--repeats", "2"]
+    arguments += ["--peers", "previous", "--previous", str(other_checkout)]
+    results, _ = script("sampler", *arguments)
+    (cell,) = results["cells"]
+    assert cell["timings"].keys() == {"stn_jax", "previous"}
+    assert cell["differences"]["previous"] < 1e-6
+    assert "previous_git_revision" in results
+    assert str(other_checkout) not in json.dumps(results["cells"])
+    assert not list(other_checkout.rglob("*.pyc"))  # renamed code is not cached
+
+    init = other_checkout / "stn_jax" / "__init__.py"
+    init.write_text(init.read_text().replace("SHIFT = 0.0", "SHIFT = 0.1"))
+    results, _ = script("sampler", *arguments)
+    (cell,) = results["cells"]
+    assert cell["timings"].keys() == {"stn_jax"}  # the other code runs, not this one
+    assert "DIFFERS" in capsys.readouterr().out
+
+
+def test_previous_needs_a_checkout(script, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        script("sampler", "--peers", "previous")
+    assert "--previous" in capsys.readouterr().err
+    with pytest.raises(SystemExit, match="contains no stn_jax"):
+        script("sampler", "--peers", "previous", "--previous", str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    "stages", [["trace", "lower"], pytest.param(["first_call"], marks=pytest.mark.slow)]
+)
+def test_tracing_compares_stages(script, capsys, stages):
+    arguments = ["--size", "2,4,4,1", "--repeats", "1", "--stages", *stages]
+    results, _ = script("tracing", *arguments)
+    assert results["stages"].keys() == set(stages)
+    for stage in results["stages"].values():
+        assert stage.keys() == {"stn_jax", "map_coordinates"}
+        assert all(map(quartiles_in_order, stage.values()))
+    assert all(ratio > 0 for ratio in results["ratios"].values())
+    assert "ratio" in capsys.readouterr().out
+
+
+def test_tracing_compares_equal_functions(script):
+    tracing = importlib.import_module("tracing")
+    arrays = tracing.operands("2,5,4,3")
+    ours, theirs = (sample(*arrays) for sample in tracing.SAMPLERS.values())
+    np.testing.assert_allclose(ours, theirs, atol=1e-5)
+
+
+def test_scaling_fits_slopes(script):
     arguments = ["--small", "--repeats", "2", "--quantities", "pixels", "--passes", "both"]
     results, out = script("scaling", *arguments)
     assert [sweep["quantity"] for sweep in results["sweeps"]] == ["pixels"]
@@ -94,7 +159,7 @@ def test_scaling(script):
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="memory.py reads /proc")
-def test_memory(script):
+def test_memory_measures_peaks_and_residuals(script):
     pytest.importorskip("torch")
     results, _ = script("memory", "--sizes", "1,64,64,64", "--passes", "both", "--peers", "torch")
     (row,) = results["peaks"]
@@ -104,21 +169,23 @@ def test_memory(script):
     assert residuals["kept"] > 0
 
 
-def test_run_knows_every_script():
+def test_run_lists_all_scripts():
     done = subprocess.run(
         [sys.executable, BENCHMARKS / "run.py", "--help"], capture_output=True, text=True
     )
     assert done.returncode == 0
-    assert all(name in done.stdout for name in ("sampler", "scaling", "memory"))
+    assert all(
+        name in done.stdout for name in ("sampler", "tracing", "train_step", "scaling", "memory")
+    )
 
 
-def test_slope(script):
+def test_slope_is_the_exponent(script):
     scaling = importlib.import_module("scaling")
     x = np.array([1.0, 3.0, 10.0])
     assert scaling.slope(x, 5 * x**0.7) == pytest.approx(0.7)
 
 
-def test_turns_and_medians(script):
+def test_competitors_alternate(script):
     timing = importlib.import_module("timing")
     order = []
     calls = {
@@ -131,33 +198,21 @@ def test_turns_and_medians(script):
     assert timing.geometric_mean([2, 8]) == pytest.approx(4)
 
 
-def test_verdicts(script):
+def test_verdict_depends_on_ratio_and_overlap(script):
     timing = importlib.import_module("timing")
-    quick, slow = timing.Timing(1, 0.9, 1.1, 5, 1), timing.Timing(2, 1.9, 2.1, 5, 1)
+    fast, slow = timing.Timing(1, 0.9, 1.1, 5, 1), timing.Timing(2, 1.9, 2.1, 5, 1)
     near = timing.Timing(1.05, 1.0, 1.2, 5, 1)
-    assert timing.verdict(quick, slow).plain == "2.00x win"
-    assert timing.verdict(slow, quick).plain == "0.50x LOSS"
-    assert timing.verdict(quick, near).plain == "1.05x even"
+    assert timing.verdict(fast, slow).plain == "2.00x win"
+    assert timing.verdict(slow, fast).plain == "0.50x LOSS"
+    assert timing.verdict(fast, near).plain == "1.05x even"
 
 
-def test_threads_that_spin_are_told(script):
-    """The clock runs while this test burns a core in another thread."""
-    import threading
-
+def test_spinning_threads_are_reported(script, monkeypatch):
     timing = importlib.import_module("timing")
-    stop = threading.Event()
-    data = np.ones((600, 600))
-
-    def burn():
-        while not stop.is_set():
-            data @ data  # outside the interpreter's lock
-
-    thread = threading.Thread(target=burn)
-    thread.start()
-    try:
+    with monkeypatch.context() as patch:
+        patch.setattr(timing.time, "process_time", timing.time.perf_counter)  # one busy core
         with pytest.raises(RuntimeError, match="still spin"):
-            timing.settle(patience=0.2)
-    finally:
-        stop.set()
-        thread.join()
-    timing.settle()
+            timing.settle(patience=0.05)
+    with monkeypatch.context() as patch:
+        patch.setattr(timing.time, "process_time", lambda: 0.0)  # an idle process
+        timing.settle(patience=0.05)

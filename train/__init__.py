@@ -1,1 +1,1 @@
-"""Everything about training, run from the checkout: ``python -m train fit configs/NAME.py``."""
+"""Training, run from the checkout: ``python -m train fit configs/NAME.py``."""

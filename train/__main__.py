@@ -1,4 +1,4 @@
-"""The command: ``python -m train fit|evaluate|predict|plot|compile``."""
+"""The command line: ``python -m train fit|evaluate|predict|plot|compile``."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""Which images a step sees: a pure function of (seed, step); resuming needs the step alone."""
+"""The images of each step, a pure function of (seed, step): resuming needs only the step."""
 
 import functools
 import math
@@ -14,26 +14,27 @@ from train.errors import UserError
 
 
 def check_batch(batch_size: int, images: int, devices: int) -> None:
-    """Refuses a batch that the images cannot fill or the devices cannot share.
+    """Checks that there are enough images for a batch, and that it divides among the devices.
 
     Raises:
-        UserError: saying what would fit.
+        UserError: naming the batch sizes that are allowed.
     """
     if batch_size > images:
         raise UserError(
-            f"train.batch_size={batch_size} does not fit; there are {images} training images."
+            f"train.batch_size={batch_size} is too large; there are {images} training images."
         )
     if batch_size % devices:
         raise UserError(
-            f"train.batch_size={batch_size} does not fit; it must be a multiple of the {devices} "
+            f"train.batch_size={batch_size} is not allowed; it must be a multiple of the {devices} "
             "devices."
         )
 
 
 def steps_per_dispatch(run: TrainConfig, platform: str) -> int:
-    """Returns how many steps one call of the compiled step does, where nothing else falls between.
+    """Returns the number of optimiser steps for each call of the compiled step.
 
-    On a CPU one: XLA compiles a loop's body without its fast convolutions.
+    One on a CPU, where XLA compiles a loop's body without its fast convolutions. Elsewhere the
+    largest number up to 16 that divides every period of logging, evaluation and checkpoints.
     """
     if run.steps_per_dispatch:
         return run.steps_per_dispatch
@@ -44,11 +45,11 @@ def steps_per_dispatch(run: TrainConfig, platform: str) -> int:
 
 
 class Batch(NamedTuple):
-    """Indices of the images of one or several steps; all that travels to the device.
+    """Indices of the images of one or several steps; nothing else is sent to the device.
 
     Attributes:
         indices: ``(steps, batch_size)`` int32.
-        epoch: ``(steps,)`` int32, which decides the distortions.
+        epoch: ``(steps,)`` int32, folded into the key of the distortions.
     """
 
     indices: jax.Array
@@ -56,13 +57,13 @@ class Batch(NamedTuple):
 
 
 class Batches:
-    """Every epoch a new order of all images; the last, incomplete batch of an epoch is left out.
+    """Shuffles all images anew in each epoch and drops the last, incomplete batch.
 
     Args:
         count: number of images.
-        batch_size: images of a step.
-        seed: decides the order.
-        mesh: the devices; each gets its share of a batch.
+        batch_size: images for each step.
+        seed: seed of the shuffling.
+        mesh: the devices over which a batch is sharded.
     """
 
     def __init__(self, count: int, batch_size: int, seed: int, mesh: Mesh):
@@ -77,13 +78,13 @@ class Batches:
         )
 
     def indices(self, step: int) -> tuple[np.ndarray, int]:
-        """Returns the indices ``(batch_size,)`` of a step's images, and the step's epoch."""
-        epoch, place = divmod(step, self.steps_per_epoch)
-        start = place * self.batch_size
+        """Returns the indices ``(batch_size,)`` of the images of a step, and its epoch."""
+        epoch, batch = divmod(step, self.steps_per_epoch)
+        start = batch * self.batch_size
         return self.order(epoch)[start : start + self.batch_size], epoch
 
     def __call__(self, step: int, steps: int) -> Batch:
-        """Puts the indices of ``steps`` steps from ``step`` on the devices."""
+        """Puts the indices for ``steps`` steps, starting at ``step``, on the devices."""
         indices, epochs = zip(*(self.indices(step + i) for i in range(steps)), strict=True)
         batch = np.stack(indices), np.array(epochs, np.int32)
         return Batch(*jax.device_put(batch, self.shardings))

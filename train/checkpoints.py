@@ -1,7 +1,8 @@
-"""Checkpoints: the last state and, where there are validation images, the best; safe from SIGKILL.
+"""Checkpoints of the last state and, with validation images, of the best one.
 
-Orbax writes in the background to a temporary directory and renames it when it is whole. The state
-holds everything that the next step depends on, so a run goes on bit for bit as if never stopped.
+Orbax writes in the background to a temporary directory and renames it when complete, so a SIGKILL
+never leaves a broken checkpoint. The state contains everything that the next step depends on, so a
+resumed run equals an uninterrupted one bit for bit.
 """
 
 import logging
@@ -15,19 +16,19 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from train.errors import UserError
 from train.step import TrainState
 
-logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax reports every save
+logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax logs every save
 
 
-class Ledger(NamedTuple):
-    """What the host has to remember beside the state.
+class HostState(NamedTuple):
+    """What is saved with the training state but kept on the host.
 
     Attributes:
-        metrics_bytes: length of ``metrics.jsonl``; what follows is written again after resuming.
-        seconds: time the run has taken, over all its interruptions.
-        train_seconds: of which in training steps, without compiling.
-        train_examples: images seen in those.
-        best_error: lowest validation error so far, percent; None before the first.
-        best_step: its step.
+        metrics_bytes: size of ``metrics.jsonl``; later lines are written again after resuming.
+        seconds: total time of the run, interruptions excluded.
+        train_seconds: time spent in training steps, compilation excluded.
+        train_examples: number of images processed in that time.
+        best_error: lowest validation error so far, in percent; None before the first evaluation.
+        best_step: the step of ``best_error``.
     """
 
     metrics_bytes: int = 0
@@ -39,11 +40,11 @@ class Ledger(NamedTuple):
 
 
 class Checkpoints:
-    """The checkpoints of a run: ``last``, and ``best`` once there was a validation.
+    """The checkpoints of a run: ``last``, and ``best`` after the first validation.
 
     Args:
-        directory: where they are.
-        read_only: open what is there, and change nothing.
+        directory: directory of the checkpoints.
+        read_only: open existing checkpoints without changing anything.
     """
 
     def __init__(self, directory: Path, *, read_only: bool = False):
@@ -63,25 +64,28 @@ class Checkpoints:
         """Returns the step of a checkpoint, or None if there is none."""
         return self.managers[which].latest_step() if which in self.managers else None
 
-    def save(self, which: str, state: TrainState, step: int, ledger: Ledger) -> None:
-        """Saves in the background; returns once the state's memory may be used again."""
+    def save(self, which: str, state: TrainState, step: int, host_state: HostState) -> None:
+        """Starts saving in the background; returns as soon as the state may be donated."""
         self.managers[which].save(
             step,
             args=ocp.args.Composite(
-                state=ocp.args.StandardSave(state), ledger=ocp.args.JsonSave(ledger._asdict())
+                state=ocp.args.StandardSave(state),
+                host_state=ocp.args.JsonSave(host_state._asdict()),
             ),
         )
 
-    def restore(self, which: str, like: TrainState, mesh: Mesh) -> tuple[TrainState, Ledger]:
+    def restore(
+        self, which: str, abstract_state: TrainState, mesh: Mesh
+    ) -> tuple[TrainState, HostState]:
         """Loads a checkpoint.
 
         Args:
             which: ``last`` or ``best``.
-            like: a state of `jax.ShapeDtypeStruct`, with the shapes and dtypes that were saved.
-            mesh: the devices; each gets a copy.
+            abstract_state: the state as `jax.ShapeDtypeStruct`, with the saved shapes and dtypes.
+            mesh: the devices; the state is replicated over them.
 
         Returns:
-            The state and what belongs to it.
+            The training state and the host's.
 
         Raises:
             UserError: if there is none.
@@ -89,34 +93,34 @@ class Checkpoints:
         step = self.step(which)
         if step is None:
             raise UserError("the work directory holds no checkpoint yet; train first.")
-        everywhere = NamedSharding(mesh, PartitionSpec())
+        replicated = NamedSharding(mesh, PartitionSpec())
         abstract = jax.tree.map(
-            lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=everywhere), like
+            lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=replicated), abstract_state
         )
         loaded: Any = self.managers[which].restore(
             step,
             args=ocp.args.Composite(
-                state=ocp.args.StandardRestore(abstract), ledger=ocp.args.JsonRestore()
+                state=ocp.args.StandardRestore(abstract), host_state=ocp.args.JsonRestore()
             ),
         )
-        return loaded.state, Ledger(**loaded.ledger)
+        return loaded.state, HostState(**loaded.host_state)
 
-    def forget_best_after(self, step: int) -> None:
-        """Deletes a best checkpoint that is later than the step from which a run goes on.
+    def delete_best_after(self, step: int) -> None:
+        """Deletes a best checkpoint that is later than ``step``, where a run resumes.
 
-        The run comes past it again, and then decides again.
+        The resumed run evaluates that step again and saves it again if it is still the best.
         """
         best = self.step("best")
         if best is not None and best > step:
             self.managers["best"].delete(best)
 
     def wait(self) -> None:
-        """Waits for the saves in the background."""
+        """Waits until all background saves have finished."""
         for manager in self.managers.values():
             manager.wait_until_finished()
 
     def close(self) -> None:
-        """Waits, and lets go."""
+        """Waits for background saves and closes the managers."""
         self.wait()
         for manager in self.managers.values():
             manager.close()

@@ -1,6 +1,6 @@
-"""The command line: verbs, config files, overrides; a mistake is one line and exit code 2.
+"""The command line: verbs, config files and overrides; mistakes are one line and exit code 2.
 
-JAX is imported only once everything that was typed has been understood.
+JAX is imported only after the command line has been checked.
 """
 
 import contextlib
@@ -27,38 +27,38 @@ USAGE = """\
 usage: python -m train VERB ...
 
   fit CONFIG [--workdir DIR] [--optim.learning-rate 3e-4 ...]
-      train as a file in configs/ says; the same command again resumes
+      train with a config file; the same command resumes an interrupted run
   evaluate --workdir DIR [--split test] [--batch-size 64]
-      judge a trained network again
+      evaluate a trained network
   predict IMAGES... --workdir DIR --out DIR
-      labels, thetas and rectified images of image files, folders or an .npz
+      write labels, thetas and rectified images of image files, folders or an .npz
   plot --workdir DIR
       draw the figures of a run again
   compile CONFIG --topology v5e:2x4 [--train.batch-size 4096 ...]
-      memory, communication and estimated time of a step on a TPU that is not there
+      estimate memory, communication and time of a step on a TPU; no TPU is needed
 
-python -m train VERB --help lists the options of one."""
+python -m train VERB --help lists the options of a verb."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Fit:
-    """Trains a network; running the same command again resumes, or says that it is finished."""
+    """Trains a network; the same command resumes an interrupted run."""
 
     config: Annotated[Config, tyro.conf.arg(name="")]
     workdir: str
-    """Where everything that the run leaves is put."""
+    """Folder for everything that the run writes."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Evaluate:
-    """Judges the trained network of a work directory again, and changes nothing there."""
+    """Evaluates the trained network of a work directory, without changing anything there."""
 
     workdir: str
     """Work directory of a run."""
     split: Literal["test", "valid", "train"] = "test"
-    """Which images."""
+    """Split to evaluate."""
     batch_size: int = 0
-    """Images of one step; 0 takes the run's. The result does not depend on it."""
+    """Images for each step; 0 uses the run's. The result does not depend on it."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,13 +66,13 @@ class Predict:
     """Writes labels, thetas and rectified images of any images."""
 
     images: tyro.conf.Positional[tuple[str, ...]]
-    """Image files, folders of them, or an .npz with an array x, images or x_test."""
+    """Image files, folders of images, or an .npz with an array x, images or x_test."""
     workdir: str
     """Work directory of a run."""
     out: str
     """Folder for predictions.csv, predictions.json and the rectified images."""
     batch_size: int = 0
-    """Images of one step; 0 takes the run's."""
+    """Images for each step; 0 uses the run's."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,7 +85,7 @@ class Plot:
 
 @dataclasses.dataclass(frozen=True)
 class Compile:
-    """Compiles the training step for a TPU slice that is not there, and says what it would cost."""
+    """Compiles the training step ahead of time for a TPU slice and prints its estimated cost."""
 
     config: Annotated[Config, tyro.conf.arg(name="")]
     topology: str = "v5e:2x4"
@@ -108,18 +108,18 @@ def main(arguments: Sequence[str]) -> int:
         arguments: the command line, without the program's name.
 
     Returns:
-        The exit code: 0 done, 1 training failed, 2 a mistake of the user, 130 interrupted.
+        The exit code: 0 success, 1 training failed, 2 user error, 130 interrupted.
     """
     try:
         return _run(list(arguments))
     except UserError as error:
-        print(f"error: {_one_line(str(error))}", file=sys.stderr)
+        print(f"error: {_join_lines(str(error))}", file=sys.stderr)
         return 2
     except TrainingError as error:
-        print(f"error: {_one_line(str(error))}", file=sys.stderr)
+        print(f"error: {_join_lines(str(error))}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("\ninterrupted; the same command goes on from the last checkpoint", file=sys.stderr)
+        print("\ninterrupted; the same command resumes from the last checkpoint", file=sys.stderr)
         return 130
 
 
@@ -129,7 +129,7 @@ def _run(arguments: list[str]) -> int:
         print(USAGE)
         return 0
     if verb not in VERBS:
-        raise UserError(f"verb {verb!r} is not known; choose one of {', '.join(VERBS)}.")
+        raise UserError(f"verb {verb!r} is unknown; choose one of {', '.join(VERBS)}.")
     configured = verb in ("fit", "compile")
     if configured and (not rest or rest[0] in ("-h", "--help")):
         if rest:
@@ -183,19 +183,19 @@ def load_config(path: Path) -> Config:
     """Runs a config file and returns what its ``get_config()`` returns.
 
     Raises:
-        UserError: for a file that is not there, cannot be run, or holds a field that does not fit.
+        UserError: if the file does not exist, cannot be run, or has a field that is not allowed.
     """
     if not path.is_file():
-        raise UserError(f"config file {str(path)!r} is not there; {_known_configs(path.stem)}.")
+        raise UserError(f"config file {str(path)!r} does not exist; {_known_configs(path.stem)}.")
     spec = importlib.util.spec_from_file_location(f"configs.{path.stem}", path)
     if spec is None or spec.loader is None:
-        raise UserError(f"config file {str(path)!r} is no Python file; give one ending in .py.")
+        raise UserError(f"config file {str(path)!r} is not a Python file; give one ending in .py.")
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
         config = module.get_config()
     except Exception as error:
-        raise UserError(f"config file {str(path)!r}: {_explain(error)}") from error
+        raise UserError(f"config file {str(path)!r}: {_explain_config_error(error)}") from error
     if not isinstance(config, Config):
         raise UserError(
             f"config file {str(path)!r}: get_config() returned an object of type "
@@ -204,8 +204,8 @@ def load_config(path: Path) -> Config:
     return config
 
 
-def _explain(error: Exception) -> str:
-    """Says what is wrong with a config file; for a misspelt field, the nearest that exists."""
+def _explain_config_error(error: Exception) -> str:
+    """Returns what is wrong with a config file; for a misspelt field, with the closest match."""
     unknown = re.match(
         r"(\w+)\.__init__\(\) got an unexpected keyword argument '(\w+)'", str(error)
     )
@@ -227,26 +227,26 @@ def _known_configs(name: str = "") -> str:
 
 
 def _parse(cls: type[T], arguments: list[str], *, prog: str, default: T | None = None) -> T | None:
-    """Parses by tyro, whose suggestions are kept and whose box is taken off; None after --help."""
+    """Parses with tyro and turns its boxed messages into one line; returns None after --help."""
     options: Any = {} if default is None else {"default": default}
-    said = io.StringIO()
+    stderr = io.StringIO()
     try:
-        with contextlib.redirect_stderr(said):
+        with contextlib.redirect_stderr(stderr):
             return tyro.cli(cls, args=arguments, prog=prog, **options)
     except SystemExit as stop:
         if not stop.code:
             return None
-        raise UserError(_unboxed(said.getvalue(), prog)) from None
+        raise UserError(_unbox_message(stderr.getvalue(), prog)) from None
 
 
-def _unboxed(said: str, prog: str) -> str:
-    """Takes the message out of the box that tyro draws around it."""
-    lines = [line.strip("╭╮╰╯│─ \t") for line in said.splitlines()]
-    text = " ".join(line for line in lines[1:] if line)  # the first is the box's title
+def _unbox_message(output: str, prog: str) -> str:
+    """Extracts the message from the box that tyro draws around it."""
+    lines = [line.strip("╭╮╰╯│─ \t") for line in output.splitlines()]
+    text = " ".join(line for line in lines[1:] if line)  # the first line is the title
     text = re.sub(r"Error parsing config\.\w+: ", "", text)
     text = re.sub(
         r"no type matching .* instantiated from \['?(.*?)'?\]\. .*? Arg",
-        r"\1 does not fit Arg",
+        r"\1 is not allowed Arg",
         text,
     )
     text = text.replace(" Argument helptext:", "; it is")
@@ -255,5 +255,5 @@ def _unboxed(said: str, prog: str) -> str:
     return f"{text} ({prog} --help lists all options)"
 
 
-def _one_line(text: str) -> str:
+def _join_lines(text: str) -> str:
     return " ".join(text.split())

@@ -1,7 +1,7 @@
-"""Plans a run on a TPU slice that is not there: does it fit, how do chips speak, what takes time.
+"""Compiles the training step ahead of time for a TPU topology: memory, collectives, estimated time.
 
-The verb ``compile`` compiles the very step that ``fit`` would run there. Nothing is run or
-measured: every second is the compiler's estimate (see `train.tpu`), without communication.
+The verb ``compile`` compiles the same step that ``fit`` runs. No TPU is needed and nothing is
+measured: times are the compiler's estimates, without communication (see `train.tpu`).
 """
 
 import math
@@ -25,10 +25,10 @@ from train.errors import UserError
 from train.evaluate import input_shape
 from train.network import build_network
 from train.optim import make_optimizer
-from train.progress import say, show_table
+from train.progress import log, show_table
 from train.step import Data, make_init, make_train_step
 
-PARTS = (
+SCOPES = (
     "distortion",
     "localization",
     "grid",
@@ -38,17 +38,17 @@ PARTS = (
     "optimizer",
     "average",
 )
-"""Parts of a step, by the names that the code gives them (`jax.named_scope`)."""
+"""Parts of a step, named by `jax.named_scope` in the code."""
 
 _UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
 
 class Plan(NamedTuple):
-    """A training step, compiled.
+    """A compiled training step.
 
     Attributes:
-        compiled: the program; one call does ``steps`` steps.
-        steps: steps of a call.
+        compiled: the program; one call takes ``steps`` steps.
+        steps: number of steps for each call.
         arrays: number of arrays in the training state.
     """
 
@@ -58,43 +58,43 @@ class Plan(NamedTuple):
 
     @property
     def donated(self) -> int:
-        """Number of arrays that are overwritten by what becomes of them, and not copied."""
+        """Number of input arrays whose memory is reused for the outputs."""
         text = self.compiled.as_text() or ""
         return text.count("may-alias") + text.count("must-alias")
 
     @property
     def seconds(self) -> dict[str, float]:
-        """Estimated seconds of a step, by part."""
+        """Estimated seconds of a step, by scope."""
         sums: dict[str, float] = defaultdict(float)
-        for part in tpu.parts(self.compiled):
-            sums[part_of(part.scope)] += part.seconds / self.steps
+        for cost in tpu.instruction_costs(self.compiled):
+            sums[scope_of(cost.scope)] += cost.seconds / self.steps
         return dict(sums)
 
 
-def part_of(scope: str) -> str:
-    """Returns which of `PARTS` an instruction belongs to, by the name that JAX gave it.
+def scope_of(op_name: str) -> str:
+    """Returns which of `SCOPES` an instruction belongs to, given its ``op_name``.
 
     Example:
-        >>> part_of("jit(several)/transpose(jvp(localization))/dot_general")
+        >>> scope_of("jit(scan_steps)/transpose(jvp(localization))/dot_general")
         'localization'
-        >>> part_of("jit(several)/add")
+        >>> scope_of("jit(scan_steps)/add")
         'other'
     """
-    if scope.startswith("data."):  # images are brought into the order that distortion reads
+    if op_name.startswith("data."):  # a change of layout for the distortion
         return "distortion"
-    names = re.findall(r"\w+", scope)
-    return next((name for name in names if name in PARTS), "other")
+    names = re.findall(r"\w+", op_name)
+    return next((name for name in names if name in SCOPES), "other")
 
 
 def compile_step(config: Config, devices: Sequence[jax.Device]) -> Plan:
-    """Compiles the training step of a config for devices that need not be there.
+    """Compiles the training step of a config for devices that need not exist.
 
     Args:
-        config: of it the data are loaded, for their shapes; no batch is made.
-        devices: of `tpu.describe`.
+        config: config of the run; its data are loaded, for their shapes.
+        devices: devices from `tpu.topology_devices`.
 
     Raises:
-        UserError: for a batch that cannot be shared, or a program that does not fit.
+        UserError: if the batch cannot be sharded, or the step does not fit into memory.
     """
     dataset = load(config.data)
     run, count = config.train, len(dataset.y_train)
@@ -105,7 +105,7 @@ def compile_step(config: Config, devices: Sequence[jax.Device]) -> Plan:
     optimizer = make_optimizer(config.optim, run.steps)
     steps = steps_per_dispatch(run, devices[0].platform)
 
-    def abstract(array: Any, *axes: str | None) -> Any:  # a ShapeDtypeStruct in an array's place
+    def abstract(array: Any, *axes: str | None) -> Any:
         sharding = NamedSharding(mesh, P(*axes))
         return jax.ShapeDtypeStruct(array.shape, array.dtype, sharding=sharding)
 
@@ -121,71 +121,74 @@ def compile_step(config: Config, devices: Sequence[jax.Device]) -> Plan:
     except jax.errors.JaxRuntimeError as error:
         if "RESOURCE_EXHAUSTED" not in str(error):
             raise
-        raise UserError(_explain(str(error), config, len(devices))) from error
+        raise UserError(_explain_out_of_memory(str(error), config, len(devices))) from error
 
 
-def _explain(message: str, config: Config, devices: int) -> str:
-    """Says why a program does not fit, and what would."""
+def _explain_out_of_memory(message: str, config: Config, devices: int) -> str:
+    """Returns a message with the memory that is missing and how to need less."""
     sizes = re.findall(r"([\d.]+)([KMGT])\b", message)
     batch = config.train.batch_size
-    what = "the step needs more memory than a chip has"
+    problem = "the step needs more memory than a chip has"
     advice = ""
     if len(sizes) >= 2:
         needed, available = (float(number) * _UNITS[unit] for number, unit in sizes[:2])
-        what = f"the step needs {_size(needed)} of each chip's {_size(available)}"
+        problem = (
+            f"the step needs {_format_bytes(needed)} of each chip's {_format_bytes(available)}"
+        )
         smaller = int(0.9 * batch * available / needed) // devices * devices
         if smaller:
-            advice = f"--train.batch-size {smaller} should fit; or take "
-    advice = advice or "take a smaller --train.batch-size, "
+            advice = f"--train.batch-size {smaller} should fit; or use "
+    advice = advice or "use a smaller --train.batch-size, "
     return (
-        f"{what}, with {batch // devices} images a chip; {advice}a slice with more chips, or "
-        "smaller images by --data.canvas or --model.output-shape."
+        f"{problem}, with {batch // devices} images a chip; {advice}a slice with more chips, or "
+        "smaller images with --data.canvas or --model.output-shape."
     )
 
 
 def compile_for(config: Config, topology: str) -> int:
-    """Compiles a config's training step for a TPU slice and prints the plan; verb ``compile``.
+    """Compiles the training step for a TPU slice and prints its cost; the verb ``compile``.
 
     Args:
-        config: what would be trained.
+        config: config of the run.
         topology: such as ``"v5e:2x4"``, or ``"v5e:1x1"`` for one chip.
 
     Returns:
         The exit code.
 
     Raises:
-        UserError: for an unknown slice, a missing libtpu, or a step that does not fit.
+        UserError: for an unknown topology, a missing libtpu, or a step that needs too much memory.
     """
-    jax.config.update("jax_platforms", "cpu")  # a TPU that is there must not be taken
-    devices = tpu.describe(topology)
+    jax.config.update("jax_platforms", "cpu")  # do not claim a TPU of this machine
+    devices = tpu.topology_devices(topology)
     plan = compile_step(config, devices)
     chip = tpu.CHIPS[devices[0].device_kind]
     memory, seconds = tpu.memory(plan.compiled), plan.seconds
     total = sum(seconds.values())
     moved = tpu.collective_bytes(plan.compiled)
-    a_call = "" if plan.steps == 1 else f" in the {plan.steps} steps of a dispatch"
-    kept = "yes" if plan.donated == plan.arrays else "NO"
+    per_dispatch = "" if plan.steps == 1 else f" in the {plan.steps} steps of a dispatch"
+    donated = "yes" if plan.donated == plan.arrays else "NO"
 
-    say(
+    log(
         f"{config.model.name}, batch {config.train.batch_size}, on {topology}: {len(devices)} x "
         f"{devices[0].device_kind}, {config.train.batch_size // len(devices)} images each"
     )
     show_table(
         {
-            "memory of a chip": f"{_size(memory.total)} of {_size(chip.memory)}",
-            "  arguments": f"{_size(memory.arguments)} (state, all images)",
-            "  temporaries": _size(memory.temporaries),
-            "  results": f"{_size(memory.outputs)}, {_size(memory.aliased)} in place of arguments",
-            "  code": _size(memory.code),
-            "state is donated": f"{kept}, {plan.donated} of {plan.arrays} arrays",
+            "memory of a chip": f"{_format_bytes(memory.total)} of {_format_bytes(chip.memory)}",
+            "  arguments": f"{_format_bytes(memory.arguments)} (state, all images)",
+            "  temporaries": _format_bytes(memory.temporaries),
+            "  results": f"{_format_bytes(memory.outputs)}, of which "
+            f"{_format_bytes(memory.aliased)} reuse arguments",
+            "  code": _format_bytes(memory.code),
+            "state is donated": f"{donated}, {plan.donated} of {plan.arrays} arrays",
             **{
-                kind: f"{times}{a_call}, {_size(moved[kind])}"
+                kind: f"{times}{per_dispatch}, {_format_bytes(moved[kind])}"
                 for kind, times in tpu.collectives(plan.compiled).items()
             },
             "time of a step": f"{total * 1e6:,.0f} us, estimated, without communication",
             **{
                 f"  {name}": f"{seconds[name] * 1e6:,.0f} us  {100 * seconds[name] / total:.0f} %"
-                for name in (*PARTS, "other")
+                for name in (*SCOPES, "other")
                 if name in seconds
             },
             "speed": f"{1 / total:,.0f} steps/s, {config.train.batch_size / total:,.0f} examples/s",
@@ -195,14 +198,14 @@ def compile_for(config: Config, topology: str) -> int:
     return 0
 
 
-def _size(count: float) -> str:
-    """Writes bytes as people do: powers of 1024, three digits.
+def _format_bytes(count: float) -> str:
+    """Formats a number of bytes with a binary prefix and three digits.
 
     Example:
-        >>> _size(16 << 30), _size(1_500_000)
+        >>> _format_bytes(16 << 30), _format_bytes(1_500_000)
         ('16.0 GiB', '1.43 MiB')
     """
     units = ("B", "KiB", "MiB", "GiB", "TiB")
-    power = min(int(math.log(max(count, 1) * 1.024, 1024)), len(units) - 1)  # 1000 MiB are 0.98 GiB
+    power = min(int(math.log(max(count, 1) * 1.024, 1024)), len(units) - 1)  # 1000 MiB is 0.98 GiB
     number = count / 1024**power
     return f"{number:.{max(0, 3 - len(str(int(number)))) if power else 0}f} {units[power]}"

@@ -1,6 +1,6 @@
-"""What a run is made of: frozen, typed, checked when made. A file in ``configs/`` returns one.
+"""The config of a run: frozen dataclasses, checked on construction; see ``configs/``.
 
-This module imports neither JAX nor data, so that a mistake is refused at once.
+This module does not import JAX, so that mistakes are reported at once.
 """
 
 from dataclasses import dataclass
@@ -11,22 +11,22 @@ from train.fields import check
 
 @dataclass(frozen=True)
 class DataConfig:
-    """Which images, and how they are distorted."""
+    """The images and their distortion."""
 
     name: str = "bundled"
-    """bundled, mnist (or another tensorflow-datasets set), a .npz file, or a folder of images."""
+    """bundled, mnist (or another tensorflow-datasets set), an .npz file, or a folder of images."""
     distortion: Literal["none", "R", "RTS", "P", "E", "TC"] = "RTS"
-    """The paper's distortions of table 1, drawn anew for every example of every epoch."""
+    """Distortion of the paper's table 1, drawn anew for every image in every epoch."""
     canvas: int = 42
-    """Side of the distorted image in pixels; 0 takes the distortion's own."""
+    """Side of the distorted image in pixels; 0 uses the default of the distortion."""
     data_dir: str | None = None
-    """Where prepared tensorflow-datasets data lie; None is ~/.cache/stn_jax."""
+    """Folder of prepared tensorflow-datasets data; None is ~/.cache/stn_jax."""
     manual_dir: str | None = None
-    """Folder with the four original MNIST .gz files, for a machine without internet."""
+    """Folder with the four original MNIST .gz files, for machines without internet access."""
     valid_fraction: float = 0.0
-    """Fraction of the training images set aside to choose the best checkpoint by."""
+    """Fraction of the training images for validation, which chooses the best checkpoint."""
     image_size: int = 0
-    """Images are resized to this side; 0 asks a folder's images to be equal."""
+    """Side that images are resized to; 0 requires the images of a folder to have one size."""
 
     def __post_init__(self) -> None:
         """Checks types and ranges."""
@@ -35,11 +35,11 @@ class DataConfig:
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """The network; None and 0 take the paper's value. See `stn_jax.models.distorted_mnist`."""
+    """The network; None and 0 use the paper's value. See `stn_jax.models.distorted_mnist`."""
 
     name: Literal["fcn", "cnn", "st_fcn", "st_cnn", "tutorial"] = "st_cnn"
-    """The row of the paper's table 1; st_ puts a spatial transformer in front. tutorial is the
-    network of PyTorch's tutorial, of which only transform and padding_mode can be chosen."""
+    """Row of the paper's table 1; st_ puts a spatial transformer in front. tutorial is the network
+    of PyTorch's tutorial, which only uses the options transform and padding_mode."""
     transform: Literal[
         "affine",
         "projective",
@@ -52,22 +52,22 @@ class ModelConfig:
         "flow",
         "velocity",
     ] = "affine"
-    """What the transformer's theta parameterises; tps has 4 x 4 control points, diffeomorphic is
-    the matrix exponential, flow and velocity have fields of 4 x 4 and 8 x 8 points."""
+    """Family of the transformer; tps has 4 x 4 control points, diffeomorphic is the matrix
+    exponential, flow and velocity have fields of 4 x 4 and 8 x 8 points."""
     output_shape: tuple[int, int] | None = None
     """Height and width of the transformer's output; None keeps the input's."""
     padding_mode: Literal["zeros", "border", "reflection"] = "zeros"
-    """What the transformer reads outside the image."""
+    """Padding of the transformer's sampler outside the image."""
     localization: Literal["fc", "conv"] | None = None
-    """Kind of localization network; None is the classifier's own kind."""
+    """Kind of localization network; None is the kind of the classifier."""
     localization_hidden: tuple[int, ...] | None = None
     """Units of the localization network's fully connected layers."""
     localization_filters: tuple[int, ...] = (20, 20)
     """Filters of the localization network's convolutions."""
     localization_shrink: int = 0
-    """The localization network averages this many pixels along each axis first."""
+    """Factor by which the localization network first averages its input along each axis."""
     shrink: int = 1
-    """The CNN averages this many pixels along each axis first."""
+    """Factor by which the CNN first averages its input along each axis."""
     filters: tuple[int, ...] = (32, 64)
     """Filters of the CNN's convolutions."""
     kernel_sizes: tuple[int, ...] = (9, 7)
@@ -88,41 +88,41 @@ class ModelConfig:
         )
         if len(self.filters) != len(self.kernel_sizes):
             raise ValueError(
-                f"model.kernel_sizes={self.kernel_sizes} does not fit; model.filters="
+                f"model.kernel_sizes={self.kernel_sizes} is not allowed; model.filters="
                 f"{self.filters} needs one kernel size for each entry."
             )
 
 
 @dataclass(frozen=True)
 class OptimConfig:
-    """The objective and how it is brought down."""
+    """The objective and the optimiser."""
 
     optimizer: Literal["adam", "sgd"] = "adam"
-    """sgd has momentum, see optim.momentum."""
+    """sgd uses optim.momentum."""
     learning_rate: float = 1e-3
-    """Peak of the schedule."""
+    """Peak learning rate of the schedule."""
     schedule: Literal["constant", "cosine", "linear", "step"] = "cosine"
-    """After the warm-up: keep, fall to 0 along a half cosine or a line, or fall in steps."""
+    """After the warm-up: constant, decay to 0 as a half cosine or linearly, or decay in steps."""
     warmup_steps: int = 0
-    """The rate rises linearly from 0 for so many steps."""
+    """Number of steps over which the rate rises linearly from 0."""
     decay_every: int = 50_000
-    """Schedule step: the rate is multiplied by optim.decay_factor after so many steps."""
+    """Schedule step: number of steps after which the rate is multiplied by optim.decay_factor."""
     decay_factor: float = 0.1
-    """See optim.decay_every."""
+    """Schedule step: factor of the rate, see optim.decay_every."""
     momentum: float = 0.9
-    """Of sgd."""
+    """Momentum of sgd."""
     clip_norm: float = 0.0
-    """The whole gradient is scaled down to this norm where it is longer; 0 is off."""
+    """Largest norm of the whole gradient, which is scaled down to it; 0 is off."""
     weight_decay: float = 0.0
-    """Each step takes rate x this from every kernel and no bias (decoupled, as in AdamW)."""
+    """Decoupled weight decay of kernels, as in AdamW; biases have none."""
     localization_rate: float = 1.0
-    """The localization network's rate is this times the rate of the rest."""
+    """Learning rate of the localization network, relative to the other parameters."""
     label_smoothing: float = 0.0
-    """This share of the target is spread evenly over all classes."""
+    """Fraction of the target that is spread evenly over all classes."""
     outside_penalty: float = 0.0
-    """Adds this times the mean distance by which the grid leaves [-1, 1]."""
+    """Weight of a penalty: the mean distance of grid points outside [-1, 1] from it."""
     identity_penalty: float = 0.0
-    """Adds this times the mean squared distance of theta from the identity."""
+    """Weight of a penalty: the mean squared distance of theta from the identity."""
 
     def __post_init__(self) -> None:
         """Checks types and ranges."""
@@ -140,26 +140,26 @@ class OptimConfig:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """How long, how large, how often."""
+    """Length of the run, batch sizes and intervals."""
 
     steps: int = 1000
-    """Optimiser steps."""
+    """Number of optimiser steps."""
     batch_size: int = 128
-    """Images of a step, over all devices."""
+    """Images for each step, over all devices."""
     eval_batch_size: int = 500
-    """Images of an evaluation step; the result does not depend on it."""
+    """Images for each evaluation step; the result does not depend on it."""
     log_every: int = 50
-    """Training numbers are fetched, averaged and logged every so many steps."""
+    """Interval, in steps, of logging the mean training metrics."""
     eval_every: int = 500
-    """The validation images (or, where there are none, the test images) are judged so often."""
+    """Interval, in steps, of evaluation on the validation images, or else on the test images."""
     checkpoint_every: int = 500
-    """The state is saved every so many steps, and at the end."""
+    """Interval, in steps, of checkpoints; there is one at the end too."""
     steps_per_dispatch: int = 0
-    """Steps in one call of the device; 0 is 1 on a CPU and up to 16 on accelerators."""
+    """Optimiser steps for each dispatch; 0 is 1 on a CPU and up to 16 on accelerators."""
     seed: int = 0
-    """Decides initial weights, order of examples and their distortions."""
+    """Seed of the initial weights, the order of the images and their distortions."""
     average: float = 0.0
-    """Decay of the running average of parameters that is evaluated; 0 evaluates the last ones."""
+    """Decay of the running average of parameters used for evaluation; 0 uses the last ones."""
 
     def __post_init__(self) -> None:
         """Checks types and ranges."""
@@ -177,7 +177,7 @@ class TrainConfig:
 
 @dataclass(frozen=True)
 class Config:
-    """A run."""
+    """The config of a run."""
 
     data: DataConfig = DataConfig()
     model: ModelConfig = ModelConfig()

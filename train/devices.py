@@ -1,4 +1,4 @@
-"""The devices as a mesh of one axis: a batch is spread over it, all else is on every device."""
+"""A mesh with one axis over all devices: batches are sharded, everything else is replicated."""
 
 import ctypes
 import sys
@@ -9,15 +9,15 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 AXIS = "data"
-"""Name of the mesh's one axis."""
+"""Name of the mesh axis."""
 
 
-def keep_memory() -> None:
-    """Lets the process keep what one step has freed for the next; does nothing but on Linux.
+def tune_malloc() -> None:
+    """Makes glibc keep freed memory for the next step; does nothing except on Linux.
 
-    glibc returns blocks above 32 MB to the kernel, which hands out other, zeroed pages in the next
-    step: 12,000 page faults, a sixth of the time of a small network's step at batch 256. Threads
-    share one heap from then on.
+    By default glibc returns blocks above 32 MB to the kernel, and the next step faults every page
+    in again: 12,000 page faults, a sixth of the time of a small network's step at batch 256. This
+    also makes all threads share one heap.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt is not None:
@@ -26,7 +26,7 @@ def keep_memory() -> None:
 
 
 def make_mesh() -> Mesh:
-    """Returns all devices in a row."""
+    """Returns a mesh of all devices."""
     return Mesh(np.array(jax.devices()), (AXIS,))
 
 

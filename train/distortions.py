@@ -1,6 +1,6 @@
-"""The paper's distortions of MNIST, drawn on the device inside jit, one key for each image.
+"""The paper's distortions of MNIST, computed on the device inside jit, with one key for each image.
 
-Lengths in pixels are those of a 28-pixel digit and grow with the image:
+Lengths are pixels of a 28-pixel digit and scale with the image:
 
     none  the image in the middle of the canvas
     R     rotation U(-90, 90) degrees
@@ -9,12 +9,12 @@ Lengths in pixels are those of a 28-pixel digit and grow with the image:
     E     scale U(0.75, 1), then 16 control points of a thin plate spline moved by N(0, 1.5)
     TC    random place on a canvas of 60, with six 6x6 patches of other images at random places
 
-R, RTS, P and E are one grid from canvas to image, sampled once, bilinearly; outside the image is
-black. "none" and TC move by whole pixels. All channels move alike.
+R, RTS, P and E are one grid from canvas to image, sampled once, bilinearly, with zeros outside.
+"none" and TC move images by whole pixels. All channels move together.
 
 Convention:
-    A transform maps target (canvas) to source (image): it undoes, last things first, what is done
-    to the image. Points are (x, y). Rotations are rotations in pixels, whatever the shapes.
+    A transform maps target (canvas) to source (image), so it is the inverse of what is done to the
+    image. Points are (x, y). Rotations are rotations in pixels, for images of any shape.
 
 References:
     Jaderberg et al., "Spatial Transformer Networks", 2015, table 1 and appendix A.4.
@@ -33,13 +33,13 @@ from jaxtyping import Float, Int, UInt8
 import stn_jax as stn
 
 DIGIT = 28
-"""Side of the digits that the paper's lengths refer to."""
+"""Side of the paper's digits."""
 
 CANVAS = {"none": 28, "R": 28, "RTS": 42, "P": 28, "E": 28, "TC": 60}
-"""Each distortion's own canvas, for a digit of 28."""
+"""Default canvas of each distortion, for a digit of 28."""
 
 PATCHES = 6
-"""Number of patches of other images in TC, and the side of each, for a digit of 28."""
+"""Number of patches of other images in TC, and their side for a digit of 28."""
 
 _CORNERS = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]], np.float32)
 _KNOTS = np.array([[x, y] for y in (-3, -1, 1, 3) for x in (-3, -1, 1, 3)], np.float32) / 3
@@ -50,8 +50,8 @@ def canvas_shape(kind: str, canvas: int, image_shape: tuple[int, ...]) -> tuple[
 
     Args:
         kind: a key of `CANVAS`.
-        canvas: height and width in pixels; 0 is the distortion's own, 28, 42 or 60 for an image
-            of 28 and in proportion for others.
+        canvas: height and width in pixels; 0 is the default of the distortion: 28, 42 or 60 for an
+            image of 28, and in proportion for others.
         image_shape: ``(h, w)`` or ``(h, w, c)``.
 
     Returns:
@@ -65,17 +65,15 @@ def canvas_shape(kind: str, canvas: int, image_shape: tuple[int, ...]) -> tuple[
         ((42, 42), (96, 48))
     """
     if kind not in CANVAS:
-        raise ValueError(
-            f"data.distortion={kind!r} is not known; choose one of {', '.join(CANVAS)}."
-        )
+        raise ValueError(f"data.distortion={kind!r} is unknown; choose one of {', '.join(CANVAS)}.")
     h, w = image_shape[:2]
-    own = round(h * CANVAS[kind] / DIGIT), round(w * CANVAS[kind] / DIGIT)
+    default = round(h * CANVAS[kind] / DIGIT), round(w * CANVAS[kind] / DIGIT)
     if canvas and canvas < max(h, w):
         raise ValueError(
             f"data.canvas={canvas} is smaller than the images, {w} x {h}; give --data.canvas 0 "
-            f"for {own[1]} x {own[0]}, or smaller images with --data.image-size."
+            f"for {default[1]} x {default[0]}, or smaller images with --data.image-size."
         )
-    return (canvas, canvas) if canvas else own
+    return (canvas, canvas) if canvas else default
 
 
 def distort(
@@ -85,7 +83,7 @@ def distort(
     canvas: int = 0,
     clutter: Float[Array, "m h w c"] | None = None,
 ) -> Float[Array, "H W c"]:
-    """Distorts one image; pure, the key decides how.
+    """Distorts one image; the same key gives the same distortion.
 
     Args:
         key: a key of `jax.random`.
@@ -98,22 +96,24 @@ def distort(
         ``(H, W, c)`` in [0, 1].
 
     Raises:
-        ValueError: as `canvas_shape`, or for TC without clutter.
+        ValueError: as for `canvas_shape`, or for TC without clutter.
     """
     shape = canvas_shape(kind, canvas, image.shape)
     frame = _Frame(image.shape[:2], shape, image.dtype)
     if kind in _GRIDS:
         return stn.grid_sample(image, _GRIDS[kind](key, frame))
-    empty = jnp.zeros((*shape, image.shape[2]), image.dtype)
+    black = jnp.zeros((*shape, image.shape[2]), image.dtype)
     room = np.subtract(shape, image.shape[:2])
     if kind == "none":
-        return lax.dynamic_update_slice(empty, image, (*(room // 2).tolist(), 0))
+        return lax.dynamic_update_slice(black, image, (*(room // 2).tolist(), 0))
     if clutter is None:
         raise ValueError("clutter is None; the distortion TC needs other images, (m, h, w, c).")
-    place, cut, scatter = random.split(key, 3)
-    placed = lax.dynamic_update_slice(empty, image, (*_places(place, room), jnp.int32(0)))
+    corner_key, cut_key, paste_key = random.split(key, 3)
+    placed = lax.dynamic_update_slice(
+        black, image, (*_draw_corners(corner_key, room), jnp.int32(0))
+    )
     patch = round(PATCHES * image.shape[0] / DIGIT), round(PATCHES * image.shape[1] / DIGIT)
-    return _scatter(scatter, placed, _cut(cut, clutter, patch))
+    return _paste_patches(paste_key, placed, _cut_patches(cut_key, clutter, patch))
 
 
 def distorted_batch(
@@ -123,14 +123,14 @@ def distorted_batch(
     kind: str,
     canvas: int = 0,
 ) -> Float[Array, "b H W c"]:
-    """Takes images by index and distorts each with a key of its own, ``fold_in(key, index)``.
+    """Distorts the images of a batch, each with its own key ``fold_in(key, index)``.
 
-    So how an image is distorted depends on the key and its index, not on the batch that it is in.
+    The distortion of an image depends on the key and its index, not on the rest of the batch.
 
     Args:
-        key: a key of `jax.random`, another one for each epoch.
+        key: a key of `jax.random`, a different one for each epoch.
         images: all images, on the device.
-        indices: which of them.
+        indices: indices of the images of the batch.
         kind: a key of `CANVAS`.
         canvas: as in `canvas_shape`.
 
@@ -138,18 +138,20 @@ def distorted_batch(
         float32 ``(b, H, W, c)`` in [0, 1].
     """
 
-    def one(index: Array) -> Array:
-        own, clutter = random.fold_in(key, index), None
+    def distort_index(index: Array) -> Array:
+        image_key, clutter = random.fold_in(key, index), None
         if kind == "TC":
-            own, others = random.split(own)
-            steps = 1 + _places(others, np.full(PATCHES, len(images) - 2)).astype(index.dtype)
-            clutter = _unit(images[(index + steps) % len(images)])
-        return distort(own, _unit(images[index]), kind, canvas, clutter)
+            image_key, clutter_key = random.split(image_key)
+            steps = 1 + _draw_corners(clutter_key, np.full(PATCHES, len(images) - 2)).astype(
+                index.dtype
+            )
+            clutter = _to_float(images[(index + steps) % len(images)])
+        return distort(image_key, _to_float(images[index]), kind, canvas, clutter)
 
-    return jax.vmap(one)(indices)
+    return jax.vmap(distort_index)(indices)
 
 
-def _unit(image: UInt8[Array, "*shape"]) -> Float[Array, "*shape"]:
+def _to_float(image: UInt8[Array, "*shape"]) -> Float[Array, "*shape"]:
     return image.astype(jnp.float32) / 255
 
 
@@ -171,36 +173,36 @@ class _Frame:
 
     @property
     def pixel(self) -> np.ndarray:
-        """A pixel of a 28-pixel digit, in pixels of this image."""
+        """Size of a pixel of a 28-pixel digit, in pixels of this image."""
         return self.image / DIGIT
 
     def grid(self, theta: Float[Array, "2 3"]) -> Float[Array, "H W 2"]:
-        """Returns the grid of a matrix between pixels that are counted from the middle."""
+        """Returns the grid of a matrix from canvas to image, in pixels relative to the centres."""
         to_image, from_canvas = stn.scaling(2 / self.image), stn.scaling(self.canvas / 2)
         return stn.affine_grid(stn.compose(to_image, theta, from_canvas), self.shape)
 
 
-def _rotated(key: Array, frame: _Frame) -> Float[Array, "H W 2"]:
+def _rotation_grid(key: Array, frame: _Frame) -> Float[Array, "H W 2"]:
     angle = random.uniform(key, (), frame.dtype, -np.pi / 2, np.pi / 2)
     return frame.grid(stn.rotation(angle))
 
 
-def _rotated_translated_scaled(key: Array, frame: _Frame) -> Float[Array, "H W 2"]:
-    """Undoes ``canvas = scale R(angle) image + shift``; the scaled square stays in the canvas."""
-    turn, size, *place = random.uniform(key, (4,), frame.dtype, -1, 1)
+def _rts_grid(key: Array, frame: _Frame) -> Float[Array, "H W 2"]:
+    """Inverts ``canvas = scale R(angle) image + shift``; the scaled square stays in the canvas."""
+    turn, size, *position = random.uniform(key, (4,), frame.dtype, -1, 1)
     angle = turn * np.pi / 4
     scale = 0.95 + 0.25 * size
     room = jnp.maximum(frame.canvas - scale * frame.image, 0) / 2
-    shift = room * jnp.stack(place)
+    shift = room * jnp.stack(position)
     shrink = stn.scaling(jnp.stack([1 / scale, 1 / scale]))
     return frame.grid(stn.compose(shrink, stn.rotation(-angle), stn.translation(-shift)))
 
 
-def _projected(key: Array, frame: _Frame) -> Float[Array, "H W 2"]:
-    """The homography from where the corners have gone to where they were.
+def _projection_grid(key: Array, frame: _Frame) -> Float[Array, "H W 2"]:
+    """Returns the grid of the homography from the moved corners to the original ones.
 
-    One in 70 draws is no convex quadrilateral; no view of a square looks like that, and half of
-    them would be empty images, so the first convex one of four draws is taken.
+    One in 70 draws is not a convex quadrilateral and so not a projection of a square; half of these
+    would give empty images. Uses the first convex one of four draws.
     """
     size, move = random.split(key)
     scale = random.uniform(size, (), frame.dtype, 0.75, 1)
@@ -214,61 +216,61 @@ def _projected(key: Array, frame: _Frame) -> Float[Array, "H W 2"]:
     return stn.projective_grid(theta * in_front, frame.shape)
 
 
-def _bent(key: Array, frame: _Frame) -> Float[Array, "H W 2"]:
-    """The spline bends the canvas around the 4 x 4 points; the scale is undone after it."""
+def _elastic_grid(key: Array, frame: _Frame) -> Float[Array, "H W 2"]:
+    """Bends the canvas with a spline of 4 x 4 control points, then inverts the scale."""
     size, move = random.split(key)
     scale = random.uniform(size, (), frame.dtype, 0.75, 1)
     noise = random.normal(move, _KNOTS.shape, frame.dtype)
     offsets = 1.5 * frame.pixel * noise * (2 / frame.canvas)
     ratio = frame.canvas / frame.image
 
-    # A spline is linear in its offsets. Its 16 unit responses are the same for every image, and
-    # added up one by one, unlike in a matmul, they give the same bits in a batch of any size.
+    # A spline is linear in its offsets. The 16 unit responses are the same for every image; summing
+    # them one by one, unlike a matmul, gives the same bits for every batch size.
     units = jnp.eye(len(_KNOTS), dtype=frame.dtype)[..., None] * jnp.ones(2, frame.dtype)
     spline = functools.partial(
         stn.thin_plate_spline_grid, shape=frame.shape, control_points=_KNOTS / ratio
     )
-    still = stn.identity_grid(frame.shape, dtype=frame.dtype)
-    bend = still
-    for response, offset in zip(spline(units) - still, offsets, strict=True):
+    identity = stn.identity_grid(frame.shape, dtype=frame.dtype)
+    bend = identity
+    for response, offset in zip(spline(units) - identity, offsets, strict=True):
         bend = bend + response * offset
     return bend * (ratio / scale)
 
 
 _GRIDS: dict[str, Callable[[Array, _Frame], Array]] = {
-    "R": _rotated,
-    "RTS": _rotated_translated_scaled,
-    "P": _projected,
-    "E": _bent,
+    "R": _rotation_grid,
+    "RTS": _rts_grid,
+    "P": _projection_grid,
+    "E": _elastic_grid,
 }
-"""Distortions that are a grid from canvas to image, normalised."""
+"""Distortions given by a normalised grid from canvas to image."""
 
 
-def _places(key: Array, room: np.ndarray) -> Int[Array, "*shape"]:
-    """Draws integers from 0 to room, inclusive; one draw is half the work of `random.randint`."""
+def _draw_corners(key: Array, room: np.ndarray) -> Int[Array, "*shape"]:
+    """Draws integers from 0 to room, inclusive, at half the cost of `random.randint`."""
     draws = random.uniform(key, room.shape, jnp.float32)
     return jnp.floor(draws * (room + 1).astype(np.float32)).astype(jnp.int32)
 
 
-def _cut(
+def _cut_patches(
     key: Array, images: Float[Array, "m h w c"], size: tuple[int, int]
 ) -> Float[Array, "m ph pw c"]:
-    """Cuts a patch from each image, at a random place."""
+    """Cuts a patch at a random place from each image."""
     room = np.subtract(images.shape[1:3], size)
 
-    def one(image: Array, corner: Array) -> Array:
+    def cut_patch(image: Array, corner: Array) -> Array:
         return lax.dynamic_slice(image, (*corner, jnp.int32(0)), (*size, image.shape[2]))
 
-    return jax.vmap(one)(images, _places(key, np.tile(room, (len(images), 1))))
+    return jax.vmap(cut_patch)(images, _draw_corners(key, np.tile(room, (len(images), 1))))
 
 
-def _scatter(
+def _paste_patches(
     key: Array, image: Float[Array, "H W c"], patches: Float[Array, "m ph pw c"]
 ) -> Float[Array, "H W c"]:
-    """Lays patches on an image at random places; the brighter pixel is seen."""
+    """Pastes patches at random places; where they overlap, the brighter pixel counts."""
     m, *size, _ = patches.shape
     room = np.subtract(image.shape[:2], size)
-    top, left = _places(key, np.tile(room, (m, 1))).T
+    top, left = _draw_corners(key, np.tile(room, (m, 1))).T
     rows = top[:, None, None] + np.arange(size[0], dtype=np.int32)[:, None]
     columns = left[:, None, None] + np.arange(size[1], dtype=np.int32)
     return image.at[rows, columns].max(patches)

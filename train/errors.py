@@ -1,9 +1,9 @@
-"""What goes wrong through no fault of the code: said in one line, without a traceback."""
+"""Errors that are reported in one line, without a traceback."""
 
 
 class UserError(ValueError):
-    """Something the user can put right; the message says what to do. Exit code 2."""
+    """A mistake that the user can correct; the message says how. Exit code 2."""
 
 
 class TrainingError(RuntimeError):
-    """Training cannot go on (a number is not finite); the message says where. Exit code 1."""
+    """Training cannot continue (NaN or infinity); the message says where. Exit code 1."""

@@ -1,4 +1,4 @@
-"""Pictures of a run: what the transformer does, what goes wrong, how training went."""
+"""Figures of a run: the transformer's output, the worst mistakes, the curves."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -18,21 +18,21 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from stn_jax.coordinates import pixels
-from train.evaluate import VIEW, Judge, load_judge
+from stn_jax.coordinates import denormalize_grid
+from train.evaluate import MAX_VISUALIZED, Evaluator, load_evaluator
 from train.metrics import read_metrics
 from train.network import Params
-from train.progress import say
-from train.step import Outcome, View
+from train.progress import log
+from train.step import ExampleMetrics, Visualization
 
 FILM = 6
-"""Images of the filmstrip, whose snapshots are kept as training goes."""
+"""Number of images on the filmstrip; their snapshots are saved during training."""
 
 TILE = 1.15
 """Side of one image on a sheet, inches."""
 
 OUTLINE, WRONG, BAND = "#ffb000", "#d1242f", "#262626"
-TRAIN, JUDGED = "#9aa5b1", "#0b62c4"
+TRAIN, EVALUATED = "#9aa5b1", "#0b62c4"
 
 STYLE = {
     "font.size": 9,
@@ -46,77 +46,84 @@ STYLE = {
 }
 
 
-def draw_figures(workdir: Path, judge: Judge, params: Params, outcome: Outcome) -> Path:
+def draw_figures(
+    workdir: Path, evaluator: Evaluator, params: Params, per_image: ExampleMetrics
+) -> Path:
     """Draws all figures of a run.
 
     Args:
         workdir: work directory, with its metrics and snapshots.
-        judge: holds the test images.
+        evaluator: evaluator with the test images.
         params: parameters of the network.
-        outcome: what came of each test image.
+        per_image: metrics of each test image.
 
     Returns:
-        The picture to look at first.
+        Path of the most informative figure.
     """
     folder = workdir / "figures"
     folder.mkdir(exist_ok=True)
-    names, labels = judge.dataset.class_names, judge.labels("test")
+    names, labels = evaluator.dataset.class_names, evaluator.labels("test")
 
     def draw_sheet(name: str, indices: np.ndarray, title: str) -> Path:
-        view = judge.view(params, "test", indices)
+        shown = evaluator.visualize(params, "test", indices)
         captions = [
-            _caption(names, int(outcome.predicted[i]), int(labels[i])) for i in indices.tolist()
+            _caption(names, int(per_image.predicted[i]), int(labels[i])) for i in indices.tolist()
         ]
-        return _save(folder / f"{name}.png", sheet(view, captions, title))
+        return _save(folder / f"{name}.png", draw_examples(shown, captions, title))
 
-    first = np.arange(min(VIEW, len(labels)))
-    if outcome.outside is None:
-        picture = draw_sheet("examples", first, "Test images, and what they are taken for")
+    first = np.arange(min(MAX_VISUALIZED, len(labels)))
+    if per_image.outside is None:
+        picture = draw_sheet("examples", first, "Test images and their predicted labels")
     else:
         picture = draw_sheet(
-            "transformer", first, "Test images with what the transformer reads, and its output"
+            "transformer",
+            first,
+            "Test images with the window that the transformer reads, and its output",
         )
-    worst = np.argsort(-outcome.loss, kind="stable")[:VIEW]
-    worst = worst[outcome.error[worst] > 0]
+    worst = np.argsort(-per_image.loss, kind="stable")[:MAX_VISUALIZED]
+    worst = worst[per_image.error[worst] > 0]
     if len(worst):
         draw_sheet("mistakes", worst, "The worst mistakes on test images")
-    _save(folder / "curves.png", curves(workdir))
+    _save(folder / "curves.png", draw_curves(workdir))
     snapshots = sorted((workdir / "snapshots").glob("*.npz"))
     if snapshots:
-        _save(folder / "learning.png", filmstrip(snapshots))
+        _save(folder / "learning.png", draw_filmstrip(snapshots))
     return picture
 
 
-def sheet(view: View, captions: Sequence[tuple[str, bool]], title: str) -> Figure:
+def draw_examples(shown: Visualization, captions: Sequence[tuple[str, bool]], title: str) -> Figure:
     """Draws inputs, each beside the transformer's output.
 
     Args:
-        view: the images, and what was made of them.
-        captions: for each its text, and whether the prediction is right.
-        title: title of the sheet.
+        shown: the images and the network's output.
+        captions: text of each image, and whether the prediction is right.
+        title: title of the figure.
     """
-    wide = 1 if view.grid is None else 2
-    columns = 8 // wide  # even where fewer are shown, so that the title fits
+    wide = 1 if shown.grid is None else 2
+    columns = 8 // wide  # even if fewer are shown, so that the title fits
     fig, ax = _canvas(columns * (wide + 0.15), 1.3 * -(-len(captions) // columns), title)
     for i, (caption, right) in enumerate(captions):
         x, y = i % columns * (wide + 0.15), i // columns * 1.3 + 0.2
         color = "black" if right else WRONG
         ax.text(x, y - 0.05, caption, color=color, fontsize=9, ha="left", va="bottom")
         _pair(
-            ax, view.images[i], *((view.grid[i], view.features[i]) if wide == 2 else ()), at=(x, y)
+            ax,
+            shown.images[i],
+            *((shown.grid[i], shown.features[i]) if wide == 2 else ()),
+            at=(x, y),
         )
     return fig
 
 
 def _caption(names: Sequence[str], predicted: int, label: int) -> tuple[str, bool]:
-    said, true = (
+    answer, true = (
         name if len(name) <= 12 else name[:11] + "…" for name in (names[predicted], names[label])
     )
-    return (said, True) if predicted == label else (f"{said}, is {true}", False)
+    return (answer, True) if predicted == label else (f"{answer}, is {true}", False)
 
 
 def _canvas(width: float, height: float, title: str, left: float = 0.0) -> tuple[Figure, Axes]:
-    """Returns empty axes in units of one tile, y downwards; quicker than axes for each image."""
+    """Returns empty axes in units of one tile, y downwards; faster than axes for each image."""
     with plt.rc_context(STYLE):
         fig = plt.figure(figsize=(TILE * (left + width + 0.1), TILE * (height + 0.1) + 0.35))
         ax = fig.add_axes((0, 0, 1, 1 - 0.35 / fig.get_figheight()))
@@ -136,7 +143,7 @@ def _pair(
     *,
     at: tuple[float, float],
 ) -> None:
-    """Draws an image in a tile and, if there is one, the transformer's output in the next."""
+    """Draws an image and, if given, the transformer's output in the next tile."""
     x, y = at
     if grid is None or features is None:
         _show(ax, image, x, y, 0.98)
@@ -146,7 +153,7 @@ def _pair(
 
 
 def _show(ax: Axes, image: np.ndarray, x: float, y: float, size: float) -> tuple[float, ...]:
-    """Draws an image ``(h, w, c)`` in [0, 1] into a square; without 3 channels, the first in grey.
+    """Draws an image ``(h, w, c)`` in [0, 1]; unless it has 3 channels, the first one in grey.
 
     Returns:
         Left, upper edge, and the side of one pixel.
@@ -168,15 +175,15 @@ def _show(ax: Axes, image: np.ndarray, x: float, y: float, size: float) -> tuple
 
 
 def _show_input(ax: Axes, image: np.ndarray, grid: np.ndarray, x: float, y: float) -> None:
-    """Draws an image and the outline of what is read; a dot marks the output's upper left.
+    """Draws an image and the outline of the window; a dot marks the output's upper left corner.
 
-    A band around the image shows where the outline leaves it.
+    A band around the image shows where the window leaves it.
     """
     tile = Rectangle((x, y), 0.98, 0.98, facecolor=BAND, linewidth=0, zorder=0)
     ax.add_patch(tile)
     left, top, pixel = _show(ax, image, x + 0.1, y + 0.1, 0.78)
     border = np.concatenate([grid[0], grid[1:, -1], grid[-1, -2::-1], grid[-2::-1, 0]])
-    rows, columns = (np.asarray(a) for a in pixels(jnp.asarray(border), image.shape[:2]))
+    columns, rows = np.asarray(denormalize_grid(jnp.asarray(border), image.shape[:2])).T
     xs, ys = left + (columns + 0.5) * pixel, top + (rows + 0.5) * pixel
     for line in (
         *ax.plot(xs, ys, color=OUTLINE, linewidth=1.2, solid_joinstyle="round", zorder=2),
@@ -185,8 +192,8 @@ def _show_input(ax: Axes, image: np.ndarray, grid: np.ndarray, x: float, y: floa
         line.set_clip_path(tile)
 
 
-def curves(workdir: Path) -> Figure:
-    """Draws error and loss against the step, and what the transformer did meanwhile."""
+def draw_curves(workdir: Path) -> Figure:
+    """Draws error, loss and the transformer's statistics against the step."""
     panels: list[tuple[str, str, float]] = [
         ("error", "error, %", 1),
         ("loss", "loss", 1),
@@ -199,11 +206,13 @@ def curves(workdir: Path) -> Figure:
             1, len(panels), figsize=(3.1 * len(panels), 2.7), layout="constrained", squeeze=False
         )
         for ax, (name, title, factor) in zip(axes[0], panels, strict=True):
-            for split, color in (("train", TRAIN), ("valid", JUDGED), ("test", JUDGED)):
+            for split, color in (("train", TRAIN), ("valid", EVALUATED), ("test", EVALUATED)):
                 steps, values = read_metrics(workdir, split, name)
                 if not steps or (split == "test" and read_metrics(workdir, "valid", name)[0]):
                     continue
-                style: dict[str, Any] = {"marker": "o", "markersize": 3} if color == JUDGED else {}
+                style: dict[str, Any] = (
+                    {"marker": "o", "markersize": 3} if color == EVALUATED else {}
+                )
                 ax.plot(steps, np.multiply(values, factor), color=color, label=split, **style)
             if name in ("error", "loss"):
                 ax.set_yscale("log", nonpositive="mask")
@@ -218,13 +227,15 @@ def curves(workdir: Path) -> Figure:
     return fig
 
 
-def filmstrip(snapshots: Sequence[Path]) -> Figure:
+def draw_filmstrip(snapshots: Sequence[Path]) -> Figure:
     """Draws the same few images at successive steps, each beside the transformer's output."""
-    frames = [np.load(path) for path in snapshots]
-    count = len(frames[0]["images"])
-    title = "Test images with what the transformer reads, and its output, as it learns"
-    fig, ax = _canvas(count * 2.15, 1.06 * len(frames), title, left=0.5)
-    for j, (path, frame) in enumerate(zip(snapshots, frames, strict=True)):
+    arrays = [np.load(path) for path in snapshots]
+    count = len(arrays[0]["images"])
+    title = (
+        "Test images with the window that the transformer reads, and its output, during training"
+    )
+    fig, ax = _canvas(count * 2.15, 1.06 * len(arrays), title, left=0.5)
+    for j, (path, frame) in enumerate(zip(snapshots, arrays, strict=True)):
         y = 1.06 * j + 0.06
         label = f"step\n{int(path.stem):,}"
         ax.text(-0.08, y + 0.5, label, ha="right", va="center", fontsize=9)
@@ -234,14 +245,14 @@ def filmstrip(snapshots: Sequence[Path]) -> Figure:
     return fig
 
 
-def save_snapshot(workdir: Path, judge: Judge, params: Params, step: int) -> None:
-    """Keeps a few test images with what the transformer, if there is one, makes of them now."""
-    view = judge.view(params, "test", np.arange(min(FILM, len(judge.labels("test")))))
-    if view.grid is None:
+def save_snapshot(workdir: Path, evaluator: Evaluator, params: Params, step: int) -> None:
+    """Saves a few test images with the transformer's current output, if there is one."""
+    shown = evaluator.visualize(params, "test", np.arange(min(FILM, len(evaluator.labels("test")))))
+    if shown.grid is None:
         return
     folder = workdir / "snapshots"
     folder.mkdir(exist_ok=True)
-    arrays = {"images": view.images, "grid": view.grid, "features": view.features}
+    arrays = {"images": shown.images, "grid": shown.grid, "features": shown.features}
     _replace(folder / f"{step:07}.npz", lambda path: np.savez_compressed(path, **arrays))
 
 
@@ -252,7 +263,7 @@ def _save(path: Path, fig: Figure) -> Path:
 
 
 def _replace(path: Path, write: Callable[[Path], object]) -> None:
-    """Writes a file, whole or not at all; only process 0 of several does."""
+    """Writes a file atomically; only process 0 writes."""
     if jax.process_index():
         return
     temporary = path.with_name(f".{os.getpid()}.{path.name}")
@@ -269,8 +280,8 @@ def plot(workdir: Path) -> int:
     Returns:
         The exit code.
     """
-    run, judge = load_judge(workdir)
-    outcome = judge.outcome(run.params, "test", run.config.train.eval_batch_size)
-    picture = draw_figures(workdir, judge, run.params, outcome)
-    say(f"figures are in {picture.parent}")
+    run, evaluator = load_evaluator(workdir)
+    per_image = evaluator.example_metrics(run.params, "test", run.config.train.eval_batch_size)
+    picture = draw_figures(workdir, evaluator, run.params, per_image)
+    log(f"figures are in {picture.parent}")
     return 0

@@ -1,4 +1,4 @@
-"""Training: one flat loop. Its parts are elsewhere; what happens, and in which order, is here."""
+"""The training run as one flat loop: what happens, and in which order."""
 
 import math
 import time
@@ -10,45 +10,46 @@ import numpy as np
 
 import train.figures as figures
 from train.batches import Batches, check_batch, steps_per_dispatch
-from train.checkpoints import Checkpoints, Ledger
+from train.checkpoints import Checkpoints, HostState
 from train.config import Config
 from train.data import load
-from train.devices import describe_devices, keep_memory, make_mesh, replicate
+from train.devices import describe_devices, make_mesh, replicate, tune_malloc
 from train.errors import TrainingError
-from train.evaluate import Judge, input_shape, summarize
+from train.evaluate import Evaluator, input_shape, summarize
 from train.metrics import MetricsWriter
 from train.network import build_network
 from train.optim import make_optimizer, make_schedule
-from train.progress import ProgressBar, say, show_table
-from train.step import TrainState, fault_names, make_init, make_train_step
-from train.workdir import SUMMARY, claim, git_revision, make_workdir, read_summary, write_json
+from train.progress import ProgressBar, log, show_table
+from train.revision import git_revision
+from train.step import TrainState, make_init, make_train_step, non_finite_names
+from train.workdir import SUMMARY, make_workdir, read_summary, write_json, write_metadata
 
-SNAPSHOTS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
-"""When the filmstrip's frames are taken, beside the first and the last: parts of all steps."""
+SNAPSHOT_FRACTIONS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
+"""Fractions of the run at which the filmstrip has an image, besides the first and last step."""
 
 
 def fit(config: Config, workdir: Path) -> int:
-    """Trains, evaluates and leaves everything in the work directory; resumes where one was begun.
+    """Trains and evaluates a network, or resumes an interrupted run; the verb ``fit``.
 
     Args:
         config: what to train.
-        workdir: where to leave it.
+        workdir: work directory for everything that the run writes.
 
     Returns:
         The exit code.
 
     Raises:
-        UserError: for anything the user can put right, before training.
-        TrainingError: when a number is no longer finite.
+        UserError: for a mistake that the user can correct; raised before training.
+        TrainingError: if a loss, gradient or update is not finite.
     """
-    began = time.perf_counter()
-    keep_memory()
+    started_at = time.perf_counter()
+    tune_malloc()
     run, steps = config.train, config.train.steps
 
-    # ---- Work directory: is it ours, and is there anything left to do? ---------------------------
+    # ---- Work directory --------------------------------------------------------------------------
     summary = read_summary(workdir, config)
     if summary is not None:
-        say(f"{workdir} is finished: test error {summary['test_error']:.2f} %; nothing to do")
+        log(f"{workdir} is finished: test error {summary['test_error']:.2f} %; nothing to do")
         return 0
     make_workdir(workdir)
 
@@ -60,46 +61,48 @@ def fit(config: Config, workdir: Path) -> int:
     network = build_network(config.model, shape, dataset.num_classes, run.seed)
     optimizer = make_optimizer(config.optim, steps)
     schedule = jax.jit(make_schedule(config.optim, steps))
-    claim(workdir, config, dataset, shape)
+    write_metadata(workdir, config, dataset, shape)
 
     batches = Batches(len(dataset.y_train), run.batch_size, run.seed, mesh)
-    judge = Judge(network, config.data, dataset, mesh)
+    evaluator = Evaluator(network, config.data, dataset, mesh)
     train_step = make_train_step(network, optimizer, config, mesh)
     init = make_init(network, optimizer, config, mesh)
-    like = jax.eval_shape(init)
-    zeros = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), like.totals)
-    parameters = sum(math.prod(value.shape) for value in like.params.values())
+    abstract_state = jax.eval_shape(init)
+    zeros = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), abstract_state.totals)
+    parameters = sum(math.prod(value.shape) for value in abstract_state.params.values())
     per_dispatch = steps_per_dispatch(run, jax.default_backend())
-    say(
+    log(
         f"{dataset.name}: {len(dataset.y_train):,} training images, {config.data.distortion}, "
         f"{shape[1]} x {shape[0]} pixels; {config.model.name}, {parameters:,} parameters; "
         f"{describe_devices()}"
     )
 
-    # ---- Where were we? --------------------------------------------------------------------------
+    # ---- Initial or restored state ---------------------------------------------------------------
     checkpoints = Checkpoints(workdir / "checkpoints")
-    validates = "valid" in judge.data
-    ledger = Ledger()
+    validates = "valid" in evaluator.data
+    host_state = HostState()
     if checkpoints.step() is None:
         state = init()
     else:
-        state, ledger = checkpoints.restore("last", like, mesh)
-        say(f"goes on from step {int(state.step):,}")
+        state, host_state = checkpoints.restore("last", abstract_state, mesh)
+        log(f"resuming from step {int(state.step):,}")
     step = int(state.step)
-    checkpoints.forget_best_after(step)
-    metrics = MetricsWriter(workdir, size=ledger.metrics_bytes, step=step)
+    checkpoints.delete_best_after(step)
+    metrics = MetricsWriter(workdir, size=host_state.metrics_bytes, step=step)
 
     # ---- Loop ------------------------------------------------------------------------------------
-    frames = {round(part * steps / run.log_every) * run.log_every for part in SNAPSHOTS} | {steps}
+    snapshot_steps = {
+        round(fraction * steps / run.log_every) * run.log_every for fraction in SNAPSHOT_FRACTIONS
+    } | {steps}
     if step == 0:
-        figures.save_snapshot(workdir, judge, state.judged, 0)
+        figures.save_snapshot(workdir, evaluator, state.eval_params, 0)
 
     logged = step // run.log_every * run.log_every
     warm = False
     before = time.perf_counter()
     with closing(checkpoints), closing(metrics), ProgressBar(step, steps) as bar:
         while step < steps:
-            # Dispatch steps up to the next moment at which there is something else to do.
+            # Dispatch steps until the next log entry, evaluation or checkpoint.
             stop = min(
                 steps,
                 *(
@@ -107,22 +110,22 @@ def fit(config: Config, workdir: Path) -> int:
                     for period in (run.log_every, run.eval_every, run.checkpoint_every)
                 ),
             )
-            started = step
-            with jax.transfer_guard("disallow"):  # nothing but indices goes to the device
+            first = step
+            with jax.transfer_guard("disallow"):  # only indices are sent to the device
                 while step < stop:
                     count = min(per_dispatch, stop - step)
-                    state = train_step(state, judge.data["train"], batches(step, count))
+                    state = train_step(state, evaluator.data["train"], batches(step, count))
                     step += count
-                    if not warm:  # compiling is not training
+                    if not warm:  # do not count compilation
                         jax.block_until_ready(state)
-                        warm, started, before = True, step, time.perf_counter()
-            _stop_on_fault(state, checkpoints)
+                        warm, first, before = True, step, time.perf_counter()
+            _stop_if_non_finite(state, checkpoints)
             now = time.perf_counter()
-            ledger = ledger._replace(
-                train_seconds=ledger.train_seconds + now - before,
-                train_examples=ledger.train_examples + (step - started) * run.batch_size,
+            host_state = host_state._replace(
+                train_seconds=host_state.train_seconds + now - before,
+                train_examples=host_state.train_examples + (step - first) * run.batch_size,
             )
-            speed = (step - started) * run.batch_size / (now - before)
+            speed = (step - first) * run.batch_size / (now - before)
 
             # Log.
             if step % run.log_every == 0 or step == steps:
@@ -131,53 +134,55 @@ def fit(config: Config, workdir: Path) -> int:
                 numbers["error"] *= 100
                 numbers["learning_rate"] = float(schedule(step - 1))
                 metrics.write(step, "train", numbers, {"examples_per_second": speed})
-                bar.trained(step, numbers, speed)
+                bar.show_training(step, numbers, speed)
                 state = state._replace(totals=replicate(zeros, mesh))
                 logged = step
 
-            # Judge: validation images choose the best checkpoint; test images never do.
+            # Evaluate. Validation images choose the best checkpoint; test images never do.
             due = step % run.eval_every == 0
             if (due or step == steps) if validates else (due and step < steps):
                 split = "valid" if validates else "test"
-                numbers = summarize(judge.outcome(state.judged, split, run.eval_batch_size))
+                numbers = summarize(
+                    evaluator.example_metrics(state.eval_params, split, run.eval_batch_size)
+                )
                 metrics.write(step, split, numbers)
-                bar.judged(step, split, numbers)
-                best = ledger.best_error
+                bar.show_evaluation(step, split, numbers)
+                best = host_state.best_error
                 if validates and (best is None or numbers["error"] < best):
-                    ledger = ledger._replace(best_error=numbers["error"], best_step=step)
-                    checkpoints.save("best", state, step, ledger)
-            if step in frames:
-                figures.save_snapshot(workdir, judge, state.judged, step)
+                    host_state = host_state._replace(best_error=numbers["error"], best_step=step)
+                    checkpoints.save("best", state, step, host_state)
+            if step in snapshot_steps:
+                figures.save_snapshot(workdir, evaluator, state.eval_params, step)
 
             # Save.
             if step % run.checkpoint_every == 0 or step == steps:
                 now = time.perf_counter()
-                ledger = ledger._replace(
-                    metrics_bytes=metrics.flush(), seconds=ledger.seconds + now - began
+                host_state = host_state._replace(
+                    metrics_bytes=metrics.flush(), seconds=host_state.seconds + now - started_at
                 )
-                began = now
-                checkpoints.save("last", state, step, ledger)
+                started_at = now
+                checkpoints.save("last", state, step, host_state)
             before = time.perf_counter()
 
-        # The end: the test images are judged by the parameters of the best validation, or the last.
+        # Test with the parameters of the lowest validation error, or without validation the last.
         checkpoints.wait()
         if validates:
-            state, _ = checkpoints.restore("best", like, mesh)
-        outcome = judge.outcome(state.judged, "test", run.eval_batch_size)
-        numbers = summarize(outcome)
+            state, _ = checkpoints.restore("best", abstract_state, mesh)
+        per_image = evaluator.example_metrics(state.eval_params, "test", run.eval_batch_size)
+        numbers = summarize(per_image)
         metrics.write(steps, "test", numbers)
 
     # ---- Result ----------------------------------------------------------------------------------
-    picture = figures.draw_figures(workdir, judge, state.judged, outcome)
-    seconds = ledger.seconds + time.perf_counter() - began
-    rate = ledger.train_examples / max(ledger.train_seconds, 1e-9)
+    picture = figures.draw_figures(workdir, evaluator, state.eval_params, per_image)
+    seconds = host_state.seconds + time.perf_counter() - started_at
+    rate = host_state.train_examples / max(host_state.train_seconds, 1e-9)
     write_json(
         workdir / SUMMARY,
         {
             "test_error": numbers["error"],
             "test_loss": numbers["loss"],
-            "valid_error": ledger.best_error,
-            "best_step": ledger.best_step,
+            "valid_error": host_state.best_error,
+            "best_step": host_state.best_step,
             "steps": steps,
             "seconds": round(seconds, 2),
             "examples_per_second": round(rate, 1),
@@ -188,7 +193,7 @@ def fit(config: Config, workdir: Path) -> int:
             "jax_version": jax.__version__,
         },
     )
-    wrong, total = int(outcome.error.sum()), len(outcome.error)
+    wrong, total = int(per_image.error.sum()), len(per_image.error)
     show_table(
         {
             "test error": f"{numbers['error']:.2f} %  ({wrong} of {total:,} images)",
@@ -200,18 +205,18 @@ def fit(config: Config, workdir: Path) -> int:
     return 0
 
 
-def _stop_on_fault(state: TrainState, checkpoints: Checkpoints) -> None:
-    """Stops where a number is not finite: before it is logged, judged or saved."""
-    fault = jax.device_get(state.fault)
-    if fault.step < 0:
+def _stop_if_non_finite(state: TrainState, checkpoints: Checkpoints) -> None:
+    """Raises if a number was not finite, before it is logged, evaluated or saved."""
+    step, flags = jax.device_get(state.non_finite)
+    if step < 0:
         return
-    names = fault_names(state.params)
-    bad = [name for name, flag in zip(names, fault.flags, strict=True) if flag]
-    more = f" and {len(bad) - 3} more" if len(bad) > 3 else ""
+    names = non_finite_names(state.params)
+    found = [name for name, flag in zip(names, flags, strict=True) if flag]
+    more = f" and {len(found) - 3} more" if len(found) > 3 else ""
     saved = checkpoints.step()
-    kept = "no checkpoint was saved before" if saved is None else f"step {saved} is saved"
+    kept = "no checkpoint was saved" if saved is None else f"the last checkpoint is of step {saved}"
     raise TrainingError(
-        f"step {int(fault.step)}: not finite: {', '.join(bad[:3])}{more}; {kept}. Try a lower "
+        f"step {int(step)}: not finite: {', '.join(found[:3])}{more}; {kept}. Try a lower "
         "--optim.learning-rate, --optim.clip-norm 1 or a lower --optim.localization-rate, in "
         "another --workdir."
     )

@@ -1,4 +1,4 @@
-"""Numbers by step: ``metrics.jsonl`` for programs, TensorBoard for people. Process 0 writes."""
+"""Metrics by step, as ``metrics.jsonl`` and for TensorBoard; only process 0 writes."""
 
 import json
 import os
@@ -11,14 +11,14 @@ FILE = "metrics.jsonl"
 
 
 class MetricsWriter:
-    """Writes metrics as training goes.
+    """Writes metrics during training.
 
-    ``metrics.jsonl`` holds nothing that depends on the clock, so that one seed gives one file.
+    ``metrics.jsonl`` contains no timings, so that the same seed gives the same file.
 
     Args:
         workdir: work directory of the run.
-        size: bytes of ``metrics.jsonl`` to keep: those that the checkpoint knows of.
-        step: step from which the run goes on.
+        size: bytes of ``metrics.jsonl`` to keep: its size when the checkpoint was saved.
+        step: step at which the run starts or resumes.
     """
 
     def __init__(self, workdir: Path, *, size: int, step: int):
@@ -27,7 +27,7 @@ class MetricsWriter:
             return
         self.file = (workdir / FILE).open("ab")
         self.file.truncate(min(size, self.file.tell()))
-        # Two writers in one folder within a second would overwrite each other, but for the suffix.
+        # Without the suffix, two writers started within one second overwrite each other's file.
         self.board = SummaryWriter(
             str(workdir / "tensorboard"),
             purge_step=step + 1 if step else None,
@@ -41,13 +41,13 @@ class MetricsWriter:
         numbers: dict[str, float],
         timings: dict[str, float] | None = None,
     ) -> None:
-        """Writes one line, and the same numbers, with the timings, for TensorBoard.
+        """Appends one line, and writes the numbers and timings for TensorBoard.
 
         Args:
-            step: number of steps done.
+            step: number of steps taken.
             split: "train", "valid" or "test".
-            numbers: what was measured.
-            timings: what depends on the clock.
+            numbers: metrics by name.
+            timings: numbers for TensorBoard only, since they depend on the clock.
         """
         if self.file is None:
             return
@@ -58,7 +58,7 @@ class MetricsWriter:
             self.board.add_scalar(f"{split}/{name}", value, step)
 
     def flush(self) -> int:
-        """Hands everything to the operating system; returns the size of ``metrics.jsonl``."""
+        """Flushes both files and returns the size of ``metrics.jsonl``."""
         if self.file is None:
             return 0
         self.board.flush()
@@ -73,7 +73,7 @@ class MetricsWriter:
 
 
 def read_metrics(workdir: Path, split: str, name: str) -> tuple[list[int], list[float]]:
-    """Returns the steps and values of one number from ``metrics.jsonl``, perhaps none."""
+    """Returns the steps and values of one metric in ``metrics.jsonl``; both may be empty."""
     path = workdir / FILE
     lines = path.read_text().splitlines() if path.is_file() else []
     rows = [json.loads(line) for line in lines]

@@ -1,7 +1,7 @@
-"""A network as a pure function of its parameters, which are a flat dictionary of named arrays.
+"""A network as a pure function of its parameters, a flat dictionary of named arrays.
 
-``{"transformer.localization.head.kernel": ..., ...}``: names say which array went bad, which gets
-its own learning rate, and what a checkpoint holds.
+The names, such as ``"transformer.localization.head.kernel"``, appear in error messages and
+checkpoints, and select the parameters with a learning rate of their own.
 """
 
 from collections.abc import Callable
@@ -33,25 +33,25 @@ TRANSFORMS: dict[str, stn.Transform] = {
     "flow": stn.Flow((4, 4), align_corners=True),
     "velocity": stn.Velocity((8, 8), align_corners=True),
 }
-"""What ``model.transform`` may name."""
+"""Values of ``model.transform``."""
 
 
 @dataclass(frozen=True)
 class Network:
-    """Parameters and images in, predictions out.
+    """A function from parameters and images to predictions.
 
     Attributes:
-        graph: the structure of the Flax module.
-        paths: where each named parameter sits in it.
-        identity: the identity's theta, ``(num_params,)``; None without a transformer.
-        draws: whether it draws random numbers in training (dropout).
-        init: returns the initial parameters; to be called inside `jax.jit`.
+        graph: graph definition of the Flax module.
+        paths: path of each named parameter in the module.
+        identity: theta of the identity, ``(num_params,)``; None without a transformer.
+        uses_dropout: whether it needs keys in training.
+        init: returns the initial parameters; call it inside `jax.jit`.
     """
 
     graph: nnx.GraphDef
     paths: dict[str, tuple[Any, ...]]
     identity: np.ndarray | None
-    draws: bool
+    uses_dropout: bool
     init: Callable[[], Params]
 
     def __call__(
@@ -59,7 +59,7 @@ class Network:
     ) -> Prediction:
         """Returns the prediction for images ``(b, h, w, c)`` in [0, 1].
 
-        In training a network that draws gets ``keys``, one for each image.
+        In training a network with dropout needs ``keys``, one for each image.
         """
         flat = {self.paths[name]: nnx.Param(value) for name, value in params.items()}
         module = nnx.merge(self.graph, nnx.from_flat_state(flat))
@@ -70,20 +70,20 @@ class Network:
 def build_network(
     config: ModelConfig, input_shape: tuple[int, int, int], num_classes: int, seed: int
 ) -> Network:
-    """Builds a network; nothing is computed yet.
+    """Builds a network without computing its parameters.
 
     Args:
-        config: which network.
-        input_shape: ``(h, w, c)`` of the images it sees.
+        config: name and sizes of the network.
+        input_shape: ``(h, w, c)`` of its input.
         num_classes: number of labels.
-        seed: decides the initial parameters.
+        seed: seed of the initial parameters.
 
     Raises:
-        UserError: for a network that does not fit the images.
+        UserError: if the network cannot be built for this input shape.
     """
     transform = TRANSFORMS[config.transform]
 
-    def make() -> distorted_mnist.Network | tutorial.Tutorial:
+    def make_module() -> distorted_mnist.Network | tutorial.Tutorial:
         if config.name == "tutorial":
             return tutorial.Tutorial(
                 input_shape,
@@ -111,18 +111,18 @@ def build_network(
         )
 
     def init() -> Params:
-        flat = nnx.to_flat_state(nnx.state(make(), nnx.Param))
-        return {_name(path): jnp.asarray(leaf[...]) for path, leaf in flat}
+        flat = nnx.to_flat_state(nnx.state(make_module(), nnx.Param))
+        return {_join_path(path): jnp.asarray(leaf[...]) for path, leaf in flat}
 
     try:
-        graph, state = nnx.split(nnx.eval_shape(make), nnx.Param)
+        graph, state = nnx.split(nnx.eval_shape(make_module), nnx.Param)
     except ValueError as error:
         raise UserError(f"model: {error}") from error
-    paths = {_name(path): path for path, _ in nnx.to_flat_state(state)}
-    plain = config.name in ("fcn", "cnn")
-    identity = None if plain else np.asarray(transform.identity(), np.float32)
+    paths = {_join_path(path): path for path, _ in nnx.to_flat_state(state)}
+    has_transformer = config.name not in ("fcn", "cnn")
+    identity = np.asarray(transform.identity(), np.float32) if has_transformer else None
     return Network(graph, paths, identity, config.name == "tutorial", init)
 
 
-def _name(path: tuple[Any, ...]) -> str:
+def _join_path(path: tuple[Any, ...]) -> str:
     return ".".join(map(str, path))

@@ -1,4 +1,4 @@
-"""The optimiser as one optax chain, put together from the config."""
+"""The optimiser: one optax chain built from the config."""
 
 import optax
 
@@ -7,34 +7,34 @@ from train.network import Params
 
 
 def is_localization(name: str) -> bool:
-    """Says whether a parameter belongs to a localization network, by its name."""
+    """Returns whether a parameter belongs to a localization network, judging by its name."""
     return "localization" in name
 
 
 def make_schedule(config: OptimConfig, steps: int) -> optax.Schedule:
-    """Returns the learning rate as a function of the step: a linear warm-up, then ``schedule``.
+    """Returns the learning rate as a function of the step: linear warm-up, then ``schedule``.
 
     Args:
         config: peak, schedule and warm-up.
-        steps: length of the run; cosine and linear reach 0 there.
+        steps: number of steps of the run; cosine and linear end at 0.
     """
-    peak, rest = config.learning_rate, max(1, steps - config.warmup_steps)
-    after = {
+    peak, remaining = config.learning_rate, max(1, steps - config.warmup_steps)
+    main = {
         "constant": lambda: optax.constant_schedule(peak),
-        "cosine": lambda: optax.cosine_decay_schedule(peak, rest),
-        "linear": lambda: optax.linear_schedule(peak, 0.0, rest),
+        "cosine": lambda: optax.cosine_decay_schedule(peak, remaining),
+        "linear": lambda: optax.linear_schedule(peak, 0.0, remaining),
         "step": lambda: optax.exponential_decay(
             peak, config.decay_every, config.decay_factor, staircase=True
         ),
     }[config.schedule]()
     if not config.warmup_steps:
-        return after
-    rise = optax.linear_schedule(0.0, peak, config.warmup_steps)
-    return optax.join_schedules([rise, after], [config.warmup_steps])
+        return main
+    warmup = optax.linear_schedule(0.0, peak, config.warmup_steps)
+    return optax.join_schedules([warmup, main], [config.warmup_steps])
 
 
 def make_optimizer(config: OptimConfig, steps: int) -> optax.GradientTransformation:
-    """Returns: clip, then Adam or momentum, weight decay, the localization's rate, the schedule."""
+    """Returns the chain: clipping, Adam or momentum, weight decay, localization rate, schedule."""
 
     def localization(params: Params) -> dict[str, bool]:
         return {name: is_localization(name) for name in params}
@@ -42,16 +42,16 @@ def make_optimizer(config: OptimConfig, steps: int) -> optax.GradientTransformat
     def kernels(params: Params) -> dict[str, bool]:
         return {name: value.ndim > 1 for name, value in params.items()}
 
-    parts = []
+    stages = []
     if config.clip_norm:
-        parts.append(optax.clip_by_global_norm(config.clip_norm))
+        stages.append(optax.clip_by_global_norm(config.clip_norm))
     if config.optimizer == "adam":
-        parts.append(optax.scale_by_adam())
+        stages.append(optax.scale_by_adam())
     elif config.momentum:
-        parts.append(optax.trace(config.momentum))
+        stages.append(optax.trace(config.momentum))
     if config.weight_decay:
-        parts.append(optax.add_decayed_weights(config.weight_decay, mask=kernels))
+        stages.append(optax.add_decayed_weights(config.weight_decay, mask=kernels))
     if config.localization_rate != 1:
-        parts.append(optax.masked(optax.scale(config.localization_rate), localization))
-    parts.append(optax.scale_by_learning_rate(make_schedule(config, steps)))
-    return optax.chain(*parts)
+        stages.append(optax.masked(optax.scale(config.localization_rate), localization))
+    stages.append(optax.scale_by_learning_rate(make_schedule(config, steps)))
+    return optax.chain(*stages)

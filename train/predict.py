@@ -1,4 +1,4 @@
-"""The verb ``predict``: any images in; labels, thetas and rectified images out."""
+"""The verb ``predict``: labels, thetas and rectified images of any images."""
 
 import csv
 import json
@@ -14,62 +14,64 @@ from train.data.images import SUFFIXES, as_images, read_image
 from train.devices import replicate
 from train.errors import UserError
 from train.evaluate import Run, load_run
-from train.progress import say
-from train.step import View, look
+from train.progress import log
+from train.step import Visualization, visualize
 
 KEYS = ("x", "images", "x_test")
-"""Names under which an ``.npz`` file may hold images."""
+"""Names that an array of images may have in an ``.npz`` file."""
 
 
 def predict(sources: Sequence[str], workdir: Path, out: Path, batch_size: int) -> int:
     """Writes ``predictions.csv``, ``predictions.json`` and ``rectified/*.png``.
 
-    An image of the network's own input size is used as it is. Others are made as large as the
-    training images, and laid in the middle of the canvas as in training, without distortion.
+    An image of the network's input size is used unchanged. Any other is resized to the size of the
+    training images and centred on the canvas, without distortion.
 
     Args:
         sources: image files, folders, or ``.npz`` files with an array x, images or x_test.
         workdir: work directory of a run.
         out: folder for the results.
-        batch_size: images of one step; 0 takes the run's.
+        batch_size: images for each step; 0 uses the run's.
 
     Returns:
         The exit code.
 
     Raises:
-        UserError: for images that cannot be read, or a folder that cannot be written.
+        UserError: if images cannot be read or the folder cannot be written.
     """
     if batch_size < 0:
-        raise UserError(f"--batch-size {batch_size} does not fit; it must be above 0.")
+        raise UserError(
+            f"--batch-size {batch_size} is not allowed; it must be 0 (the run's) or above."
+        )
     if not sources:
-        raise UserError("predict needs images: files, folders or an .npz.")
+        raise UserError("no images were given; give image files, folders or an .npz.")
     run = load_run(workdir)
     names, images = _read_all(sources, run)
-    view = _look_at(images, run, batch_size or run.config.train.eval_batch_size)
-    rows = _rows(names, view, run.task["class_names"])
+    shown = _visualize_all(images, run, batch_size or run.config.train.eval_batch_size)
+    rows = _make_rows(names, shown, run.task["class_names"])
 
     try:
         out.mkdir(parents=True, exist_ok=True)
         (out / "predictions.json").write_text(json.dumps(rows, indent=2) + "\n")
         with (out / "predictions.csv").open("w", newline="") as file:
             _write_csv(file, rows)
-        if view.features is not None:
+        if shown.features is not None:
             (out / "rectified").mkdir(exist_ok=True)
-            for row, features in zip(rows, view.features, strict=True):
+            for row, features in zip(rows, shown.features, strict=True):
                 _write_image(out / row["rectified"], features)
     except OSError as error:
         raise UserError(
-            f"--out {out} cannot be written ({error.strerror}); give another."
+            f"--out {out} cannot be written ({error.strerror}); give another folder."
         ) from error
-    done = "labels" if view.features is None else "labels, thetas and rectified images"
-    say(f"{done} of {len(rows):,} images are in {out}")
+    written = "labels" if shown.features is None else "labels, thetas and rectified images"
+    log(f"{written} of {len(rows):,} images are in {out}")
     return 0
 
 
 def _read_all(sources: Sequence[str], run: Run) -> tuple[list[str], np.ndarray]:
     names, images = [], []
     for source in sources:
-        for name, image in _read(Path(source), run):
+        for name, image in _read_source(Path(source), run):
             names.append(name)
             images.append(image)
     if not images:
@@ -77,18 +79,18 @@ def _read_all(sources: Sequence[str], run: Run) -> tuple[list[str], np.ndarray]:
     return names, np.stack(images)
 
 
-def _read(path: Path, run: Run) -> Iterator[tuple[str, np.ndarray]]:
-    """Yields names and images ``(h, w, c)``, uint8, as large as the network's input."""
+def _read_source(path: Path, run: Run) -> Iterator[tuple[str, np.ndarray]]:
+    """Yields names and uint8 images ``(h, w, c)`` of the network's input size."""
     if path.is_dir():
         for file in sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES):
-            yield from _read(file, run)
+            yield from _read_source(file, run)
     elif not path.is_file():
-        raise UserError(f"{str(path)!r} is not there; give image files, folders or an .npz.")
+        raise UserError(f"{str(path)!r} does not exist; give image files, folders or an .npz.")
     elif path.suffix == ".npz":
         for i, image in enumerate(_read_npz(path)):
-            yield f"{path}[{i}]", _fit(f"{path}[{i}]", image, run)
+            yield f"{path}[{i}]", _fit_to_input(f"{path}[{i}]", image, run)
     else:
-        yield str(path), _fit(str(path), read_image(path), run)
+        yield str(path), _fit_to_input(str(path), read_image(path), run)
 
 
 def _read_npz(path: Path) -> np.ndarray:
@@ -107,7 +109,7 @@ def _read_npz(path: Path) -> np.ndarray:
     return as_images(f"{path}: {key}", images)
 
 
-def _fit(name: str, image: np.ndarray, run: Run) -> np.ndarray:
+def _fit_to_input(name: str, image: np.ndarray, run: Run) -> np.ndarray:
     (height, width, channels), small = run.task["input_shape"], run.task["image_shape"]
     if image.shape[2] == 3 and channels == 1:
         image = np.asarray(Image.fromarray(image).convert("L"))[..., None]
@@ -120,33 +122,33 @@ def _fit(name: str, image: np.ndarray, run: Run) -> np.ndarray:
         size = small[1], small[0]
         resized = [plane.resize(size, Image.Resampling.BILINEAR) for plane in planes]
         image = np.stack([np.asarray(plane) for plane in resized], axis=-1)
-    below, beside = height - image.shape[0], width - image.shape[1]
-    top, left = below // 2, beside // 2
-    return np.pad(image, ((top, below - top), (left, beside - left), (0, 0)))
+    extra_rows, extra_columns = height - image.shape[0], width - image.shape[1]
+    top, left = extra_rows // 2, extra_columns // 2
+    return np.pad(image, ((top, extra_rows - top), (left, extra_columns - left), (0, 0)))
 
 
-def _look_at(images: np.ndarray, run: Run, batch_size: int) -> View:
-    """Runs the network on all images, batch by batch; the last batch is filled up."""
-    step = jax.jit(lambda params, x: look(run.network, params, x.astype(np.float32) / 255))
+def _visualize_all(images: np.ndarray, run: Run, batch_size: int) -> Visualization:
+    """Runs the network in batches; the last one is padded to avoid a second compilation."""
+    step = jax.jit(lambda params, x: visualize(run.network, params, x.astype(np.float32) / 255))
     size = min(batch_size, len(images))
-    views = []
+    batches = []
     for start in range(0, len(images), size):
         indices = np.minimum(np.arange(start, start + size), len(images) - 1)
-        views.append(jax.device_get(step(run.params, replicate(images[indices], run.mesh))))
-    return jax.tree.map(lambda *arrays: np.concatenate(arrays)[: len(images)], *views)
+        batches.append(jax.device_get(step(run.params, replicate(images[indices], run.mesh))))
+    return jax.tree.map(lambda *arrays: np.concatenate(arrays)[: len(images)], *batches)
 
 
-def _rows(names: list[str], view: View, classes: list[str]) -> list[dict]:
+def _make_rows(names: list[str], shown: Visualization, classes: list[str]) -> list[dict]:
     rows: list[dict] = []
     for i, name in enumerate(names):
-        label = int(np.argmax(view.probabilities[i]))
+        label = int(np.argmax(shown.probabilities[i]))
         row = {
             "image": name,
             "label": classes[label],
-            "probability": float(f"{view.probabilities[i, label]:.4g}"),
+            "probability": float(f"{shown.probabilities[i, label]:.4g}"),
         }
-        if view.theta is not None:
-            row["theta"] = [float(f"{value:.6g}") for value in view.theta[i]]
+        if shown.theta is not None:
+            row["theta"] = [float(f"{value:.6g}") for value in shown.theta[i]]
             row["rectified"] = f"rectified/{i:05}_{Path(name).stem}.png"
         rows.append(row)
     return rows

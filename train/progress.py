@@ -1,4 +1,4 @@
-"""What one sees while training: a bar in a terminal, plain lines elsewhere, a table at the end."""
+"""Console output: a progress bar in a terminal, plain lines elsewhere, a table at the end."""
 
 import time
 from types import TracebackType
@@ -18,15 +18,15 @@ from rich.table import Table
 console = Console(highlight=False, soft_wrap=True, quiet=False)
 
 PAUSE = 5.0
-"""Seconds between plain lines about training."""
+"""Seconds between plain lines during training."""
 
 
 class ProgressBar:
-    """Steps done, loss, error, speed and time left.
+    """A progress bar with loss, error, speed and remaining time.
 
     Args:
-        step: steps done already.
-        steps: steps in all.
+        step: number of steps already taken.
+        steps: total number of steps.
     """
 
     def __init__(self, step: int, steps: int):
@@ -54,35 +54,35 @@ class ProgressBar:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Takes the bar away."""
+        """Removes the bar."""
         self.bar.stop()
 
-    def trained(self, step: int, numbers: dict[str, float], speed: float) -> None:
-        """Shows the training numbers of the last steps."""
+    def show_training(self, step: int, numbers: dict[str, float], speed: float) -> None:
+        """Shows the training metrics of the last steps."""
         text = (
             f"loss {numbers['loss']:.3f}  error {numbers['error']:5.2f} %  {speed:,.0f} examples/s"
         )
         self.bar.update(self.task, completed=step, description=text)
         if self.bar.disable and (time.monotonic() - self.last > PAUSE or step == self.steps):
             self.last = time.monotonic()
-            say(f"step {step:>6,} of {self.steps:,}  train  {text}")
+            log(f"step {step:>6,} of {self.steps:,}  train  {text}")
 
-    def judged(self, step: int, split: str, numbers: dict[str, float]) -> None:
-        """Leaves a line about an evaluation."""
-        say(
+    def show_evaluation(self, step: int, split: str, numbers: dict[str, float]) -> None:
+        """Prints a line with the metrics of an evaluation."""
+        log(
             f"step {step:>6,} of {self.steps:,}  {split:<5}  loss {numbers['loss']:.3f}  "
             f"error {numbers['error']:5.2f} %"
         )
 
 
-def say(text: str) -> None:
-    """Prints a line, from process 0, above the bar where there is one."""
+def log(text: str) -> None:
+    """Prints a line above the progress bar, if there is one; only process 0 prints."""
     if jax.process_index() == 0:
         console.print(text, markup=False)
 
 
 def show_table(rows: dict[str, Any]) -> None:
-    """Prints names and values as a small table."""
+    """Prints names and values as a table; only process 0 prints."""
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     for name, value in rows.items():
         table.add_row(name, str(value))

@@ -1,7 +1,7 @@
-"""The pure train and evaluation steps, written for a mesh of devices.
+"""The pure training and evaluation steps, for a mesh of devices.
 
-Each device takes its share of the batch: it distorts its images, runs the network and takes the
-gradient. One sum over the devices then joins gradients and metrics; it is the only communication.
+Each device distorts its shard of the batch, runs the network and computes the gradient. A single
+all-reduce then sums gradients and metrics over the devices; it is the only communication.
 """
 
 import functools
@@ -33,12 +33,12 @@ class Data(NamedTuple):
     labels: Array
 
 
-class Fault(NamedTuple):
-    """The first step at which a number was not finite.
+class NonFinite(NamedTuple):
+    """The first step with a NaN or an infinity.
 
     Attributes:
-        step: that step, or -1.
-        flags: which of `fault_names` it was.
+        step: that step, or -1 if every number was finite so far.
+        flags: for each of `non_finite_names`, whether it was not finite at that step.
     """
 
     step: Array
@@ -46,15 +46,15 @@ class Fault(NamedTuple):
 
 
 class TrainState(NamedTuple):
-    """All that a step changes, and all that resuming needs.
+    """Everything that a step changes, which is everything that resuming needs.
 
     Attributes:
-        step: number of steps done.
+        step: number of steps taken.
         params: parameters by name.
         average: running average of the parameters, or None.
-        opt_state: the optimiser's.
-        totals: sums of the metrics since they were last logged.
-        fault: what went bad first.
+        opt_state: state of the optimiser.
+        totals: sums of the metrics since the last log entry.
+        non_finite: the first step with a NaN or an infinity.
     """
 
     step: Array
@@ -62,22 +62,22 @@ class TrainState(NamedTuple):
     average: Params | None
     opt_state: optax.OptState
     totals: dict[str, Array]
-    fault: Fault
+    non_finite: NonFinite
 
     @property
-    def judged(self) -> Params:
-        """The parameters that evaluation uses: the average, where one is kept."""
+    def eval_params(self) -> Params:
+        """The parameters used for evaluation: the running average if there is one."""
         return self.params if self.average is None else self.average
 
 
-class Outcome(NamedTuple):
-    """What came of each image of a batch, ``(b,)`` each; the last two None without a transformer.
+class ExampleMetrics(NamedTuple):
+    """Metrics of each image of a batch, ``(b,)`` each; the last two are None without a transformer.
 
     Attributes:
-        loss: cross-entropy, without smoothing and penalties.
+        loss: cross-entropy, without label smoothing or penalties.
         predicted: the label with the largest logit.
-        error: 1 where that label is wrong, else 0.
-        outside: fraction of the grid's points outside the image.
+        error: 1 if that label is wrong, else 0.
+        outside: fraction of grid points outside the image.
         theta_distance: Euclidean distance of theta from the identity.
     """
 
@@ -88,36 +88,36 @@ class Outcome(NamedTuple):
     theta_distance: Array | None
 
 
-def judge(network: Network, prediction: Prediction, labels: Array) -> Outcome:
-    """Compares a prediction with the labels; of several transformers the mean is taken."""
+def example_metrics(network: Network, prediction: Prediction, labels: Array) -> ExampleMetrics:
+    """Returns the metrics of each image, averaged over the transformers if several."""
     loss = optax.softmax_cross_entropy_with_integer_labels(prediction.logits, labels)
     predicted = jnp.argmax(prediction.logits, axis=-1).astype(labels.dtype)
     error = (predicted != labels).astype(jnp.float32)
     if network.identity is None:
-        return Outcome(loss, predicted, error, None, None)
+        return ExampleMetrics(loss, predicted, error, None, None)
     outside, distance = jnp.zeros_like(loss), jnp.zeros_like(loss)
     for warp in prediction.warps:
         axes = jnp.unstack(warp.grid, axis=-1)
-        left = functools.reduce(jnp.logical_or, [jnp.abs(x) > 1 for x in axes])
-        outside += jnp.mean(left.astype(jnp.float32), axis=(1, 2))
+        is_outside = functools.reduce(jnp.logical_or, [jnp.abs(x) > 1 for x in axes])
+        outside += jnp.mean(is_outside.astype(jnp.float32), axis=(1, 2))
         distance += jnp.linalg.norm(warp.theta - network.identity, axis=-1)
     count = len(prediction.warps)
-    return Outcome(loss, predicted, error, outside / count, distance / count)
+    return ExampleMetrics(loss, predicted, error, outside / count, distance / count)
 
 
 def make_objective(
     network: Network, config: OptimConfig
 ) -> Callable[[Params, Array, Array, Array | None], tuple[Array, dict[str, Array]]]:
-    """Returns ``(params, images, labels, keys) -> (objective, metrics)``, sums over the images."""
+    """Returns ``(params, images, labels, keys) -> (objective, metrics)``, summed over images."""
 
     def objective(
         params: Params, images: Array, labels: Array, keys: Array | None
     ) -> tuple[Array, dict[str, Array]]:
         prediction = network(params, images, keys)
         with jax.named_scope("loss"):
-            return compare(prediction, labels)
+            return cost_and_metrics(prediction, labels)
 
-    def compare(prediction: Prediction, labels: Array) -> tuple[Array, dict[str, Array]]:
+    def cost_and_metrics(prediction: Prediction, labels: Array) -> tuple[Array, dict[str, Array]]:
         identity = 0 if network.identity is None else network.identity
         classes = prediction.logits.shape[-1]
         targets = optax.smooth_labels(
@@ -130,16 +130,16 @@ def make_objective(
             if config.identity_penalty:
                 distance = jnp.sum((warp.theta - identity) ** 2, axis=-1)
                 cost += config.identity_penalty * distance
-        outcome = judge(network, prediction, labels)._asdict()
-        del outcome["predicted"]
-        metrics = {name: jnp.sum(value) for name, value in outcome.items() if value is not None}
+        per_image = example_metrics(network, prediction, labels)._asdict()
+        del per_image["predicted"]
+        metrics = {name: jnp.sum(value) for name, value in per_image.items() if value is not None}
         return jnp.sum(cost), metrics
 
     return objective
 
 
-def fault_names(params: Params) -> list[str]:
-    """Returns the names that `Fault.flags` stands for."""
+def non_finite_names(params: Params) -> list[str]:
+    """Returns the name of each entry of `NonFinite.flags`."""
     gradients = [f"the gradient of {name}" for name in sorted(params)]
     return ["the loss", "theta", *gradients, "the update of the parameters"]
 
@@ -147,9 +147,9 @@ def fault_names(params: Params) -> list[str]:
 def make_init(
     network: Network, optimizer: optax.GradientTransformation, config: Config, mesh: Mesh
 ) -> Callable[[], TrainState]:
-    """Returns the compiled ``() -> state``, the state before the first step.
+    """Returns the compiled ``() -> state`` that makes the initial state.
 
-    `jax.eval_shape` of it tells a checkpoint's shapes.
+    `jax.eval_shape` of it gives the shapes for restoring a checkpoint.
     """
 
     def init() -> TrainState:
@@ -163,10 +163,12 @@ def make_init(
             average=jax.tree.map(jnp.copy, params) if config.train.average else None,
             opt_state=optimizer.init(params),
             totals={name: jnp.zeros((), jnp.float32) for name in names},
-            fault=Fault(jnp.full((), -1, jnp.int32), jnp.zeros(len(fault_names(params)), bool)),
+            non_finite=NonFinite(
+                jnp.full((), -1, jnp.int32), jnp.zeros(len(non_finite_names(params)), bool)
+            ),
         )
 
-    # It runs once, and random numbers take XLA:CPU long to optimise: 1.6 s instead of 5.
+    # It runs once, and XLA:CPU spends long on optimising random numbers: compile without.
     options = {"xla_backend_optimization_level": 0} if jax.default_backend() == "cpu" else None
     return jax.jit(init, out_shardings=NamedSharding(mesh, P()), compiler_options=options)
 
@@ -174,18 +176,18 @@ def make_init(
 def make_train_step(
     network: Network, optimizer: optax.GradientTransformation, config: Config, mesh: Mesh
 ) -> Callable[[TrainState, Data, Batch], TrainState]:
-    """Returns the compiled step ``(state, data, batch) -> state``; it consumes the state.
+    """Returns the compiled step ``(state, data, batch) -> state``; the state is donated.
 
-    It does as many optimiser steps as the batch has rows: one plainly, several in a `lax.scan`,
-    which saves dispatch on accelerators (on a CPU a loop body is compiled to slower code).
+    Takes one optimiser step for each row of the batch. Several run in a `lax.scan`, which saves
+    dispatch on accelerators; on a CPU the body of a loop compiles to slower code.
     """
     objective = make_objective(network, config.optim)
     size = config.train.batch_size
 
-    def share(
+    def device_grads(
         params: Params, data: Data, indices: Array, epoch: Array
     ) -> tuple[Params, dict[str, Array]]:
-        """One device's part: mean gradient and metrics, summed over all devices."""
+        """Returns gradient and metrics of the whole batch, from this device's shard and a psum."""
         key = jax.random.fold_in(jax.random.key(config.train.seed), epoch)
         with jax.named_scope("distortion"):
             images = distorted_batch(
@@ -193,80 +195,82 @@ def make_train_step(
             )
             images = materialize_input(images)
         keys = None
-        if network.draws:  # by other numbers than the distortion's, which is drawn from key itself
+        if network.uses_dropout:  # split: the distortion folds the indices into key itself
             keys = jax.vmap(jax.random.fold_in, (None, 0))(jax.random.split(key)[1], indices)
-        # A gradient with respect to parameters known to be equal on all devices would be summed
-        # over devices array by array; so they are declared different, and summed once below.
+        # The gradient of replicated parameters would be all-reduced array by array. Mark them as
+        # varying, and sum everything at once below.
         params = lax.pcast(params, AXIS, to="varying")
         (cost, metrics), gradients = jax.value_and_grad(objective, has_aux=True)(
             params, images, data.labels[indices], keys
         )
-        mine = jax.tree.map(lambda x: x / size, (gradients, metrics | {"cost": cost}))
-        return lax.psum(mine, AXIS)
+        means = jax.tree.map(lambda x: x / size, (gradients, metrics | {"cost": cost}))
+        return lax.psum(means, AXIS)
 
-    everywhere = jax.shard_map(
-        share, mesh=mesh, in_specs=(P(), P(), P(AXIS), P()), out_specs=(P(), P())
+    sharded_grads = jax.shard_map(
+        device_grads, mesh=mesh, in_specs=(P(), P(), P(AXIS), P()), out_specs=(P(), P())
     )
 
-    def one(state: TrainState, data: Data, batch: Batch) -> TrainState:
-        gradients, metrics = everywhere(state.params, data, batch.indices, batch.epoch)
+    def step(state: TrainState, data: Data, batch: Batch) -> TrainState:
+        gradients, metrics = sharded_grads(state.params, data, batch.indices, batch.epoch)
         squares = {name: jnp.sum(g * g) for name, g in gradients.items()}
         metrics["grad_norm"] = jnp.sqrt(sum(squares.values()))
         if network.identity is not None:
-            ours = [square for name, square in squares.items() if is_localization(name)]
-            metrics["localization_grad_norm"] = jnp.sqrt(sum(ours))
+            local = [square for name, square in squares.items() if is_localization(name)]
+            metrics["localization_grad_norm"] = jnp.sqrt(sum(local))
 
         with jax.named_scope("optimizer"):
             updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
             params = optax.apply_updates(state.params, updates)
 
         average = state.average
-        if average is not None:  # begins as a plain mean, for the first weights are worth nothing
+        if average is not None:  # starts with a short memory, to forget the initial parameters
             with jax.named_scope("average"):
-                step = state.step.astype(jnp.float32)
-                decay = jnp.minimum(config.train.average, (1 + step) / (10 + step))
+                count = state.step.astype(jnp.float32)
+                decay = jnp.minimum(config.train.average, (1 + count) / (10 + count))
                 average = jax.tree.map(lambda a, p: decay * a + (1 - decay) * p, average, params)
 
-        suspects = [metrics["cost"], metrics.get("theta_distance", metrics["cost"])]
-        suspects += [squares[name] for name in sorted(squares)] + [optax.tree.norm(updates)]
-        flags = ~jnp.isfinite(jnp.stack(suspects))
-        first = (state.fault.step < 0) & jnp.any(flags)
-        fault = jax.tree.map(
-            lambda new, old: jnp.where(first, new, old), Fault(state.step + 1, flags), state.fault
+        watched = [metrics["cost"], metrics.get("theta_distance", metrics["cost"])]
+        watched += [squares[name] for name in sorted(squares)] + [optax.tree.norm(updates)]
+        flags = ~jnp.isfinite(jnp.stack(watched))
+        first = (state.non_finite.step < 0) & jnp.any(flags)
+        non_finite = jax.tree.map(
+            lambda new, old: jnp.where(first, new, old),
+            NonFinite(state.step + 1, flags),
+            state.non_finite,
         )
         totals = {name: total + metrics[name] for name, total in state.totals.items()}
-        return TrainState(state.step + 1, params, average, opt_state, totals, fault)
+        return TrainState(state.step + 1, params, average, opt_state, totals, non_finite)
 
-    def several(state: TrainState, data: Data, batch: Batch) -> TrainState:
+    def scan_steps(state: TrainState, data: Data, batch: Batch) -> TrainState:
         if batch.epoch.shape[0] == 1:
-            return one(state, data, jax.tree.map(lambda x: x[0], batch))
-        return lax.scan(lambda state, batch: (one(state, data, batch), None), state, batch)[0]
+            return step(state, data, jax.tree.map(lambda x: x[0], batch))
+        return lax.scan(lambda state, batch: (step(state, data, batch), None), state, batch)[0]
 
-    return jax.jit(several, donate_argnums=0)
+    return jax.jit(scan_steps, donate_argnums=0)
 
 
 def make_eval_step(
     network: Network, config: DataConfig, mesh: Mesh
-) -> Callable[[Params, Data, Array, Array], Outcome]:
-    """Returns the compiled ``(params, data, seed, indices) -> outcome`` of each image."""
+) -> Callable[[Params, Data, Array, Array], ExampleMetrics]:
+    """Returns the compiled ``(params, data, seed, indices) -> metrics`` of each image."""
 
-    def share(params: Params, data: Data, seed: Array, indices: Array) -> Outcome:
+    def device_metrics(params: Params, data: Data, seed: Array, indices: Array) -> ExampleMetrics:
         images = distorted_batch(
             jax.random.key(seed), data.images, indices, config.distortion, config.canvas
         )
-        return judge(network, network(params, images), data.labels[indices])
+        return example_metrics(network, network(params, images), data.labels[indices])
 
-    everywhere = jax.shard_map(
-        share, mesh=mesh, in_specs=(P(), P(), P(), P(AXIS)), out_specs=P(AXIS)
+    sharded_metrics = jax.shard_map(
+        device_metrics, mesh=mesh, in_specs=(P(), P(), P(), P(AXIS)), out_specs=P(AXIS)
     )
-    return jax.jit(everywhere, out_shardings=NamedSharding(mesh, P()))
+    return jax.jit(sharded_metrics, out_shardings=NamedSharding(mesh, P()))
 
 
-class View(NamedTuple):
-    """A few images and what the network made of them; without a transformer the last are None.
+class Visualization(NamedTuple):
+    """A few images and the network's output; without a transformer the last three are None.
 
     Attributes:
-        images: ``(b, h, w, c)``, as the network sees them.
+        images: ``(b, h, w, c)``, the network's input.
         probabilities: ``(b, classes)``.
         theta: ``(b, num_params)``.
         grid: ``(b, h', w', 2)``.
@@ -280,27 +284,27 @@ class View(NamedTuple):
     features: Any
 
 
-def look(network: Network, params: Params, images: Array) -> View:
-    """Runs the network and keeps what its first transformer did."""
+def visualize(network: Network, params: Params, images: Array) -> Visualization:
+    """Runs the network and returns its probabilities and the warp of its first transformer."""
     prediction = network(params, images)
     probabilities = jax.nn.softmax(prediction.logits)
     if not prediction.warps:
-        return View(images, probabilities, None, None, None)
+        return Visualization(images, probabilities, None, None, None)
     warp = prediction.warps[0]
-    return View(images, probabilities, warp.theta, warp.grid, warp.features)
+    return Visualization(images, probabilities, warp.theta, warp.grid, warp.features)
 
 
-def make_view_step(
+def make_visualize_step(
     network: Network, config: DataConfig
-) -> Callable[[Params, Data, Array, Array], View]:
-    """Returns the compiled ``(params, data, seed, indices) -> view``, for figures."""
+) -> Callable[[Params, Data, Array, Array], Visualization]:
+    """Returns the compiled ``(params, data, seed, indices) -> Visualization``, for figures."""
 
-    def view(params: Params, data: Data, seed: Array, indices: Array) -> View:
+    def visualize_split(params: Params, data: Data, seed: Array, indices: Array) -> Visualization:
         key = jax.random.key(seed)
-        return look(
+        return visualize(
             network,
             params,
             distorted_batch(key, data.images, indices, config.distortion, config.canvas),
         )
 
-    return jax.jit(view)
+    return jax.jit(visualize_split)

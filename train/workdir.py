@@ -1,15 +1,14 @@
-"""The work directory of a run: what is in it, whose it is, and files that are whole or not there.
+"""The work directory of a run, with all files written atomically.
 
-config.json    everything that was resolved         checkpoints/  last, and best of validation
-data.json      shapes, classes, a checksum          snapshots/    a few images as training goes
-metrics.jsonl  numbers by step                      figures/      pictures
+config.json    the resolved config                  checkpoints/  last, and best by validation
+data.json      shapes, classes, a checksum          snapshots/    a few images during training
+metrics.jsonl  metrics by step                      figures/      pictures
 tensorboard/   the same for TensorBoard
-summary.json   the result; written last, so that its presence means finished
+summary.json   the result; written last, so it exists if and only if the run is finished
 """
 
 import json
 import os
-import subprocess
 import zlib
 from pathlib import Path
 from typing import Any
@@ -26,7 +25,7 @@ CONFIG, TASK, SUMMARY = "config.json", "data.json", "summary.json"
 
 
 def write_json(path: Path, values: dict[str, Any]) -> None:
-    """Writes a JSON file, whole or not at all; only process 0 of several does."""
+    """Writes a JSON file atomically; only process 0 writes."""
     if jax.process_index():
         return
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
@@ -35,19 +34,21 @@ def write_json(path: Path, values: dict[str, Any]) -> None:
 
 
 def read_summary(workdir: Path, config: Config) -> dict[str, Any] | None:
-    """Returns the summary of a finished run of this config, or None; changes nothing.
+    """Returns the summary of a finished run of this config, or None if it is not finished.
 
     Raises:
-        UserError: if the directory holds something else, or a run with another config.
+        UserError: if the directory contains something else, or a run with another config.
     """
     if workdir.exists() and not workdir.is_dir():
         raise UserError(f"--workdir {workdir} is a file; give a directory.")
     path = workdir / CONFIG
     if not path.is_file():
         if (workdir / "checkpoints").exists() or (workdir / SUMMARY).exists():
-            raise UserError(f"--workdir {workdir} holds a run without {CONFIG}; give another.")
+            raise UserError(
+                f"--workdir {workdir} holds a run without {CONFIG}; give another directory."
+            )
         return None
-    stored = flatten(to_dict(load_config(workdir)))
+    stored = flatten(to_dict(read_config(workdir)))
     asked = flatten(to_dict(config))
     differing = [
         f"{name} is {stored[name]!r} there and {asked[name]!r} here"
@@ -57,17 +58,17 @@ def read_summary(workdir: Path, config: Config) -> dict[str, Any] | None:
     if differing:
         raise UserError(
             f"--workdir {workdir} holds a run with another config: {'; '.join(differing)}. "
-            "Give another --workdir, or delete that one."
+            "Give another --workdir, or delete this one."
         )
     summary = workdir / SUMMARY
     return json.loads(summary.read_text()) if summary.is_file() else None
 
 
 def make_workdir(workdir: Path) -> None:
-    """Makes the directory, and makes sure that it can be written.
+    """Creates the directory and checks that it can be written.
 
     Raises:
-        UserError: if it cannot.
+        UserError: if it cannot be created or written.
     """
     probe = workdir / f".probe.{os.getpid()}"
     try:
@@ -81,17 +82,15 @@ def make_workdir(workdir: Path) -> None:
         ) from error
 
 
-def load_config(workdir: Path) -> Config:
+def read_config(workdir: Path) -> Config:
     """Returns the config of the run in a work directory.
 
     Raises:
-        UserError: if there is no run, or one that this version does not understand.
+        UserError: if there is no run, or its config cannot be read.
     """
     path = workdir / CONFIG
     if not path.is_file():
-        raise UserError(
-            f"--workdir {workdir} holds no run, for it has no {CONFIG}; train one first."
-        )
+        raise UserError(f"--workdir {workdir} holds no run (no {CONFIG}); train one first.")
     try:
         return from_dict(Config, json.loads(path.read_text()))
     except ValueError as error:
@@ -99,7 +98,7 @@ def load_config(workdir: Path) -> Config:
 
 
 def describe_data(dataset: Dataset, input_shape: tuple[int, int, int]) -> dict[str, Any]:
-    """Returns what a network has to know of its data, and a checksum to know them again by."""
+    """Returns what a network needs to know of its data, and a checksum to recognise them by."""
     splits = ("train", "valid", "test")
     checksum = 0
     for split in splits:
@@ -117,24 +116,24 @@ def describe_data(dataset: Dataset, input_shape: tuple[int, int, int]) -> dict[s
 
 
 def check_data(workdir: Path, dataset: Dataset, input_shape: tuple[int, int, int]) -> None:
-    """Makes sure that the data are those which the run in a work directory began with.
+    """Checks that the data are those that the run was started with.
 
     Raises:
-        UserError: if they are not.
+        UserError: if they differ.
     """
     stored, found = read_task(workdir), describe_data(dataset, input_shape)
     for name in found:
         if stored[name] != found[name]:
             raise UserError(
                 f"--workdir {workdir} holds a run on other data: {name} is {stored[name]} there "
-                f"and {found[name]} here. Give another --workdir, or bring back the data."
+                f"and {found[name]} here. Give another --workdir, or restore the data."
             )
 
 
-def claim(
+def write_metadata(
     workdir: Path, config: Config, dataset: Dataset, input_shape: tuple[int, int, int]
 ) -> None:
-    """Writes what the run is, or makes sure that it is the one which was begun here."""
+    """Writes the config and the description of the data, or checks the data of an existing run."""
     if (workdir / CONFIG).is_file():
         check_data(workdir, dataset, input_shape)
     else:
@@ -143,18 +142,8 @@ def claim(
 
 
 def read_task(workdir: Path) -> dict[str, Any]:
-    """Returns what `describe_data` said when the run began."""
+    """Returns the description of the data (`describe_data`) from the start of the run."""
     path = workdir / TASK
     if not path.is_file():
-        raise UserError(f"--workdir {workdir} holds no run, for it has no {TASK}; train one first.")
+        raise UserError(f"--workdir {workdir} holds no run (no {TASK}); train one first.")
     return json.loads(path.read_text())
-
-
-def git_revision() -> str | None:
-    """Returns the checkout's commit, ``-dirty`` where files differ from it; None without git."""
-    command = ["git", "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"]
-    try:
-        done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True)
-    except OSError:
-        return None
-    return done.stdout.strip() or None

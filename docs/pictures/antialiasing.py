@@ -2,8 +2,8 @@
 
     python docs/pictures/antialiasing.py
 
-Needs `pip install -e ".[docs]"`. The truth that everything is measured against knows nothing of the
-library: NumPy averages the photograph's square pixels over each output pixel's footprint.
+Needs `pip install -e ".[docs]"`. The reference does not use the library: NumPy averages the
+photograph's square pixels over the footprint of each output pixel.
 """
 
 import itertools
@@ -17,7 +17,6 @@ from skimage import data
 from style import ACCENT, TIMES, figure, panel, photograph, save, write
 
 import stn_jax as stn
-from stn_jax import coordinates
 
 ASTRONAUT = np.float32(data.astronaut() / 255)
 BRICK = np.float32(data.brick() / 255)[..., None]
@@ -25,7 +24,7 @@ SIZE = 512  # of both
 ROWS = {"plain": {"antialias": False}, "antialias=True": {"antialias": True}}
 
 
-def turned(shrink, angle, count, shift=0.0):
+def rotated(shrink, angle, count, shift=0.0):
     """Returns an affine map of output pixels to pixels of the photograph, about both centres."""
     along_x, along_y = np.broadcast_to(shrink, 2)
     cos, sin = np.cos(angle), np.sin(angle)
@@ -51,18 +50,18 @@ def read(image, where, shape, **options):
 
 
 def border(index):
-    """Outside, the border's pixel."""
+    """Maps indices outside to the border pixel."""
     return index.clip(0, SIZE - 1)
 
 
 def mirror(index):
-    """Outside, the mirror image."""
+    """Maps indices outside to the mirror image."""
     index = index % (2 * SIZE)
     return np.minimum(index, 2 * SIZE - 1 - index)
 
 
 def truth(image, where, shape, *, fold=border, finer=16):
-    """Averages the photograph's square pixels over each output pixel, at finer^2 places of it."""
+    """Averages the photograph's square pixels at finer^2 points of each output pixel."""
     column, row = centres(shape)
     steps = (np.arange(finer) + 0.5) / finer - 0.5
     total = 0
@@ -79,13 +78,13 @@ def decibels(*errors):
 
 
 def moire():
-    """Bricks and an astronaut, turned and shrunk: plain, anti-aliased, averaged."""
+    """Bricks and an astronaut, rotated and shrunk: plain, anti-aliased, averaged."""
     side, gap, top = 288, 16, 46
     rows = (("brick", BRICK, 5.3, 72), ("astronaut", ASTRONAUT, 4, 96))
     fig = figure(1200, 2 * side + top + gap)
     for line, (name, image, shrink, count) in enumerate(rows):
         y = top + line * (side + gap)
-        where = turned(shrink, 0.4, count)
+        where = rotated(shrink, 0.4, count)
         wanted = truth(image, where, (count, count))
         tiles = {"": image}
         for title, options in ROWS.items():
@@ -97,17 +96,17 @@ def moire():
             ax = panel(fig, x, y, side, side)
             photograph(ax, picture, interpolation="antialiased" if i == 0 else "nearest")
             if line == 0:
-                write(fig, x, 30, title or f"U, {SIZE} {TIMES} {SIZE}, and what is read")
+                write(fig, x, 30, title or f"U, {SIZE} {TIMES} {SIZE}, and the window")
             if i == 0:
                 corners = np.array([[0, 0], [1, 0], [1, 1], [0, 1], [0, 0]]) * count - 0.5
-                frame = coordinates.pixel_to_normalized(np.stack(where(*corners.T)), SIZE)
+                frame = stn.normalize_grid(np.stack(where(*corners.T), axis=-1), (SIZE, SIZE)).T
                 ax.plot(*np.asarray(frame), color=ACCENT, linewidth=2.2)
                 ax.set(xlim=(-1, 1), ylim=(1, -1))
     save(fig, "antialiasing-moire.jpg")
 
 
 def floor():
-    """A floor of bricks up to the horizon: the level changes from point to point."""
+    """A floor of bricks up to the horizon, with a different level for each point."""
     width, height, gap = 384, 240, 24
 
     def where(column, row):  # at the bottom edge 1 pixel apart along x, 1.5 along y
@@ -132,7 +131,7 @@ def floor():
 
 
 def errors():
-    """PSNR against the average over footprints, of the astronaut, over four shifts."""
+    """PSNR of the astronaut against the average over footprints, for four shifts."""
     names = ("shrunk by", "angle", "plain", "`antialias=True`", "`separable_sample`", "bicubic")
     print("|", " | ".join(names), "|")
     print(6 * "|---" + "|")
@@ -144,7 +143,7 @@ def errors():
         shape = (count, count)
         found = {}
         for shift in (0, 0.25, 0.5, 0.75):
-            where = turned(shrink, angle, count, shift)
+            where = rotated(shrink, angle, count, shift)
             wanted = truth(ASTRONAUT, where, shape)
             for name, options in ROWS.items():
                 picture = read(ASTRONAUT, where, shape, padding_mode="border", **options)
@@ -169,17 +168,18 @@ def errors():
 
 
 def costs(rounds=41):
-    """Median time of a call over plain bilinear's in the same round: 512^2 to 256^2 pixels."""
-    points = np.float32(np.stack(turned(2, 0.4, 256)(*centres((256, 256))), axis=-1))
+    """Median time of a call relative to plain bilinear in the same round: 512^2 to 256^2 pixels."""
+    points = np.float32(np.stack(rotated(2, 0.4, 256)(*centres((256, 256))), axis=-1))
     scale, move = np.full(2, 1.0, np.float32), np.zeros(2, np.float32)
 
-    def sampler(antialias):
-        def sample(image):
-            return stn.sample_pixels(image, points, antialias=antialias)
+    def sampler(**options):
+        return lambda image: stn.sample_pixels(image, points, **options)
 
-        return sample
-
-    calls = {f"`antialias={n}`": sampler(n) for n in (False, 1, 2, 3, True)}
+    calls = {"`antialias=False`": sampler()}
+    for n in (1, 2, 3):
+        name = f"`antialias=True, max_levels={n}`"
+        calls[name] = sampler(antialias=True, max_levels=n)
+    calls["`antialias=True`"] = sampler(antialias=True)
     calls["`separable_sample`"] = lambda image: stn.separable_sample(image, scale, move, (256, 256))
     kinds = {
         "value": jax.jit,

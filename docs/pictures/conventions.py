@@ -2,7 +2,7 @@
 
     python docs/pictures/conventions.py
 
-Needs `pip install -e ".[docs]"`. Coordinates and curves are asked from the library.
+Needs `pip install -e ".[docs]"`. The library computes all coordinates and curves.
 """
 
 import jax.numpy as jnp
@@ -26,8 +26,6 @@ from style import (
 )
 
 import stn_jax as stn
-from stn_jax import coordinates
-from stn_jax.sampling import kernels
 
 ASTRONAUT = np.float32(data.astronaut() / 255)
 CHELSEA = np.float32(data.chelsea() / 255)
@@ -46,14 +44,15 @@ def pixels():
         title = f"align_corners={align_corners}: the border pixels' {where}"
         ax.text(1.5, -0.33, title, ha="center", size=13)
         for end in (-1.0, 1.0):
-            place = float(coordinates.normalized_to_pixel(end, 4, align_corners=align_corners))
+            place = stn.denormalize_grid(jnp.array([end]), (4,), align_corners=align_corners).item()
             ax.plot([place, place], [-0.03, 0.83], color=ACCENT, linewidth=3)
             ax.text(place, -0.07, f"{end:.0f}".replace("-", MINUS), ha="center", size=16)
         for i in range(4):
             shade = str(0.88 - 0.05 * (i % 2))
             tile = Rectangle((i - 0.5, 0), 1, 0.8, facecolor=shade, linewidth=0, zorder=0)
             ax.add_patch(tile)
-            place = float(coordinates.pixel_to_normalized(float(i), 4, align_corners=align_corners))
+            pixel = jnp.array([float(i)])
+            place = stn.normalize_grid(pixel, (4,), align_corners=align_corners).item()
             name = f"{place:.2f}".replace("-", MINUS)
             style = {"ha": "center", "va": "center"}
             style["bbox"] = {"facecolor": shade, "linewidth": 0, "pad": 2}
@@ -64,7 +63,7 @@ def pixels():
 
 
 def axes():
-    """The order (x, y), and which way a positive angle turns."""
+    """The order (x, y), and the direction of a positive angle."""
     fig, side = figure(1200, 348), 300
     write(fig, 0, 26, "a point is (x, y), a pixel image[row, column]")
     ax = panel(fig, 0, 46, 450, side)
@@ -96,7 +95,7 @@ def axes():
 
 
 def rectangles():
-    """On an image that is not square a normalised rotation shears."""
+    """A rotation of normalised coordinates shears an image that is not square."""
     h, w = COFFEE.shape[:2]
     centre = jnp.array([(w - 1) / 2, (h - 1) / 2])
     about = stn.compose(stn.translation(centre), stn.rotation(0.5), stn.translation(-centre))
@@ -146,23 +145,27 @@ def padding():
 
 
 def weights():
-    """Every kernel's weight of a pixel against the distance from it."""
+    """The weight of a pixel against its distance, for each kernel."""
     rows = {
-        "nearest": kernels.nearest(),
-        "bilinear": kernels.bilinear(),
-        f"bicubic, A = {MINUS}0.75": kernels.bicubic(-0.75),
-        f"bicubic, A = {MINUS}0.5": kernels.bicubic(-0.5),
+        "nearest": {"mode": "nearest"},
+        "bilinear": {"mode": "bilinear"},
+        f"bicubic, A = {MINUS}0.75": {"mode": "bicubic", "cubic_coefficient": -0.75},
+        f"bicubic, A = {MINUS}0.5": {"mode": "bicubic", "cubic_coefficient": -0.5},
+        "lanczos3": {"mode": "lanczos3"},
     }
-    fig, width, gap = figure(1200, 250), 270, 34
-    u = jnp.linspace(-2.5, 2.5, 1001)
-    for i, (name, kernel) in enumerate(rows.items()):
+    fig, width, gap = figure(1200, 250), 214, 28
+    impulse = jnp.zeros((1, 17, 1)).at[0, 8, 0].set(1)
+    u = jnp.linspace(-3.25, 3.25, 1301)
+    for i, (name, options) in enumerate(rows.items()):
         x = 18 + i * (width + gap)
         write(fig, x, 26, name)
         ax = panel(fig, x, 40, width, 180)
         ax.axhline(0, color=PALE, linewidth=1.2)
-        ax.vlines(range(-2, 3), -0.2, 1.1, color=PALE, linewidth=1)
-        ax.plot(u, kernel.profile(u, jnp.zeros_like(u)), color=ACCENT, linewidth=2.4)
-        ax.set(xlim=(-2.5, 2.5), ylim=(-0.2, 1.1), xticks=range(-2, 3), yticks=[])
+        ax.vlines(range(-3, 4), -0.2, 1.1, color=PALE, linewidth=1)
+        points = jnp.stack([8 + u, jnp.zeros_like(u)], axis=-1)[None]
+        weight = stn.sample_pixels(impulse, points, padding_mode="border", **options)[0, :, 0]
+        ax.plot(u, weight, color=ACCENT, linewidth=2.4)
+        ax.set(xlim=(-3.25, 3.25), ylim=(-0.2, 1.1), xticks=range(-3, 4), yticks=[])
         ax.spines["left"].set_visible(False)
         if i == 0:
             ax.set_yticks([0, 1])

@@ -58,7 +58,7 @@ ROWS = (
 
 
 def tile(ax, transform, params):
-    """Draws the transformed photograph and, over it, what became of the input's own grid."""
+    """Draws the transformed photograph and the transformed grid of the input."""
     grid = transform.grid(jnp.asarray(params, jnp.float32), (2 * SIDE, 2 * SIDE))
     picture = stn.grid_sample(ASTRONAUT, grid, padding_mode="fill", fill_value=0.93)
     photograph(ax, picture)

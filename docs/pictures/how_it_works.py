@@ -2,7 +2,7 @@
 
     python docs/pictures/how_it_works.py
 
-Needs `pip install -e ".[docs]"`. Every curve is measured here, nothing is drawn by hand.
+Needs `pip install -e ".[docs]"`. All curves are computed with the library.
 """
 
 import jax
@@ -30,7 +30,6 @@ from style import (
 )
 
 import stn_jax as stn
-from stn_jax.sampling import kernels as kernels_of
 
 ASTRONAUT = np.float32(data.astronaut() / 255)
 CHELSEA = np.float32(data.chelsea() / 255)
@@ -67,7 +66,7 @@ def sentence():
 
 
 def matrices():
-    """The matrices of crop, pan, zoom and rotation, with what they read."""
+    """The matrices of crop, pan, zoom and rotation, with their windows and outputs."""
     rows = {
         "crop": (stn.crop(jnp.array(FACE)), "stn.crop([-0.4,-0.85,0.26,-0.19])"),
         "pan": (stn.translation(jnp.array([0.4, 0.2])), "stn.translation([0.4, 0.2])"),
@@ -87,13 +86,13 @@ def matrices():
         window(ax, theta)
         ax.set(xlim=(-1.45, 1.45), ylim=(1.45, -1.45))
         photograph(panel(fig, x, 108 + side + 44, side, side), pull(ASTRONAUT, theta, (282, 282)))
-        word = "↓  what comes out" if i == 0 else "↓"
+        word = "↓  output" if i == 0 else "↓"
         write(fig, x, 108 + side + 28, word, color=INK)
     save(fig, "how-matrices.jpg")
 
 
 def holes():
-    """Copying forwards leaves holes; pulling does not, and wants the inverse matrix."""
+    """Copying forwards leaves holes; reading backwards does not, and needs the inverse matrix."""
     image = CHELSEA[70:180, 120:230]
     n = len(image)
     centre = jnp.full(2, (n - 1) / 2)
@@ -118,8 +117,8 @@ def holes():
     pictures = {
         "U": image,
         f"forwards by M: {100 * missing.mean():.0f} % are holes": copied,
-        "pulled with the inverse of M": pull(image, inverse, shape, mode="nearest"),
-        "pulled with M itself, by mistake": pull(image, mistaken, shape, mode="nearest"),
+        "read with the inverse of M": pull(image, inverse, shape, mode="nearest"),
+        "read with M itself, by mistake": pull(image, mistaken, shape, mode="nearest"),
     }
     for i, (name, picture) in enumerate(pictures.items()):
         write(fig, i * (side + gap), 32, name, size=12)
@@ -177,13 +176,13 @@ def motion(params):
 
 
 def small_picture():
-    """The astronaut, smoothed, at 128 x 128: what the gradient pictures are made with."""
+    """The astronaut, smoothed, at 128 x 128, for the pictures of gradients."""
     smooth = filters.gaussian(ASTRONAUT, 10, channel_axis=-1)
     return jnp.asarray(transform.resize(smooth, (128, 128), anti_aliasing=True), jnp.float32)
 
 
 def gradient():
-    """dV/dangle is dV/dx dx/dangle + dV/dy dy/dangle, pixel by pixel."""
+    """dV/dangle = dV/dx dx/dangle + dV/dy dy/dangle, pixel by pixel."""
     image = small_picture().mean(-1, keepdims=True)
     params = jnp.array([0.2, 0.0, 0.0])
 
@@ -233,7 +232,7 @@ def gradient():
 
 
 def descent():
-    """Gradient descent finds a turn and a shift."""
+    """Gradient descent finds a rotation and a shift."""
     image = small_picture()
     truth = jnp.array([0.35, 0.15, -0.1])
 
@@ -282,7 +281,7 @@ def descent():
 
 
 def order():
-    """Largest error on one period of a sine against the distance of its samples."""
+    """Largest error on one period of a sine against the distance between samples."""
     sizes = 2 ** np.arange(3, 11)
     rows = {
         "bilinear": ({"mode": "bilinear"}, SOFT, "s"),
@@ -311,9 +310,11 @@ def order():
 
     ax = panel(fig, 800, 16, 390, 350)
     t = np.linspace(0, 1, 401, dtype=np.float32)[:-1]
+    line = np.arange(17, dtype=np.float32)[None, :, None]
     for coefficient, color in ((-0.75, INK), (-0.5, ACCENT)):
-        taps = kernels_of.bicubic(coefficient).taps(jnp.asarray(t))
-        moment = np.asarray(sum(index * weight for index, weight in taps))
+        points = np.stack([8 + t, np.zeros_like(t)], axis=-1)[None]
+        options = {"mode": "bicubic", "cubic_coefficient": coefficient, "padding_mode": "border"}
+        moment = np.asarray(stn.sample_pixels(line, points, **options)[0, :, 0]) - 8
         ax.plot(t, moment, color=color, linewidth=2.2, label=f"A = {MINUS}{-coefficient}")
         value = moment[100]
         print(f"order: A = {coefficient}: first moment at t = 0.25 is {value:.4f}")

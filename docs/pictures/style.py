@@ -1,4 +1,4 @@
-"""What the pictures of the documentation have in common: panels in pixels, one accent colour."""
+"""Shared style of the documentation's pictures: panels in pixels, one accent colour."""
 
 from pathlib import Path
 
@@ -35,24 +35,24 @@ plt.rcParams |= {
 
 
 def figure(width, height):
-    """Returns a figure of so many pixels."""
+    """Returns a figure with this size in pixels."""
     return plt.figure(figsize=(width / DPI, height / DPI), dpi=DPI, facecolor="white")
 
 
 def panel(fig, x, y, width, height):
-    """Returns axes at a place counted in pixels from the figure's top left corner."""
+    """Returns axes at a position in pixels from the figure's top left corner."""
     w, h = fig.get_size_inches() * DPI
     return fig.add_axes((x / w, 1 - (y + height) / h, width / w, height / h))
 
 
 def write(fig, x, y, text, **options):
-    """Writes at a place counted in pixels from the top left corner."""
+    """Writes text at a position in pixels from the top left corner."""
     w, h = fig.get_size_inches() * DPI
     return fig.text(x / w, 1 - y / h, text, **options)
 
 
 def arrow(fig, x0, x1, y, label="", *, above=8):
-    """Draws a horizontal arrow, in pixels, with a word over it."""
+    """Draws a horizontal arrow, in pixels, with a label above it."""
     w, h = fig.get_size_inches() * DPI
     style = {"arrowstyle": "-|>", "color": SOFT, "linewidth": 1.6, "mutation_scale": 16}
     ax = fig.axes[0]
@@ -72,7 +72,7 @@ def photograph(ax, image, **options):
 
 
 def bare(ax):
-    """Takes ticks and frame away."""
+    """Removes ticks and frame."""
     ax.set(xticks=[], yticks=[])
     for spine in ax.spines.values():
         spine.set_visible(False)
@@ -99,7 +99,7 @@ def brackets(theta):
 
 
 def save(fig, name):
-    """Writes a picture to ``docs/images``: jpg as it is, png with 256 colours."""
+    """Saves a picture to ``docs/images``; png files are reduced to 256 colours."""
     path = IMAGES / name
     if path.suffix == ".png":
         fig.savefig(path, dpi=DPI)

@@ -1,16 +1,22 @@
-"""A tiny task that trains in seconds, and one finished run of it that many tests look at."""
+"""A tiny config that trains in seconds, and one finished run of it that many tests share."""
 
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
+from running import Training, run_train
 
-ROOT = Path(__file__).parents[2]
+from train.batches import Batches
+from train.cli import load_config
+from train.config import DataConfig
+from train.data import Dataset, load
+from train.devices import make_mesh, replicate
+from train.evaluate import input_shape
+from train.network import build_network
+from train.optim import make_optimizer
+from train.step import Data, make_init, make_train_step
 
 CONFIG = """
 from train.config import Config, DataConfig, ModelConfig, OptimConfig, TrainConfig
@@ -37,14 +43,14 @@ def get_config():
 
 @pytest.fixture
 def plain_numerics() -> Iterator[None]:
-    """JAX as users have it: optax does not pass the strict promotion of the other tests."""
+    """JAX's default numerics, since optax does not support strict promotion."""
     with jax.enable_x64(False), jax.numpy_dtype_promotion("standard"):
         yield
 
 
 @pytest.fixture(scope="session")
 def compilation_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The same programs are compiled once for all runs, in this process and in others."""
+    """A compilation cache that all runs share, in this process and in others."""
     folder = tmp_path_factory.mktemp("programs")
     options = {
         "jax_compilation_cache_dir": str(folder),
@@ -60,7 +66,7 @@ def compilation_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path
 
 @pytest.fixture(scope="session")
 def tiny_config(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three easy classes of 12 x 12 images, dark to bright; 10 images are for validation."""
+    """A config with three easy classes of 12 x 12 images, dark to bright, 10 for validation."""
     folder = tmp_path_factory.mktemp("tiny")
     random = np.random.default_rng(0)
     arrays = {}
@@ -87,23 +93,27 @@ def finished_run(
     return workdir
 
 
-def run_train(*arguments: object, cache: Path) -> subprocess.CompletedProcess[str]:
-    """Runs ``python -m train`` to its end, which must be a good one."""
-    done = subprocess.run(
-        train_command(*arguments), env=train_env(cache), cwd=ROOT, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-    return done
+@pytest.fixture(scope="session")
+def training(tiny_config: Path, compilation_cache: Path) -> Training:
+    """The training step of the tiny config."""
+    with jax.enable_x64(False), jax.numpy_dtype_promotion("standard"):
+        config = load_config(tiny_config)
+        dataset, mesh = load(config.data), make_mesh()
+        shape = input_shape(config.data, dataset.image_shape)
+        network = build_network(config.model, shape, dataset.num_classes, config.train.seed)
+        optimizer = make_optimizer(config.optim, config.train.steps)
+        return Training(
+            config,
+            dataset,
+            network,
+            Data(*replicate((dataset.x_train, dataset.y_train), mesh)),
+            make_init(network, optimizer, config, mesh),
+            make_train_step(network, optimizer, config, mesh),
+            Batches(len(dataset.y_train), config.train.batch_size, config.train.seed, mesh),
+        )
 
 
-def train_command(*arguments: object) -> list[str]:
-    """The command line of ``python -m train``; warnings are errors there too."""
-    return [sys.executable, "-W", "error", "-m", "train", *map(str, arguments)]
-
-
-def train_env(cache: Path) -> dict[str, str]:
-    """The environment of ``python -m train``, with a cache of compiled programs."""
-    return os.environ | {
-        "JAX_COMPILATION_CACHE_DIR": str(cache),
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-    }
+@pytest.fixture(scope="session")
+def bundled() -> Dataset:
+    """The bundled digits."""
+    return load(DataConfig(name="bundled"))

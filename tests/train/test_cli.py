@@ -1,24 +1,23 @@
-"""Mistakes on the command line: one line, what to do, exit code 2, nothing left behind."""
+"""Mistakes on the command line: one line that says what to do, exit code 2, no files written."""
 
-import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from running import QUICKSTART, ROOT, check_error
 
-from train.cli import main
-from train.config import Config
-from train.fields import to_dict
-
-QUICKSTART = str(Path(__file__).parents[2] / "configs" / "quickstart.py")
+from train.cli import load_config, main
+from train.errors import UserError
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "words"),
     [
         (["train"], ["verb 'train'", "fit, evaluate, predict, plot, compile"]),
         (["fit"], ["config file", "configs/quickstart.py"]),
-        (["fit", "configs/quikstart.py"], ["is not there", "meant configs/quickstart.py"]),
-        (["fit", "configs/zzz"], ["is not there", "there are", "configs/quickstart_cnn.py"]),
+        (["fit", "configs/quikstart.py"], ["does not exist", "meant configs/quickstart.py"]),
+        (["fit", "configs/zzz"], ["does not exist", "there are", "configs/quickstart_cnn.py"]),
         (["fit", QUICKSTART, "--train.stepz=5"], ["--train.stepz=5", "meant --train.steps INT"]),
         (["fit", QUICKSTART, "--optim.learning-rate", "fast"], ["learning-rate", "'fast'"]),
         (["fit", QUICKSTART, "--optim.learning-rate", "-1"], ["learning_rate=-1.0", "above 0"]),
@@ -30,64 +29,67 @@ QUICKSTART = str(Path(__file__).parents[2] / "configs" / "quickstart.py")
         (["plot", "--workdir", "nosuch"], ["nosuch", "holds no run"]),
     ],
 )
-def test_mistakes(
-    arguments: list[str], said: list[str], capsys: pytest.CaptureFixture[str]
+def test_mistakes_are_reported_in_one_line(
+    arguments: list[str], words: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(arguments) == 2
-    _check(capsys, said)
+    check_error(capsys, words)
 
 
-def _check(capsys: pytest.CaptureFixture[str], said: list[str]) -> None:
-    out, err = capsys.readouterr()
-    assert out == ""
-    assert err.startswith("error: ")
-    assert err.count("\n") == 1
-    for words in said:
-        assert words in err
-
-
-def test_data_mistakes_leave_no_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_mistakes_in_the_data_leave_no_files(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     workdir = tmp_path / "run"
     assert main(["fit", QUICKSTART, "--workdir", str(workdir), "--data.name", "nosuch"]) == 2
-    _check(capsys, ["'nosuch'", "bundled"])
+    check_error(capsys, ["'nosuch'", "bundled"])
     assert not workdir.exists() or not list(workdir.iterdir())
 
 
 @pytest.mark.parametrize(
-    ("option", "said"),
+    ("option", "words"),
     [
         (["--data.canvas", "20"], ["data.canvas=20", "28"]),
         (["--model.kernel-sizes", "31", "31"], ["input_shape", "too small"]),
         (["--train.batch-size", "20000"], ["train.batch_size=20000", "10000 training images"]),
     ],
 )
-def test_configs_that_do_not_fit_the_data(
-    tmp_path: Path, option: list[str], said: list[str], capsys: pytest.CaptureFixture[str]
+def test_configs_that_do_not_match_the_data_are_refused(
+    tmp_path: Path, option: list[str], words: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["fit", QUICKSTART, "--workdir", str(tmp_path / "run"), *option]) == 2
-    _check(capsys, said)
+    check_error(capsys, words)
 
 
-def test_unwritable_work_directory(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "file").write_text("")
-    for workdir in (tmp_path / "file", tmp_path / "file" / "run"):  # holds for root too
-        assert main(["fit", QUICKSTART, "--workdir", str(workdir)]) == 2
-        _check(capsys, [str(workdir), "give another" if workdir.name == "run" else "is a file"])
-
-
-def test_a_work_directory_of_another_config(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    config = to_dict(Config())
-    (tmp_path / "config.json").write_text(json.dumps(config))
-    assert main(["fit", QUICKSTART, "--workdir", str(tmp_path)]) == 2
-    _check(capsys, [str(tmp_path), "another config", "train.steps is 1000 there", "--workdir"])
-    (tmp_path / "config.json").write_text("{")
-    assert main(["evaluate", "--workdir", str(tmp_path)]) == 2
-    _check(capsys, ["config.json cannot be used"])
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        (
+            "from train.config import *\nget_config = lambda: Config(train=TrainConfig(stepz=1))",
+            "TrainConfig has no field 'stepz'; perhaps you meant 'steps'",
+        ),
+        (
+            "from train.config import *\nget_config = lambda: Config(train=TrainConfig(steps=-1))",
+            "train.steps=-1 is not allowed; it must be above 0",
+        ),
+        ("get_config = lambda: 3", "returned an object of type int"),
+        ("x = 1", "it has no get_config"),
+        ("import nosuch", "ModuleNotFoundError: No module named 'nosuch'"),
+        ("x = = 1", "SyntaxError"),
+    ],
+)
+def test_errors_in_config_files_are_explained(tmp_path: Path, source: str, message: str) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text(source)
+    with pytest.raises(UserError, match=message):
+        load_config(path)
 
 
 @pytest.mark.parametrize("arguments", [[], ["--help"], ["fit", "--help"], ["evaluate", "--help"]])
-def test_help(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_is_printed(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(arguments) == 0
     assert "usage: python -m train" in capsys.readouterr().out
+
+
+def test_command_line_is_parsed_without_importing_jax() -> None:
+    code = "import sys, train.cli; sys.exit('jax' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0

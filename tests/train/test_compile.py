@@ -1,4 +1,4 @@
-"""Plans for TPU slices that are not there: what is said of them, and what a mistake is told."""
+"""Ahead-of-time compilation for TPU topologies: collectives, memory, and mistakes."""
 
 import dataclasses
 import importlib.util
@@ -9,13 +9,17 @@ import sys
 from pathlib import Path
 
 import pytest
+from running import QUICKSTART, ROOT, check_error
 
 from train.cli import load_config, main
-from train.compile import PARTS, compile_step, part_of
-from train.tpu import collective_bytes, collectives, describe, estimated_seconds, memory
-
-ROOT = Path(__file__).parents[2]
-QUICKSTART = str(ROOT / "configs" / "quickstart.py")
+from train.compile import SCOPES, compile_step, scope_of
+from train.tpu import (
+    collective_bytes,
+    collectives,
+    estimated_seconds,
+    memory,
+    topology_devices,
+)
 
 needs_libtpu = pytest.mark.skipif(
     importlib.util.find_spec("libtpu") is None,
@@ -26,17 +30,17 @@ needs_libtpu = pytest.mark.skipif(
 @pytest.mark.slow
 @needs_libtpu
 @pytest.mark.usefixtures("plain_numerics")
-def test_a_step_on_eight_chips() -> None:
-    """The real step of a real config: it communicates once, and copies no state."""
+def test_step_on_eight_chips_has_one_all_reduce_and_is_donated() -> None:
+    """Compiles the training step of the quickstart."""
     config = load_config(Path(QUICKSTART))
     run = dataclasses.replace(config.train, steps_per_dispatch=1)
-    plan = compile_step(dataclasses.replace(config, train=run), describe("v5e:2x4"))
+    plan = compile_step(dataclasses.replace(config, train=run), topology_devices("v5e:2x4"))
     assert collectives(plan.compiled) == {"all-reduce": 1}
     assert plan.donated == plan.arrays > 50
     parameters = 61_616 * 4
     assert parameters < collective_bytes(plan.compiled)["all-reduce"] < parameters + 1000
     assert 8_000_000 < memory(plan.compiled).total < 1 << 30
-    assert set(plan.seconds) == {*PARTS, "other"}
+    assert set(plan.seconds) == {*SCOPES, "other"}
     assert sum(plan.seconds.values()) == pytest.approx(estimated_seconds(plan.compiled))
     assert plan.seconds["other"] < 0.1 * sum(plan.seconds.values())
 
@@ -44,19 +48,19 @@ def test_a_step_on_eight_chips() -> None:
 @pytest.mark.slow
 @needs_libtpu
 @pytest.mark.usefixtures("plain_numerics")
-def test_a_step_that_does_not_fit(capsys: pytest.CaptureFixture[str]) -> None:
+def test_step_that_needs_too_much_memory_is_explained(capsys: pytest.CaptureFixture[str]) -> None:
     large = ["--train.batch-size", "9984", "--data.canvas", "512", "--train.steps-per-dispatch=1"]
     assert main(["compile", QUICKSTART, "--topology", "v5e:1x1", *large]) == 2
-    said = capsys.readouterr().err
-    assert "9984 images a chip" in said
-    found = re.search(r"of each chip's 15.[78]\d* GiB.*--train.batch-size (\d+) should fit", said)
+    error = capsys.readouterr().err
+    assert "9984 images a chip" in error
+    found = re.search(r"of each chip's 15.[78]\d* GiB.*--train.batch-size (\d+) should fit", error)
     assert found
     assert 10 < int(found[1]) < 9984
 
 
 @needs_libtpu
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "words"),
     [
         (["--topology", "v5e:9x9"], ["topology='v5e:9x9'", "v5e:2x4", "1x1"]),
         (["--topology", "v99:2x4"], ["topology='v99:2x4'", "tpu7x"]),
@@ -65,17 +69,14 @@ def test_a_step_that_does_not_fit(capsys: pytest.CaptureFixture[str]) -> None:
         (["--topologie", "v5e:2x4"], ["--topologie", "--topology"]),
     ],
 )
-def test_mistakes(options: list[str], said: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_mistakes_are_reported_in_one_line(
+    options: list[str], words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["compile", QUICKSTART, *options]) == 2
-    out, err = capsys.readouterr()
-    assert out == ""
-    assert err.startswith("error: ")
-    assert err.count("\n") == 1
-    for words in said:
-        assert words in err
+    check_error(capsys, words)
 
 
-def test_without_libtpu_the_command_that_installs_it_is_said() -> None:
+def test_missing_libtpu_is_explained_with_its_install_command() -> None:
     script = (
         "import sys; sys.modules['libtpu'] = None; from train.cli import main; "
         f"sys.exit(main(['compile', {QUICKSTART!r}]))"
@@ -92,16 +93,16 @@ def test_without_libtpu_the_command_that_installs_it_is_said() -> None:
 
 
 @pytest.mark.parametrize(
-    ("scope", "part"),
+    ("op_name", "scope"),
     [
-        ("jit(several)/shard_map/distortion/vmap(jit(_sample_batch))/gather", "distortion"),
+        ("jit(scan_steps)/shard_map/distortion/vmap(jit(_sample_batch))/gather", "distortion"),
         ("data.images", "distortion"),
-        ("jit(several)/shard_map/transpose(jvp(sampler))/jit(_sample_batch)/mul", "sampler"),
-        ("jit(several)/while/body/optimizer/add", "optimizer"),
-        ("jit(several)/jvp(localization.1)/add", "localization"),
-        ("jit(several)/reduce_sum", "other"),
+        ("jit(scan_steps)/shard_map/transpose(jvp(sampler))/jit(_sample_batch)/mul", "sampler"),
+        ("jit(scan_steps)/while/body/optimizer/add", "optimizer"),
+        ("jit(scan_steps)/jvp(localization.1)/add", "localization"),
+        ("jit(scan_steps)/reduce_sum", "other"),
         ("", "other"),
     ],
 )
-def test_parts(scope: str, part: str) -> None:
-    assert part_of(scope) == part
+def test_instructions_are_assigned_to_scopes(op_name: str, scope: str) -> None:
+    assert scope_of(op_name) == scope

@@ -1,4 +1,4 @@
-"""The distortions: statistics, geometry against formulas of their own, and reproducibility."""
+"""Distortions: statistics, geometry against separate formulas, and reproducibility."""
 
 import jax
 import jax.numpy as jnp
@@ -20,7 +20,7 @@ KEYS = random.split(random.key(0), COUNT)
 
 @pytest.fixture(scope="module")
 def digits():
-    """Forty images of soft random blobs, dark at the rim as digits are."""
+    """Forty images of random blobs with dark borders, as digits have."""
     noise = np.random.default_rng(0).normal(size=(40, 28, 28))
     y, x = np.indices((28, 28)) - 13.5
     low = np.exp(-(np.indices((28, 28)) ** 2).sum(axis=0) / 18)
@@ -29,16 +29,16 @@ def digits():
     return jnp.asarray(images.astype(np.uint8)[..., None])
 
 
-def dot(shape, place, width=1.5):
-    """Returns an image ``(*shape, 1)`` with a soft dot at (x, y), in pixels from the middle."""
+def dot(shape, position, width=1.5):
+    """Returns an image ``(*shape, 1)`` with a Gaussian dot at (x, y), in pixels from the centre."""
     h, w = shape
     y, x = np.indices(shape) - np.array([h - 1, w - 1]).reshape(2, 1, 1) / 2
-    image = np.exp(-((x - place[0]) ** 2 + (y - place[1]) ** 2) / (2 * width**2))
+    image = np.exp(-((x - position[0]) ** 2 + (y - position[1]) ** 2) / (2 * width**2))
     return jnp.asarray(image[..., None], jnp.float32)
 
 
 def centroids(images):
-    """Returns where dots are, (x, y), in pixels from the middle."""
+    """Returns the centres of mass (x, y) of images, in pixels from the centre."""
     images = np.asarray(images, np.float64)[..., 0]
     h, w = images.shape[-2:]
     mass = images.sum(axis=(-2, -1))
@@ -47,12 +47,12 @@ def centroids(images):
     return np.stack([x, y], axis=-1)
 
 
-# --- what holds for all
+# --- all distortions
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_one_image_does_not_see_the_batch(kind, digits):
-    """An image's pixels are the same bits in batches of 32, of 3 and of another order."""
+def test_distortion_does_not_depend_on_the_batch(kind, digits):
+    """An image has the same bits in batches of 32, of 3 and in another order."""
     key = random.key(1)
     whole = np.asarray(batch(key, digits, jnp.arange(32), kind))
     few = np.array([5, 31, 0])
@@ -67,20 +67,20 @@ def test_one_image_does_not_see_the_batch(kind, digits):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_key_decides(kind, digits):
+def test_distortion_depends_on_key_and_index(kind, digits):
     indices = jnp.array([0, 1, 2])
     first = np.asarray(batch(random.key(1), digits, indices, kind))
     np.testing.assert_array_equal(batch(random.key(1), digits, indices, kind), first)
     other = np.asarray(batch(random.key(2), digits, indices, kind))
     same = (first == other).all(axis=(1, 2, 3))
     assert same.tolist() == [kind == "none"] * 3
-    if kind != "none":  # and so does the index: the same image under two of them
+    if kind != "none":  # the same image with two indices
         twice = batch(random.key(1), jnp.stack([digits[0]] * 40), jnp.array([3, 4, 5]), kind)
         assert not (twice[0] == twice[1]).all()
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_channels_move_alike_and_any_shape_will_do(kind):
+def test_channels_of_images_of_any_shape_move_together(kind):
     grey = dot((40, 20), (2.0, -3.0), 3)
     colour = jnp.concatenate([grey, 0 * grey, 0.5 * grey], axis=-1)
     clutter = jnp.stack([colour] * PATCHES)
@@ -92,19 +92,19 @@ def test_channels_move_alike_and_any_shape_will_do(kind):
     np.testing.assert_allclose(out[..., 2], out[..., 0] / 2, atol=1e-7)
 
 
-def test_canvas_shape():
+def test_canvas_shape_scales_and_checks_its_arguments():
     assert {kind: canvas_shape(kind, 0, (28, 28, 1)) for kind in KINDS} == {
         kind: (size, size) for kind, size in CANVAS.items()
     }
     assert canvas_shape("RTS", 0, (64, 32, 3)) == (96, 48)
     assert canvas_shape("P", 42, (28, 28)) == (42, 42)
-    with pytest.raises(ValueError, match=r"data.distortion='S' is not known; choose one of none"):
+    with pytest.raises(ValueError, match=r"data.distortion='S' is unknown; choose one of none"):
         canvas_shape("S", 0, (28, 28))
     with pytest.raises(ValueError, match=r"data.canvas=42 is smaller than the images, 30 x 64"):
         canvas_shape("RTS", 42, (64, 30))
 
 
-def test_clutter_is_needed():
+def test_tc_without_clutter_is_refused():
     with pytest.raises(ValueError, match="TC needs other images"):
         distort(random.key(0), jnp.zeros((28, 28, 1)), "TC")
 
@@ -113,7 +113,7 @@ def test_clutter_is_needed():
 
 
 @pytest.mark.parametrize("canvas", [0, 42])
-def test_none_is_the_image_in_the_middle(canvas, digits):
+def test_none_centres_the_image(canvas, digits):
     out = np.asarray(batch(random.key(0), digits, jnp.arange(3), "none", canvas))
     edge = (out.shape[1] - 28) // 2
     inner = out[:, edge : edge + 28, edge : edge + 28]
@@ -124,8 +124,8 @@ def test_none_is_the_image_in_the_middle(canvas, digits):
 # --- R
 
 
-def test_rotation_is_rigid_and_within_a_quarter(digits):
-    """Dots at (8, 0) stay at 8 from the middle; angles are uniform over half a turn."""
+def test_rotation_is_rigid_with_uniform_angles_within_a_quarter_turn(digits):
+    """Dots at (8, 0) stay 8 pixels from the centre, with angles uniform over half a turn."""
     out = centroids(many(KEYS, dot((28, 28), (8.0, 0.0)), "R", 0))
     np.testing.assert_allclose(np.hypot(*out.T), 8, atol=0.1)
     angles = np.degrees(np.arctan2(out[:, 1], out[:, 0]))
@@ -136,13 +136,13 @@ def test_rotation_is_rigid_and_within_a_quarter(digits):
     assert counts.max() < 95
 
 
-def test_rotation_keeps_what_there_is(digits):
+def test_rotation_preserves_mass(digits):
     before = digits[:32].astype(jnp.float32).sum(axis=(1, 2, 3)) / 255
     after = batch(random.key(4), digits, jnp.arange(32), "R").sum(axis=(1, 2, 3))
     np.testing.assert_allclose(after, before, rtol=0.02)
 
 
-def test_rotation_of_an_oblong_image_is_no_shear():
+def test_rotation_of_a_rectangle_does_not_shear():
     out = centroids(many(KEYS, dot((40, 20), (5.0, 0.0)), "R", 0))
     np.testing.assert_allclose(np.hypot(*out.T), 5, atol=0.1)
 
@@ -150,28 +150,28 @@ def test_rotation_of_an_oblong_image_is_no_shear():
 # --- RTS
 
 
-def test_rts_does_what_its_numbers_say():
-    """``scale R(angle) p + shift``, forwards, puts a dot where the canvas shows it."""
-    place = np.array([5.0, -3.0])
-    image = dot((28, 28), place, 2.5)
+def test_rts_moves_a_point_as_its_parameters_say():
+    """A dot at p appears at ``scale R(angle) p + shift``."""
+    position = np.array([5.0, -3.0])
+    image = dot((28, 28), position, 2.5)
     out = many(KEYS, image, "RTS", 0)
     drawn = np.asarray(jax.vmap(lambda k: random.uniform(k, (4,), jnp.float32, -1, 1))(KEYS))
     angle, scale = np.radians(45) * drawn[:, 0], 0.95 + 0.25 * drawn[:, 1]
     shift = (42 - scale[:, None] * 28) / 2 * drawn[:, 2:]
-    turned = np.stack(
+    rotated = np.stack(
         [
-            np.cos(angle) * place[0] - np.sin(angle) * place[1],
-            np.sin(angle) * place[0] + np.cos(angle) * place[1],
+            np.cos(angle) * position[0] - np.sin(angle) * position[1],
+            np.sin(angle) * position[0] + np.cos(angle) * position[1],
         ],
         axis=-1,
     )
-    np.testing.assert_allclose(centroids(out), scale[:, None] * turned + shift, atol=0.1)
+    np.testing.assert_allclose(centroids(out), scale[:, None] * rotated + shift, atol=0.1)
     mass = np.asarray(out).sum(axis=(1, 2, 3)) / np.asarray(image).sum()
     np.testing.assert_allclose(mass, scale**2, rtol=0.02)
 
 
-def test_rts_covers_its_ranges():
-    """Middle and one side of the image, seen under the same keys, give place, scale and angle."""
+def test_rts_parameters_are_uniform_over_their_ranges():
+    """Dots at the centre and at one side, with the same keys, give position, scale and angle."""
     middle = centroids(many(KEYS, dot((28, 28), (0.0, 0.0)), "RTS", 0))
     side = centroids(many(KEYS, dot((28, 28), (8.0, 0.0)), "RTS", 0)) - middle
     scale, angle = np.hypot(*side.T) / 8, np.degrees(np.arctan2(side[:, 1], side[:, 0]))
@@ -197,19 +197,19 @@ def white(shape=(28, 28)):
     return jnp.ones((*shape, 1), jnp.float32)
 
 
-def test_projection_of_a_square_has_the_area_it_should():
-    """Independent corners leave the mean area as it was: the mean of scale^2, 0.7708."""
+def test_projection_keeps_the_expected_area():
+    """Independent corners do not change the mean area, which is the mean of scale^2, 0.7708."""
     out = np.asarray(many(KEYS, white(), "P", 84))
     assert np.isfinite(out).all()
     area = out.sum(axis=(1, 2, 3)) / 28**2
-    assert area.min() > 0.02  # no draw leaves an empty image
+    assert area.min() > 0.02  # no empty images
     assert area.mean() == pytest.approx(0.7708, rel=0.06)
     assert area.std() > 0.15
     assert np.abs(centroids(out).mean(axis=0)).max() < 0.5
 
 
-def test_projection_moves_corners_by_five_pixels():
-    """A dot near a corner wanders almost as far as the corner does, in both directions."""
+def test_projection_moves_corners_by_about_five_pixels():
+    """A dot near a corner moves almost as far as the corner, along both axes."""
     out = centroids(many(KEYS, dot((28, 28), (-11.0, -11.0)), "P", 84))
     spread = out.std(axis=0)
     assert (spread > 3).all()
@@ -219,13 +219,13 @@ def test_projection_moves_corners_by_five_pixels():
 
 
 def test_projections_are_convex():
-    """The middle of the square is inside its picture, on the same side of all four edges."""
+    """The centre of the square stays inside, on the same side of all four edges."""
     out = np.asarray(many(KEYS, dot((28, 28), (0.0, 0.0), 2.5), "P", 84))
     assert (out.max(axis=(1, 2, 3)) > 0.3).all()
 
 
-def test_elastic_moves_control_points():
-    """A dot at an inner control point moves by 1.5 pixels, and each one on its own."""
+def test_elastic_moves_control_points_independently():
+    """Dots at two inner control points move by 1.5 pixels, independently of each other."""
     knots = [(-14 / 3, -14 / 3), (14 / 3, -14 / 3)]
     first, second = (centroids(many(KEYS, dot((28, 28), k, 1.0), "E", 42)) for k in knots)
     for moved, knot in ((first, knots[0]), (second, knots[1])):
@@ -235,7 +235,7 @@ def test_elastic_moves_control_points():
     assert abs(np.corrcoef(first[:, 1], second[:, 1])[0, 1]) < 0.5
 
 
-def test_elastic_keeps_the_area():
+def test_elastic_keeps_the_expected_area():
     out = np.asarray(many(KEYS, white(), "E", 42)).sum(axis=(1, 2, 3)) / 28**2
     assert out.mean() == pytest.approx(0.7708, rel=0.05)
     assert out.min() > 0.4
@@ -244,29 +244,29 @@ def test_elastic_keeps_the_area():
 # --- TC
 
 
-def places(out, image):
-    """Returns the place (top, left) at which each canvas holds the image, exactly."""
+def find_exact(out, image):
+    """Returns the positions (top, left) at which each canvas contains the image exactly."""
     h, w = image.shape[:2]
     windows = np.lib.stride_tricks.sliding_window_view(np.asarray(out)[..., 0], (h, w), (1, 2))
     equal = (windows == np.asarray(image)[..., 0]).all(axis=(-2, -1))
     return [np.argwhere(found).tolist() for found in equal]
 
 
-def test_tc_places_the_digit_unchanged_and_everywhere(digits):
+def test_tc_places_the_digit_unchanged_at_uniform_positions(digits):
     image = digits[0].astype(jnp.float32) / 255
     cluttered = jax.jit(
         jax.vmap(lambda k: distort(k, image, "TC", 0, jnp.zeros((PATCHES, 28, 28, 1), jnp.float32)))
     )
-    found = places(cluttered(KEYS), image)
-    assert all(len(place) == 1 for place in found)
+    found = find_exact(cluttered(KEYS), image)
+    assert all(len(positions) == 1 for positions in found)
     corners = np.array(found)[:, 0]
     assert corners.min(axis=0).tolist() == [0, 0]
     assert corners.max(axis=0).tolist() == [32, 32]
     np.testing.assert_allclose(corners.mean(axis=0), 16, atol=4 * 9.5 / 20)
 
 
-def test_tc_lays_six_patches_of_six_by_six():
-    """White clutter on a black image: at most 6 x 36 pixels, and nearly that where none overlap."""
+def test_tc_pastes_six_patches_of_six_by_six_pixels():
+    """White clutter on a black image covers at most 6 x 36 pixels, less where patches overlap."""
     dark, bright = jnp.zeros((28, 28, 1), jnp.float32), jnp.ones((PATCHES, 28, 28, 1), jnp.float32)
     out = np.asarray(jax.jit(jax.vmap(lambda k: distort(k, dark, "TC", 0, bright)))(KEYS))
     assert set(np.unique(out)) == {0.0, 1.0}
@@ -274,19 +274,19 @@ def test_tc_lays_six_patches_of_six_by_six():
     assert counts.max() == PATCHES * 36
     assert counts.min() > 3 * 36
     assert np.median(counts) > 200
-    assert out.mean(axis=0)[0].max() > 0  # up to the border
+    assert out.mean(axis=0)[0].max() > 0  # patches reach the border
     assert out.mean(axis=0)[-1].max() > 0
 
 
 def test_tc_takes_clutter_from_other_images():
-    """Of two images one is bright: whole on its own canvas, and in pieces on the other's."""
+    """With one bright image of two, the other canvas contains only pieces of it."""
     square = jnp.zeros((2, 28, 28, 1), jnp.uint8).at[0, 10:18, 10:18].set(255)
     own, other = np.asarray(batch(random.key(0), square, jnp.array([0, 1]), "TC"))
     assert own.sum() == 64
     assert 0 < other.sum() < PATCHES * 36
 
 
-def test_indices_may_be_of_either_width(digits):
+def test_indices_may_be_int32_or_int64(digits):
     narrow, wide = (jnp.arange(3).astype(dtype) for dtype in (jnp.int32, jnp.int64))
     np.testing.assert_array_equal(
         batch(random.key(0), digits, narrow, "TC"), batch(random.key(0), digits, wide, "TC")

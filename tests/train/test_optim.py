@@ -23,7 +23,7 @@ def _update(config: OptimConfig, gradient: float = 1.0) -> dict[str, np.ndarray]
     return {name: np.asarray(value) for name, value in updates.items()}
 
 
-def test_schedules() -> None:
+def test_schedules_have_the_expected_rates() -> None:
     def rates(**options: object) -> list[float]:
         schedule = make_schedule(OptimConfig(learning_rate=0.5, **options), 100)
         return [float(schedule(step)) for step in (0, 5, 10, 55, 100)]
@@ -36,7 +36,7 @@ def test_schedules() -> None:
     assert steps == pytest.approx([0.5, 0.5, 0.5, 0.05, 0.005])
 
 
-def test_sgd_is_rate_times_gradient_and_adam_starts_with_the_rate() -> None:
+def test_first_updates_of_sgd_and_adam() -> None:
     plain = {"schedule": "constant", "learning_rate": 0.1}
     np.testing.assert_allclose(
         _update(OptimConfig(optimizer="sgd", **plain), 2.0)["classifier.bias"], -0.2
@@ -46,7 +46,7 @@ def test_sgd_is_rate_times_gradient_and_adam_starts_with_the_rate() -> None:
     )
 
 
-def test_the_localization_network_has_its_own_rate() -> None:
+def test_localization_network_has_its_own_rate() -> None:
     updates = _update(
         OptimConfig(optimizer="sgd", learning_rate=0.1, schedule="constant", localization_rate=0.01)
     )
@@ -54,13 +54,13 @@ def test_the_localization_network_has_its_own_rate() -> None:
     np.testing.assert_allclose(updates["transformer.localization.kernel"], -0.001)
 
 
-def test_clipping_bounds_the_whole_gradient() -> None:
+def test_clipping_bounds_the_norm_of_the_whole_gradient() -> None:
     config = OptimConfig(optimizer="sgd", learning_rate=1, schedule="constant", clip_norm=1)
     total = sum(float(np.sum(update**2)) for update in _update(config, 7.0).values())
     assert total == pytest.approx(1, rel=1e-5)
 
 
-def test_weight_decay_spares_biases() -> None:
+def test_weight_decay_excludes_biases() -> None:
     config = OptimConfig(optimizer="sgd", learning_rate=1, schedule="constant", weight_decay=0.5)
     updates = _update(config, 0.0)
     np.testing.assert_allclose(updates["classifier.kernel"], -0.5)

@@ -1,4 +1,4 @@
-"""Data: bundled digits, MNIST and its like, a user's own arrays or folder of images."""
+"""Data: bundled digits, MNIST and other tensorflow-datasets sets, arrays, folders of images."""
 
 from train.data.dataset import DataError, Dataset
 from train.data.sources import load

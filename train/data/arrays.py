@@ -1,4 +1,4 @@
-"""A user's own arrays: an ``.npz`` file."""
+"""Datasets from an ``.npz`` file of arrays."""
 
 import zipfile
 import zlib
@@ -12,12 +12,11 @@ from train.data.images import as_images, stack
 _REQUIRED = ("x_train", "y_train", "x_test", "y_test")
 _OPTIONAL = ("x_valid", "y_valid", "class_names")
 
-
 _UNREADABLE = (
     *(OSError, EOFError, MemoryError, RuntimeError, SyntaxError, TypeError, ValueError),
     *(zipfile.BadZipFile, zlib.error),
 )
-"""What np.load raises for files that are damaged, pickled or no archives."""
+"""Exceptions of np.load for files that are damaged, pickled or not archives."""
 
 
 def load_arrays(path: Path, name: str, image_size: int = 0) -> Dataset:
@@ -28,16 +27,16 @@ def load_arrays(path: Path, name: str, image_size: int = 0) -> Dataset:
             which are rounded to 8 bits. Labels are integers ``(n,)`` from 0 on. Optional arrays
             are ``x_valid`` and ``y_valid``, and ``class_names``, strings; without names each label
             from 0 to the largest must occur in ``y_train``.
-        name: what to call the data.
-        image_size: resize images to this; 0 leaves them.
+        name: name of the dataset.
+        image_size: resize images to this square; 0 keeps their size.
 
     Returns:
         The dataset.
 
     Raises:
-        DataError: for anything that does not fit.
+        DataError: if an array is missing, or has the wrong shape, dtype or values.
     """
-    arrays = _read(path)
+    arrays = _read_archive(path)
     if ("x_valid" in arrays) != ("y_valid" in arrays):
         raise DataError(f"{path} has only one of x_valid and y_valid; give both or none.")
 
@@ -46,17 +45,19 @@ def load_arrays(path: Path, name: str, image_size: int = 0) -> Dataset:
         x, y = f"x_{split}", f"y_{split}"
         if x in arrays:
             fields[x] = as_images(f"{path}: {x}", arrays[x])
-            fields[y] = _labels(f"{path}: {y}", arrays[y])
+            fields[y] = _check_labels(f"{path}: {y}", arrays[y])
             if image_size and len(fields[x]):
                 fields[x] = stack(((x, image) for image in fields[x]), image_size)
     fields.setdefault("x_valid", fields["x_train"][:0])
     fields.setdefault("y_valid", fields["y_train"][:0])
-    return Dataset(name=name, class_names=_class_names(path, arrays, fields["y_train"]), **fields)
+    return Dataset(
+        name=name, class_names=_get_class_names(path, arrays, fields["y_train"]), **fields
+    )
 
 
-def _read(path: Path) -> dict[str, np.ndarray]:
+def _read_archive(path: Path) -> dict[str, np.ndarray]:
     if not path.is_file():
-        raise DataError(f"{path} does not exist (looked at {path.absolute()}); check data.name.")
+        raise DataError(f"{path} does not exist ({path.absolute()}); check data.name.")
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             keys = archive.files
@@ -70,27 +71,29 @@ def _read(path: Path) -> dict[str, np.ndarray]:
     if missing:
         raise DataError(
             f"{path} has no array {', '.join(missing)}; it has {', '.join(keys) or 'none'}, "
-            f"and {', '.join(_REQUIRED)} are needed (np.savez(path, x_train=...))."
+            f"and must have {', '.join(_REQUIRED)} (np.savez(path, x_train=...))."
         )
     return arrays
 
 
-def _labels(name: str, labels: np.ndarray) -> np.ndarray:
-    """Returns labels as int32 ``(n,)``."""
+def _check_labels(name: str, labels: np.ndarray) -> np.ndarray:
+    """Checks labels and returns them as int32 ``(n,)``."""
     if labels.ndim != 1:
         raise DataError(
-            f"{name} has shape {labels.shape}; one integer for each image is needed, (n,). "
-            "From one-hot rows: y.argmax(axis=1)."
+            f"{name} has shape {labels.shape}; it must be (n,), one integer for each image. "
+            "To convert one-hot rows: y.argmax(axis=1)."
         )
     if labels.dtype.kind not in "iu":
         raise DataError(f"{name} is {labels.dtype}; labels must be integers: y.astype(np.int32).")
     limits = np.iinfo(np.int32)
     if labels.size and not limits.min <= labels.min() <= labels.max() <= limits.max:
-        raise DataError(f"{name} holds label {labels.max()}; labels count classes from 0 on.")
+        raise DataError(f"{name} holds label {labels.max()}; labels must count classes from 0.")
     return labels.astype(np.int32)
 
 
-def _class_names(path: Path, arrays: dict[str, np.ndarray], labels: np.ndarray) -> tuple[str, ...]:
+def _get_class_names(
+    path: Path, arrays: dict[str, np.ndarray], labels: np.ndarray
+) -> tuple[str, ...]:
     if "class_names" in arrays:
         names = arrays["class_names"]
         if names.ndim != 1 or names.dtype.kind != "U":
@@ -101,11 +104,10 @@ def _class_names(path: Path, arrays: dict[str, np.ndarray], labels: np.ndarray) 
         return tuple(names.tolist())
     present = np.unique(labels)
     if not np.array_equal(present, np.arange(len(present))):
-        lost = "negative" if present[0] < 0 else "without some between"
+        problem = "negative" if present[0] < 0 else "not contiguous"
         raise DataError(
-            f"{path}: y_train has {len(present)} different labels from {present[0]} to "
-            f"{present[-1]} ({lost}), out of range: they must be 0 to {len(present) - 1}. "
-            "Correct them, renumber them (np.unique(y, return_inverse=True)[1]), or "
-            "give class_names."
+            f"{path}: y_train has labels that are {problem}: found {len(present)} classes between "
+            f"{present[0]} and {present[-1]}; labels must be 0 to {len(present) - 1}. Correct or "
+            "renumber them (np.unique(y, return_inverse=True)[1]), or give class_names."
         )
     return tuple(map(str, present.tolist()))

@@ -1,4 +1,4 @@
-"""What every source of data becomes: arrays of images and labels, checked once."""
+"""The result of every data source: checked arrays of images and labels."""
 
 from dataclasses import dataclass, replace
 
@@ -9,7 +9,7 @@ class DataError(ValueError):
     """Data that cannot be trained on; the message says what to do, in one line.
 
     Args:
-        message: its lines, if there are several (in what another library said), become one.
+        message: the message; line breaks (in messages of other libraries) become spaces.
     """
 
     def __init__(self, message: str):
@@ -18,20 +18,20 @@ class DataError(ValueError):
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Images and labels of one classification task, all in NumPy.
+    """Images and labels of one classification task, as NumPy arrays.
 
     Attributes:
-        name: what was asked for, for display.
+        name: name for display.
         x_train: images, uint8, ``(n, h, w, c)``.
         y_train: labels, int32, ``(n,)``, in [0, number of classes).
-        x_valid: images held out of training, perhaps none.
+        x_valid: validation images; may be empty.
         y_valid: their labels.
         x_test: test images.
         y_test: their labels.
         class_names: one name for each class.
 
     Raises:
-        DataError: if the arrays do not fit each other.
+        DataError: if the arrays are inconsistent.
     """
 
     name: str
@@ -70,7 +70,7 @@ class Dataset:
         if len(outside):
             raise DataError(
                 f"{self.name}: {y} holds label {outside[0]}; labels must be in "
-                f"[0, {self.num_classes}), for there are {self.num_classes} classes."
+                f"[0, {self.num_classes}), since there are {self.num_classes} classes."
             )
 
     @property
@@ -86,22 +86,22 @@ class Dataset:
 
 
 def with_validation(dataset: Dataset, fraction: float) -> Dataset:
-    """Moves a fraction of the training images, of each class alike, into the validation set.
+    """Moves the same fraction of each class from the training to the validation set.
 
-    The choice depends on the data alone and not on a run's seed, so that runs can be compared.
+    The choice depends only on the data, not on the seed of a run, so that runs can be compared.
 
     Args:
-        dataset: has no validation images yet.
+        dataset: a dataset without validation images.
         fraction: in (0, 1).
 
     Returns:
         The dataset with fewer training images.
 
     Raises:
-        DataError: if it has validation images, or the fraction is impossible.
+        DataError: if it has validation images, or the fraction is out of range.
     """
     if not 0 < fraction < 1:
-        raise DataError(f"data.valid_fraction={fraction} does not fit; it must be in [0, 1).")
+        raise DataError(f"data.valid_fraction={fraction} is not allowed; it must be in [0, 1).")
     if len(dataset.x_valid):
         raise DataError(
             f"{dataset.name} has {len(dataset.x_valid)} validation images of its own, so "
@@ -118,17 +118,17 @@ def with_validation(dataset: Dataset, fraction: float) -> Dataset:
 
 
 def hold_out(labels: np.ndarray, fraction: float) -> tuple[np.ndarray, np.ndarray]:
-    """Splits examples in two, with the same fraction of each class, always in the same way.
+    """Holds out the same fraction of each class; the same labels give the same split.
 
     Args:
         labels: ``(n,)``.
-        fraction: how much of each class is held out; at least one example and never all.
+        fraction: fraction of each class to hold out; at least one example, but never all.
 
     Returns:
-        Indices of the examples kept and of those held out, ascending. A class of a single
-        example keeps it.
+        Ascending indices of the examples kept and of those held out. A class with a single example
+        keeps it.
     """
-    random = np.random.RandomState(0)  # Its stream is frozen for good, a Generator's is not.
+    random = np.random.RandomState(0)  # a frozen stream, unlike a Generator's
     held = np.zeros(len(labels), bool)
     for label in np.unique(labels):
         members = random.permutation(np.flatnonzero(labels == label))

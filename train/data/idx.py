@@ -12,7 +12,7 @@ from train.data.dataset import DataError
 
 
 class IdxFile(NamedTuple):
-    """One original file: the published md5 of its ``.gz`` and that of what it unpacks to."""
+    """One original file: its name, and the md5 of its ``.gz`` and of its unpacked content."""
 
     name: str
     md5_gz: str
@@ -49,45 +49,43 @@ MNIST: dict[str, tuple[IdxFile, IdxFile]] = {
 
 
 def find_mnist(folder: Path) -> dict[str, tuple[Path, Path]]:
-    """Returns the path of each of MNIST's files in a folder, checksums verified.
+    """Returns the paths of MNIST's files in a folder after verifying their checksums.
 
     Args:
-        folder: holds the four files under their original names, each with or without ``.gz``.
+        folder: folder with the four files under their original names, with or without ``.gz``.
 
     Returns:
-        By split, the paths of images and labels, as in `MNIST`.
+        Paths of images and labels by split, as in `MNIST`.
 
     Raises:
-        DataError: if a file is missing or is not the original.
+        DataError: if a file is missing or differs from the original.
     """
     return {
-        split: (_find(folder, images), _find(folder, labels))
+        split: (_find_file(folder, images), _find_file(folder, labels))
         for split, (images, labels) in MNIST.items()
     }
 
 
-def _find(folder: Path, file: IdxFile) -> Path:
+def _find_file(folder: Path, file: IdxFile) -> Path:
     for path, md5 in ((folder / f"{file.name}.gz", file.md5_gz), (folder / file.name, file.md5)):
         if path.is_file():
             found = hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
             if found != md5:
                 raise DataError(
-                    f"{path} has md5 {found}, the original {md5}: it is damaged or another "
-                    "file; delete it and fetch it again."
+                    f"{path} has md5 {found}, but the original has {md5}: it is damaged or "
+                    "another file; delete it and download it again."
                 )
             return path
-    where = f"{folder} holds no {file.name}.gz" if folder.is_dir() else f"{folder} is no folder"
+    where = f"{folder} holds no {file.name}.gz" if folder.is_dir() else f"{folder} is not a folder"
     names = ", ".join(f"{f.name}.gz" for files in MNIST.values() for f in files)
-    raise DataError(
-        f"{where}; MNIST needs its four original files there ({names}), packed or unpacked."
-    )
+    raise DataError(f"{where}; MNIST needs its four original files ({names}), packed or unpacked.")
 
 
 def read_idx(path: Path) -> np.ndarray:
     """Reads an idx file of bytes, packed (``.gz``) or not.
 
-    The format: two zero bytes, the type (8 is uint8), the number of axes, each axis' length as a
-    big-endian 32-bit integer, then the values.
+    The format: two zero bytes, the type (8 is uint8), the number of axes, the length of each axis
+    as a big-endian 32-bit integer, then the values.
 
     Args:
         path: the file.
@@ -96,15 +94,15 @@ def read_idx(path: Path) -> np.ndarray:
         A uint8 array, read-only.
 
     Raises:
-        DataError: if it is not a whole idx file of bytes.
+        DataError: if it is not a complete idx file of bytes.
     """
     try:
         data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
     except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"{path} cannot be read ({error}); fetch it again.") from error
+        raise DataError(f"{path} cannot be read ({error}); download it again.") from error
     if len(data) >= 4 and data[:3] == b"\0\0\x08":
         start = 4 + 4 * data[3]
         shape = tuple(np.frombuffer(data[4:start], ">u4").tolist())
         if len(data) == start + int(np.prod(shape, dtype=np.int64)):
             return np.frombuffer(data, np.uint8, offset=start).reshape(shape)
-    raise DataError(f"{path} is not a whole idx file of bytes; fetch it again.")
+    raise DataError(f"{path} is not a complete idx file of bytes; download it again.")

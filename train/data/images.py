@@ -1,4 +1,4 @@
-"""Images as arrays: from files, from other arrays, and many as one."""
+"""Images as arrays: read from files, converted from other arrays, stacked."""
 
 import struct
 import warnings
@@ -11,7 +11,7 @@ from PIL import Image, ImageOps
 from train.data.dataset import DataError
 
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
-"""Files that count as images; any other file is passed over."""
+"""Suffixes of image files; other files are ignored."""
 
 _GREY = ("1", "L", "LA")
 _DEEP = ("F", "I", "I;16", "I;16B", "I;16L", "I;16N")
@@ -19,16 +19,16 @@ _DAMAGED = (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.Deco
 
 
 def read_image(path: Path) -> np.ndarray:
-    """Reads an image file: upright, grey or colour, transparency on black.
+    """Reads an image file, applying its orientation and putting transparency on black.
 
     Args:
-        path: a file that Pillow reads.
+        path: a file that Pillow can read.
 
     Returns:
         uint8 ``(h, w, 1)`` or ``(h, w, 3)``.
 
     Raises:
-        DataError: if it is damaged, no image, or deeper than 8 bits.
+        DataError: if it is damaged, not an image, or deeper than 8 bits.
     """
     try:
         with warnings.catch_warnings(action="ignore"), Image.open(path) as file:
@@ -36,7 +36,7 @@ def read_image(path: Path) -> np.ndarray:
             image.load()
     except _DAMAGED as error:
         raise DataError(
-            f"{path} is damaged or is no image ({error}); replace or remove it."
+            f"{path} is damaged or not an image ({error}); replace or remove it."
         ) from error
     if image.mode in _DEEP:
         raise DataError(
@@ -51,10 +51,10 @@ def read_image(path: Path) -> np.ndarray:
 
 
 def as_images(name: str, images: np.ndarray) -> np.ndarray:
-    """Returns a user's array of images as uint8 ``(n, h, w, c)``.
+    """Converts an array of images to uint8 ``(n, h, w, c)``.
 
     Args:
-        name: what to call the array in an error.
+        name: name of the array in error messages.
         images: ``(n, h, w)`` or ``(n, h, w, c)``, uint8, or floats in [0, 1], which are rounded.
 
     Returns:
@@ -74,8 +74,8 @@ def as_images(name: str, images: np.ndarray) -> np.ndarray:
         if images.shape[1] in range(1, 5):
             hint = ", so move the channels last: np.moveaxis(x, 1, -1)"
         raise DataError(
-            f"{name} has shape {images.shape}; (n, h, w, channels) with 1 to 4 channels is "
-            f"needed{hint}."
+            f"{name} has shape {images.shape}; it must be (n, h, w, channels) with 1 to 4 "
+            f"channels{hint}."
         )
     if images.dtype == np.uint8:
         return images
@@ -95,12 +95,12 @@ def as_images(name: str, images: np.ndarray) -> np.ndarray:
 
 
 def stack(images: Iterable[tuple[str, np.ndarray]], size: int = 0) -> np.ndarray:
-    """Stacks images into one array; if grey and colour images are mixed, all become colour.
+    """Stacks images into one array; grey images become colour if any image is.
 
     Args:
-        images: pairs of what to call an image in an error, and uint8 ``(h, w, c)``; taken one by
-            one, so that large originals need not be held together.
-        size: resize each to ``(size, size)``; 0 leaves them, and then they must be equal.
+        images: pairs of a name for error messages and a uint8 image ``(h, w, c)``; an iterator, so
+            that large originals are not in memory together.
+        size: resize each to ``(size, size)``; 0 keeps their sizes, which must then be equal.
 
     Returns:
         uint8 ``(n, h, w, c)``.
@@ -115,8 +115,8 @@ def stack(images: Iterable[tuple[str, np.ndarray]], size: int = 0) -> np.ndarray
         first = first or (name, image)
         if image.shape[:2] != first[1].shape[:2]:
             raise DataError(
-                f"images differ in size: {first[0]} is {_size(first[1])} and {name} is "
-                f"{_size(image)} (width x height); give --data.image-size to make them equal."
+                f"images differ in size: {first[0]} is {_format_size(first[1])} and {name} is "
+                f"{_format_size(image)} (width x height); resize them with --data.image-size."
             )
         stacked.append(image)
     channels = max(image.shape[2] for image in stacked)
@@ -124,10 +124,10 @@ def stack(images: Iterable[tuple[str, np.ndarray]], size: int = 0) -> np.ndarray
 
 
 def resize(image: np.ndarray, size: int) -> np.ndarray:
-    """Resizes an image to a square; bilinear, and averaging where it shrinks.
+    """Resizes an image to a square, bilinearly and with anti-aliasing.
 
     Args:
-        image: uint8 ``(h, w, c)``, 1 to 4 channels. An image that is not square is squeezed.
+        image: uint8 ``(h, w, c)``, 1 to 4 channels. The aspect ratio is not kept.
         size: width and height of the result.
 
     Returns:
@@ -142,5 +142,5 @@ def resize(image: np.ndarray, size: int) -> np.ndarray:
     return np.stack(channels, axis=-1)
 
 
-def _size(image: np.ndarray) -> str:
+def _format_size(image: np.ndarray) -> str:
     return f"{image.shape[1]} x {image.shape[0]}"

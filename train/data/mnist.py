@@ -1,4 +1,4 @@
-"""The whole of MNIST, and other sets, through tensorflow-datasets and without TensorFlow."""
+"""MNIST and other sets of tensorflow-datasets, without TensorFlow."""
 
 import contextlib
 import logging
@@ -16,78 +16,82 @@ from train.data.images import stack
 from train.data.progress import track
 
 MIRROR = "https://storage.googleapis.com/cvdf-datasets/mnist/"
-"""Where tensorflow-datasets itself downloads MNIST from."""
+"""The mirror of MNIST that tensorflow-datasets uses."""
 
 CACHE = Path("~/.cache/stn_jax")
-"""Where prepared data are kept if ``data.data_dir`` is not given."""
+"""Folder of prepared data if ``data.data_dir`` is not given."""
 
-_CHUNK = 500  # Records read at a time: twice as fast as one by one.
+_CHUNK = 500  # records read at a time; twice as fast as one by one
 
 
 class UnknownName(LookupError):
-    """A name that tensorflow-datasets does not know."""
+    """A name that is unknown to tensorflow-datasets."""
 
 
 def load_mnist(
     name: str, data_dir: Path | None = None, manual_dir: Path | None = None, image_size: int = 0
 ) -> Dataset:
-    """Reads the 70,000 digits of MNIST, preparing them the first time.
+    """Reads the 70,000 digits of MNIST, preparing them on first use.
 
     Args:
-        name: what to call the data.
-        data_dir: where they are prepared; None is `CACHE`.
-        manual_dir: where the four original files are, packed or unpacked; None downloads them.
-            Not looked at if the data are prepared already.
-        image_size: resize images to this; 0 leaves them.
+        name: name of the dataset.
+        data_dir: folder of the prepared data; None is `CACHE`.
+        manual_dir: folder with the four original files, packed or unpacked; None downloads them.
+            Ignored if the data are already prepared.
+        image_size: resize images to this square; 0 keeps their size.
 
     Returns:
         60,000 training and 10,000 test images.
 
     Raises:
-        DataError: if the original files are missing, damaged or out of reach, or ``data_dir``
-            cannot be used.
+        DataError: if the original files are missing, damaged or cannot be downloaded, or
+            ``data_dir`` cannot be written.
     """
     tfds = _tensorflow_datasets()
     from train.data.mnist_builder import MnistIdx
 
     folder = (data_dir or CACHE).expanduser()
-    with _explained(f"MNIST cannot be kept in {folder}", "choose another --data.data-dir."):
+    with _explain_errors(
+        f"MNIST cannot be prepared in {folder}", "choose another --data.data-dir."
+    ):
         with _silent():
             builder = MnistIdx(data_dir=folder, file_format="array_record")
             prepared = builder.is_prepared()
         if not prepared:
             originals = manual_dir.expanduser() if manual_dir else _download(folder / "downloads")
-            find_mnist(originals)  # tensorflow-datasets would wrap its errors
+            find_mnist(originals)  # here, since tensorflow-datasets would wrap its errors
             config = tfds.download.DownloadConfig(manual_dir=originals)
             with _silent():
                 builder.download_and_prepare(download_config=config)
-    return _read(name, builder, image_size)
+    return _read_splits(name, builder, image_size)
 
 
 def load_named(name: str, data_dir: Path | None = None, image_size: int = 0) -> Dataset:
-    """Reads any image classification set of tensorflow-datasets, preparing it if that is possible.
+    """Reads an image classification set of tensorflow-datasets, preparing it if possible.
 
-    Many sets need TensorFlow to be prepared; none needs it to be read.
+    Preparing a set often requires TensorFlow; reading a prepared one never does.
 
     Args:
-        name: its name there, as ``"cifar10"`` or ``"emnist/letters"``.
-        data_dir: where it is prepared; None is `CACHE`.
-        image_size: resize images to this; 0 demands that they are of one size.
+        name: its name in tensorflow-datasets, such as ``"cifar10"`` or ``"emnist/letters"``.
+        data_dir: folder of the prepared data; None is `CACHE`.
+        image_size: resize images to this square; 0 requires images of one size.
 
     Returns:
-        Its ``train`` and ``test``, or ``validation`` where it has no test.
+        Its ``train`` and ``test`` splits, with ``validation`` for a missing ``test``.
 
     Raises:
         UnknownName: if there is no such set.
-        DataError: if it cannot be prepared or read, or is no set of images with labels.
+        DataError: if it cannot be prepared or read, or has no images with labels.
     """
     tfds = _tensorflow_datasets()
     folder = (data_dir or CACHE).expanduser()
     remedy = (
-        f"prepare it where TensorFlow and the internet are (tfds build {name} "
+        f"prepare it on a machine with TensorFlow and internet access (tfds build {name} "
         "--file_format=array_record --data_dir=DIR) and give --data.data-dir DIR."
     )
-    with _explained(f"{name} is not prepared in {folder} and cannot be here", remedy):
+    with _explain_errors(
+        f"{name} is not prepared in {folder} and cannot be prepared on this machine", remedy
+    ):
         try:
             with _silent():
                 builder = tfds.builder(name, data_dir=folder, file_format="array_record")
@@ -96,7 +100,7 @@ def load_named(name: str, data_dir: Path | None = None, image_size: int = 0) -> 
             raise UnknownName(name) from error
         if not prepared:
             builder.download_and_prepare()
-    return _read(name, builder, image_size)
+    return _read_splits(name, builder, image_size)
 
 
 def _tensorflow_datasets() -> Any:
@@ -104,14 +108,14 @@ def _tensorflow_datasets() -> Any:
         import tensorflow_datasets
     except ImportError as error:
         raise DataError(
-            f"tensorflow-datasets cannot be imported ({error}); install what training needs: "
+            f"tensorflow-datasets cannot be imported ({error}); install the training extra: "
             "pip install 'stn-jax[train]'."
         ) from error
     return tensorflow_datasets
 
 
 def _download(folder: Path) -> Path:
-    """Downloads the original files that are not there yet; returns the folder."""
+    """Downloads the original files that are missing; returns the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     for file in (file for files in MNIST.values() for file in files):
         url, path = f"{MIRROR}{file.name}.gz", folder / f"{file.name}.gz"
@@ -123,19 +127,19 @@ def _download(folder: Path) -> Path:
                 part.write_bytes(response.read())
         except OSError as error:
             raise DataError(
-                f"cannot download {url} ({_one_line(error)}); without internet, put MNIST's four "
-                "original .gz files into a folder and give --data.manual-dir FOLDER."
+                f"cannot download {url} ({_shorten(error)}); without internet access, put MNIST's "
+                "four original .gz files into a folder and give --data.manual-dir FOLDER."
             ) from error
         os.replace(part, path)
     return folder
 
 
-def _read(name: str, builder: Any, image_size: int) -> Dataset:
+def _read_splits(name: str, builder: Any, image_size: int) -> Dataset:
     features, splits = builder.info.features, set(builder.info.splits)
     test = "test" if "test" in splits else "validation"
     if not {"train", test} <= splits or not {"image", "label"} <= set(features):
         raise DataError(
-            f"{name} has splits {sorted(splits)} and features {sorted(features)}; needed are "
+            f"{name} has splits {sorted(splits)} and features {sorted(features)}; it must have "
             "'train' and 'test' or 'validation', with 'image' and 'label'."
         )
     sources = {"train": "train", "test": test}
@@ -144,9 +148,9 @@ def _read(name: str, builder: Any, image_size: int) -> Dataset:
     arrays = {}
     for key, split in sources.items():
         labels: list[int] = []
-        images = _images(builder, split, labels)
+        images = _read_images(builder, split, labels)
         what = f"{name} in {builder.data_dir} cannot be read"
-        with _explained(what, "delete it and try again."), _silent():
+        with _explain_errors(what, "delete it and try again."), _silent():
             arrays[f"x_{key}"] = stack(images, image_size)
         arrays[f"y_{key}"] = np.asarray(labels, np.int32)
     arrays.setdefault("x_valid", arrays["x_train"][:0])
@@ -154,7 +158,7 @@ def _read(name: str, builder: Any, image_size: int) -> Dataset:
     return Dataset(name=name, class_names=tuple(features["label"].names), **arrays)
 
 
-def _images(builder: Any, split: str, labels: list[int]) -> Iterator[tuple[str, np.ndarray]]:
+def _read_images(builder: Any, split: str, labels: list[int]) -> Iterator[tuple[str, np.ndarray]]:
     """Yields the images of a split and appends their labels."""
     source = builder.as_data_source(split=split)
     for start in track(range(0, len(source), _CHUNK), f"Reading {split} images", few=5):
@@ -165,31 +169,31 @@ def _images(builder: Any, split: str, labels: list[int]) -> Iterator[tuple[str, 
 
 
 @contextlib.contextmanager
-def _explained(what: str, remedy: str) -> Iterator[None]:
-    """Turns whatever tensorflow-datasets raises into one line that says what to do."""
+def _explain_errors(what: str, remedy: str) -> Iterator[None]:
+    """Turns any exception of tensorflow-datasets into one line that says what to do."""
     try:
         yield
     except (DataError, UnknownName):
         raise
     except Exception as error:
-        raise DataError(f"{what} ({_one_line(error)}); {remedy}") from error
+        raise DataError(f"{what} ({_shorten(error)}); {remedy}") from error
 
 
 @contextlib.contextmanager
 def _silent() -> Iterator[None]:
-    """Keeps tensorflow-datasets from writing about what our own bar and errors say."""
+    """Silences output of tensorflow-datasets; progress and errors are reported here."""
     tfds, logger = _tensorflow_datasets(), logging.getLogger("absl")
     level = logger.level
     logger.setLevel(logging.ERROR)
     tfds.disable_progress_bar()
     try:
-        with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
+        with open(os.devnull, "w") as sink, contextlib.redirect_stdout(sink):
             yield
     finally:
         logger.setLevel(level)
         tfds.enable_progress_bar()
 
 
-def _one_line(error: Exception) -> str:
+def _shorten(error: Exception) -> str:
     text = " ".join(str(error).split()) or type(error).__name__
     return text if len(text) <= 200 else f"{text[:200]} ..."

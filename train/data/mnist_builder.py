@@ -1,9 +1,9 @@
 """MNIST for tensorflow-datasets, prepared and read without TensorFlow.
 
-The builder that comes with tensorflow-datasets needs TensorFlow to unpack four ``.gz`` files. This
-one reads them itself and writes ``array_record``, which `tfds.data_source` reads. An image is kept
-as a tensor of bytes and not as PNG: the 70,000 digits are then prepared, and read back at the
-start of each run, four to five times faster, and the records, compressed, are smaller.
+The builder in tensorflow-datasets needs TensorFlow to unpack the ``.gz`` files. This one reads them
+itself and writes ``array_record`` files for `tfds.data_source`. Images are stored as tensors of
+bytes, not as PNG, which makes preparing and reading them four to five times faster and the
+compressed records smaller.
 """
 
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""A progress bar for data that take a while to read."""
+"""A progress bar for reading data."""
 
 from collections.abc import Collection, Iterable
 from typing import TypeVar
@@ -10,12 +10,12 @@ T = TypeVar("T")
 
 
 def track(items: Collection[T], description: str, *, few: int = 5000) -> Iterable[T]:
-    """Goes through the items with a progress bar on stderr, if there are many of them.
+    """Iterates over items, with a progress bar on stderr if there are many.
 
     Args:
-        items: what to go through.
-        description: what is being done, for the bar.
-        few: so many, or fewer, are done too soon for a bar to be of use.
+        items: items to iterate over.
+        description: text of the bar.
+        few: largest number of items without a bar.
 
     Returns:
         The items.

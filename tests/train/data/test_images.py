@@ -1,0 +1,64 @@
+"""Image files: orientation, transparency, sizes, damage."""
+
+import shutil
+
+import numpy as np
+import pytest
+from loading import read, refused, write_images
+from PIL import Image
+
+
+def test_transparency_becomes_black_and_orientation_is_applied(tmp_path):
+    clear = write_images(tmp_path / "clear", 1, mode="RGBA")["000"]
+    clear[..., 3] = 0
+    Image.fromarray(clear).save(tmp_path / "clear" / "000.png")
+    (tmp_path / "rotated").mkdir()
+    exif = Image.Exif()
+    exif[0x0112] = 6  # rotated by a quarter turn
+    sideways = Image.fromarray(
+        np.repeat(np.array([[0], [255]], np.uint8), 9, axis=1).repeat(4, 0)[1:]
+    )
+    sideways.save(tmp_path / "rotated" / "000.png", exif=exif)
+    for name in ("train", "test"):
+        for label in ("clear", "rotated"):
+            shutil.copytree(tmp_path / label, tmp_path / "sets" / name / label)
+    dataset = read(tmp_path / "sets")
+    assert not dataset.x_train[0].any()
+    assert dataset.x_train[1].shape == (9, 7, 3)
+    assert dataset.x_train[1, :, :4].all()  # the lower half is on the left
+    assert not dataset.x_train[1, :, 4:].any()
+
+
+def test_different_sizes_are_refused_unless_resized(tmp_path):
+    write_images(tmp_path / "a", 2)
+    write_images(tmp_path / "b", 2, size=(20, 10))
+    said = refused(tmp_path)
+    assert str(tmp_path / "a" / "000.png") in said
+    assert "is 7 x 9" in said
+    assert str(tmp_path / "b" / "000.png") in said
+    assert "is 20 x 10" in said
+    assert "--data.image-size" in said
+    assert read(tmp_path, image_size=12).image_shape == (12, 12, 1)
+
+
+def test_resizing_is_antialiased(tmp_path):
+    board = (np.indices((32, 32)).sum(axis=0) % 2 * 255).astype(np.uint8)
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        for i in range(2):
+            Image.fromarray(board).save(tmp_path / name / f"{i}.png")
+    small = read(tmp_path, image_size=8).x_train
+    assert np.abs(small[:, 1:-1, 1:-1].astype(int) - 127).max() <= 3
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".bmp", ".gif", ".tif", ".webp"])
+def test_truncated_images_are_refused(tmp_path, suffix):
+    write_images(tmp_path / "a", 3, suffix=suffix, size=(40, 40))
+    write_images(tmp_path / "b", 3, suffix=suffix, size=(40, 40))
+    path = tmp_path / "b" / f"001{suffix}"
+    whole = path.read_bytes()
+    for length in (0, 10, len(whole) // 2, len(whole) * 3 // 4):
+        path.write_bytes(whole[:length])
+        said = refused(tmp_path)
+        assert said.startswith(f"{path} is damaged or not an image")
+        assert "replace or remove it" in said

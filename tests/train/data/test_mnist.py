@@ -1,0 +1,166 @@
+"""MNIST and other sets of tensorflow-datasets, prepared and read without TensorFlow."""
+
+import gzip
+import hashlib
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from loading import WHOLE_MNIST, needs_mnist, read, refused
+from PIL import Image
+
+from train.data import mnist
+from train.data.idx import MNIST, IdxFile
+
+
+@pytest.fixture
+def small_mnist(tmp_path, monkeypatch, bundled):
+    """A folder with MNIST's file names, but only 200 + 100 digits."""
+    folder = tmp_path / "originals"
+    folder.mkdir()
+    for split, x, y in (
+        ("train", bundled.x_train[:200, ..., 0], bundled.y_train[:200]),
+        ("test", bundled.x_test[:100, ..., 0], bundled.y_test[:100]),
+    ):
+        files = []
+        for file, values in zip(MNIST[split], (x, y.astype(np.uint8)), strict=True):
+            head = bytes([0, 0, 8, values.ndim])
+            plain = head + np.array(values.shape, ">u4").tobytes() + values.tobytes()
+            packed = gzip.compress(plain)
+            (folder / f"{file.name}.gz").write_bytes(packed)
+            files.append(
+                IdxFile(file.name, *(hashlib.md5(data).hexdigest() for data in (packed, plain)))
+            )
+        monkeypatch.setitem(MNIST, split, tuple(files))
+    return folder
+
+
+def check_small_mnist(dataset, bundled):
+    assert dataset.x_train.shape == (200, 28, 28, 1)
+    assert dataset.x_train.dtype == np.uint8
+    assert dataset.class_names == tuple("0123456789")
+    for x, y, x0, y0 in (
+        (dataset.x_train, dataset.y_train, bundled.x_train[:200], bundled.y_train[:200]),
+        (dataset.x_test, dataset.y_test, bundled.x_test[:100], bundled.y_test[:100]),
+    ):
+        assert {(bytes(i), int(label)) for i, label in zip(x, y, strict=True)} == {
+            (bytes(i), int(label)) for i, label in zip(x0, y0, strict=True)
+        }
+
+
+def test_mnist_is_prepared_once_without_tensorflow(small_mnist, tmp_path, bundled, capsys):
+    fields = {"data_dir": str(tmp_path / "data"), "manual_dir": str(small_mnist)}
+    dataset = read("mnist", **fields)
+    check_small_mnist(dataset, bundled)
+    assert capsys.readouterr().out == ""
+    shutil.rmtree(small_mnist)
+    again = read("mnist", **fields)
+    np.testing.assert_array_equal(again.x_train, dataset.x_train)
+    np.testing.assert_array_equal(again.y_train, dataset.y_train)
+    assert "tensorflow" not in sys.modules
+
+
+def test_mnist_is_read_from_unpacked_files(small_mnist, tmp_path, bundled):
+    for path in small_mnist.glob("*.gz"):
+        path.with_suffix("").write_bytes(gzip.decompress(path.read_bytes()))
+        path.unlink()
+    fields = {"data_dir": str(tmp_path / "data"), "manual_dir": str(small_mnist)}
+    check_small_mnist(read("mnist", **fields), bundled)
+
+
+def test_mnist_is_downloaded(small_mnist, tmp_path, bundled, monkeypatch):
+    monkeypatch.setattr(mnist, "MIRROR", small_mnist.as_uri() + "/")
+    check_small_mnist(read("mnist", data_dir=str(tmp_path / "data")), bundled)
+
+
+def test_failed_download_is_explained(tmp_path, monkeypatch):
+    monkeypatch.setattr(mnist, "MIRROR", (tmp_path / "nowhere").as_uri() + "/")
+    said = refused("mnist", data_dir=str(tmp_path / "data"))
+    assert "cannot download" in said
+    assert "--data.manual-dir" in said
+
+
+def test_missing_or_damaged_mnist_files_are_refused(small_mnist, tmp_path):
+    data = str(tmp_path / "data")
+    said = refused("mnist", data_dir=data, manual_dir=str(tmp_path / "nowhere"))
+    assert "nowhere is not a folder" in said
+    labels = small_mnist / "t10k-labels-idx1-ubyte.gz"
+    whole = labels.read_bytes()
+    labels.write_bytes(whole[:-1])
+    said = refused("mnist", data_dir=data, manual_dir=str(small_mnist))
+    assert said.startswith(f"{labels} has md5 ")
+    labels.unlink()
+    said = refused("mnist", data_dir=data, manual_dir=str(small_mnist))
+    assert "holds no t10k-labels-idx1-ubyte.gz; MNIST needs its four original files" in said
+    labels.write_bytes(whole)
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    said = refused("mnist", data_dir=str(blocked), manual_dir=str(small_mnist))
+    assert "choose another --data.data-dir" in said
+
+
+@needs_mnist
+def test_full_mnist_is_read(tmp_path):
+    dataset = read("mnist", data_dir=str(tmp_path), manual_dir=str(WHOLE_MNIST))
+    assert dataset.x_train.shape == (60_000, 28, 28, 1)
+    assert np.bincount(dataset.y_test).tolist() == [
+        *(980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009)
+    ]
+    assert dataset.x_train.sum() == 1_567_298_545
+
+
+@pytest.fixture(scope="module")
+def tiny_shapes():
+    """A set of tensorflow-datasets with PNG images, class names and a validation set."""
+    import tensorflow_datasets as tfds
+
+    class TinyShapes(tfds.core.GeneratorBasedBuilder):
+        VERSION = tfds.core.Version("1.0.0")
+
+        def _info(self):
+            features = {
+                "image": tfds.features.Image(shape=(None, None, 3)),
+                "label": tfds.features.ClassLabel(names=["round", "square"]),
+            }
+            return tfds.core.DatasetInfo(
+                builder=self, features=tfds.features.FeaturesDict(features)
+            )
+
+        def _split_generators(self, dl_manager):
+            folder = Path(dl_manager.download_dir)
+            sizes = {"train": (8, 8), "validation": (8, 8), "test": (8, 6)}
+            return {s: self._generate_examples(folder, s, *size) for s, size in sizes.items()}
+
+        def _generate_examples(self, folder, split, w, h):
+            for i in range(4):
+                path = folder / f"{split}{i}.png"
+                Image.fromarray(np.full((h, w, 3), 10 * i, np.uint8)).save(path)
+                yield i, {"image": path, "label": i % 2}
+
+    return TinyShapes.name
+
+
+def test_other_sets_of_tensorflow_datasets_are_read(tiny_shapes, tmp_path):
+    said = refused(tiny_shapes, data_dir=str(tmp_path))
+    assert "x_test has images of shape (6, 8, 3) and x_train of (8, 8, 3)" in said
+    assert "--data.image-size" in said
+    dataset = read(tiny_shapes, data_dir=str(tmp_path), image_size=6)
+    assert dataset.class_names == ("round", "square")
+    for x, y in ((dataset.x_train, dataset.y_train), (dataset.x_valid, dataset.y_valid)):
+        assert x.shape == (4, 6, 6, 3)
+        np.testing.assert_array_equal(x[:, 0, 0, 0] // 10 % 2, y)
+
+
+def test_set_that_cannot_be_prepared_is_refused(tmp_path, monkeypatch):
+    import tensorflow_datasets as tfds
+
+    def fail(*_, **__):
+        raise RuntimeError("no\ninternet")
+
+    monkeypatch.setattr(tfds.core.DatasetBuilder, "download_and_prepare", fail)
+    said = refused("fashion_mnist", data_dir=str(tmp_path))
+    assert "fashion_mnist is not prepared in" in said
+    assert "(no internet)" in said
+    assert "tfds build fashion_mnist" in said
