@@ -1,4 +1,4 @@
-"""The public door to sampling: ``(image, grid) -> V``. Checks, converts, and calls a backend.
+"""The public door to sampling: ``(image, grid) -> V``. Checks arguments, samples a batch.
 
 Convention:
     Images are ``(*batch, h, w, c)``, volumes ``(*batch, d, h, w, c)``; a grid is
@@ -68,7 +68,7 @@ def grid_sample(
         max_levels: with antialias, the most halvings to use, each costs one sampling; None halves
             down to one pixel.
         align_corners: whether -1 and 1 are centres (True) or outer edges (False) of border pixels.
-        backend: ``"auto"`` takes what the platform is quick at, with the same result: ``"gather"``
+        backend: ``"auto"`` takes the fastest on the platform, the result is the same: ``"gather"``
             (a read for each tap), ``"matmul"`` (weights as matrices) or ``"windowed"`` (one gather
             of whole windows). ``"triton"`` is a fused kernel for Triton, not yet measured, and
             gathers elsewhere. ``"reference"`` is the double sum as written.

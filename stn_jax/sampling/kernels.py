@@ -51,8 +51,10 @@ class Kernel:
         return [(first + k, weight) for k, weight in enumerate(self.weights(x - origin))]
 
     def weight_at(self, x: Array, position: Array, width: ArrayLike = 1) -> Array:
-        """Returns the weight of the pixel at ``position``, the kernel ``width`` times as wide."""
-        x = x if self.radius else jnp.round(x)
+        """Returns the weight of the pixel at ``position``, the kernel ``width`` times as wide.
+
+        For the nearest pixel x is rounded already: by whoever asks, before x is moved by a period.
+        """
         return self.profile((x - position) / width)
 
     @property

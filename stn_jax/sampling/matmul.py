@@ -2,8 +2,8 @@
 
 ``V[p] = sum_n W_x[n, p] sum_m W_y[m, p] U[m, n]``: the double sum of eq. 3, with a column of
 weights for each point. The first sum is a matrix product, the second runs over what it leaves. That
-is ``size`` times the work of reading a few pixels, in the one form that matrix units are quick at:
-the compiler makes the weights where they are multiplied and stores none of them.
+is ``size`` times the work of reading a few pixels, in the form that matrix units are made for: the
+compiler computes the weights where they are multiplied and stores none of them.
 """
 
 import functools
@@ -77,8 +77,8 @@ def finite(name: str, function: Callable[..., Array]) -> Callable[..., Array]:
         return lambda array, *rest: nonfinite.finite_product(lambda a: function(a, *rest))(array)
 
     def vjp_points(image: Array, values: Array, points: Array) -> Array:
-        # Of a point, not of a pixel: cotangents that are not finite cannot spread. Scaled, so that
-        # a product with them does not hide what is not finite in the image.
+        # Cotangents belong to points, not to pixels, so those that are not finite cannot spread.
+        # They are scaled to 1, since finite_product tells values apart by their size.
         values, exponent, nan_mask = nonfinite.normalize(values)
         product = nonfinite.finite_product(lambda u: function(u, values, points))(image)
         return jnp.where(nan_mask, jnp.nan, nonfinite.scale(product, exponent))

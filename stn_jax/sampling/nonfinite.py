@@ -28,8 +28,8 @@ def finite_product(
         product: linear ``array -> array``.
 
     Returns:
-        ``product`` where entries of weight 0 have no say, whatever they are; entries that are NaN,
-        or infinite, and have a weight give NaN, or infinity.
+        ``product``, in which an entry of weight 0 does not count, whatever it is; one that is NaN
+        or infinite and has a weight gives NaN or infinity.
     """
 
     def apply(array: Float[Array, "..."]) -> Float[Array, "..."]:

@@ -32,7 +32,7 @@ def sample(
     # Each pass sums over the leading pixel axis; from the second on, points are an axis too.
     total = image[None]
     for axis, size in zip(x, image.shape, strict=False):
-        axis = axis.reshape(count)
+        axis = axis.reshape(count) if kernel.radius else kernel.origin(axis.reshape(count))
         position = jnp.arange(-_MARGIN, 2 * size + _MARGIN, dtype=jnp.int32)
         number = coords.number_like(size, position)
         pixel = padding.pad_index(position, number, align_corners)

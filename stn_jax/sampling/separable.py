@@ -42,7 +42,7 @@ def separable_sample(
     """Samples an image under ``x_s = scale x_t + translation``: crop, pan, zoom and resize.
 
     ``V = W_y U W_x^T``, one matrix of weights an axis: no gather, exact for any footprint, and
-    what a TPU is quick at. With ``antialias`` a kernel that shrinks an axis by s is s pixels wide
+    fast on matrix units. With ``antialias`` a kernel that shrinks an axis by s is s pixels wide
     there, as in ``jax.image.resize(antialias=True)``; without it, and wherever nothing shrinks,
     the result is that of `grid_sample` on the same grid. Cost: ``h_out h w c + h_out w_out w c``
     multiplications.

@@ -1,8 +1,8 @@
-"""Which algorithm and which form of each map a platform takes: the one place that chooses.
+"""Which algorithm and which form of each map a platform runs: the one place that chooses.
 
-A map of `stn_jax.sampling.operator` is lowered, for each platform, by the first of these that there
-is: the platform's own form (`FORMS`), or the map as derived from the algorithm. ``"auto"`` is the
-algorithm that the platform is quick at (see docs/performance.md for the figures).
+Each map of `stn_jax.sampling.operator` is lowered to the platform's own form of it, if `FORMS` has
+one, and else to the map as derived from the algorithm. ``"auto"`` is the algorithm that is fastest
+on the platform (docs/performance.md has the figures).
 """
 
 import functools
@@ -21,9 +21,7 @@ from stn_jax.sampling.platforms import cpu
 PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
 """Platforms that may have forms of their own."""
 
-_MAX_DENSE = (
-    1 << 17
-)  # Values of an image up to which a TPU is quicker with products than with reads.
+_MAX_DENSE = 1 << 17  # Values of an image up to which products beat gathers on a TPU.
 
 
 def choose(platform: str | None, values: Any) -> str:

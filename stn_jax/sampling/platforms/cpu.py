@@ -1,8 +1,8 @@
-"""The forms of the maps that XLA:CPU is quick at; each sees a whole batch.
+"""The maps as XLA:CPU runs them fast; each takes a whole batch.
 
-On a CPU memory that a call asks for costs more than arithmetic (about a microsecond for 4 kB), so
-no form stores an array of all taps: `read` and `vjp_points` sum over taps inside one loop, and
-`splat` adds to the images a chunk of points at a time, whose updates stay in the cache.
+On a CPU, allocating memory costs more than arithmetic (about a microsecond for 4 kB), so no form
+stores an array of all taps: `read` and `vjp_points` sum over taps inside one loop, and `splat` adds
+to the images a chunk of points at a time, so that the updates stay in the cache.
 """
 
 import functools
