@@ -166,10 +166,11 @@ class SpatialTransformerBase:
         theta = _flatten_matrix(self.transform, theta)
         with jax.named_scope("grid"):
             grid = self.transform.grid(theta, shape, align_corners=self.align_corners)
+        fill = self.fill_value
         options: dict[str, Any] = {
             "mode": self.mode,
             "padding_mode": self.padding_mode,
-            "fill_value": self.fill_value,
+            "fill_value": np.asarray(fill, x.dtype) if isinstance(fill, tuple) else fill,
             "align_corners": self.align_corners,
         }
         with jax.named_scope("sampler"):
