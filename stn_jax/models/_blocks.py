@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
@@ -52,7 +53,6 @@ class ConvolutionalFeatures(nnx.Module):
             called, for an input of another shape than ``(b, *input_shape)``.
 
     Example:
-        >>> import jax.numpy as jnp
         >>> net = ConvolutionalFeatures((28, 28, 1), filters=(32, 64), kernel_sizes=(9, 7),
         ...                             rngs=nnx.Rngs(0))
         >>> net(jnp.ones((5, 28, 28, 1))).shape, net.output_shape
@@ -99,7 +99,8 @@ class ConvolutionalFeatures(nnx.Module):
                 # Bias and ReLU are monotone, so they commute with max-pooling; applied after it
                 # they touch 4x fewer values.
                 assert layer.bias is not None
-                x = convolve_and_pool(x, layer.kernel[...]) + layer.bias[...]
+                bias = jnp.expand_dims(layer.bias[...], range(x.ndim - 1))
+                x = convolve_and_pool(x, layer.kernel[...]) + bias
             else:
                 x = layer(x)
             x = jax.nn.relu(x)

@@ -36,11 +36,10 @@ def max_pool(x: Float[Array, "b *shape c"], size: int = 2) -> Float[Array, "b *o
         >>> max_pool(jnp.arange(4.0).reshape(1, 2, 2, 1)).ravel()
         Array([3.], dtype=float32)
     """
-    values = split_windows(x, size)
-    for axis in range(2, x.ndim):  # each reduction moves the next window's axis to the next place
-        before = (slice(None),) * axis
-        values = functools.reduce(_larger, (values[*before, i] for i in range(size)))
-    return values
+    for axis in range(1, x.ndim - 1):
+        windows = split_windows(x, size, axis)
+        x = functools.reduce(_larger, jnp.unstack(windows, axis=axis + 1))
+    return x
 
 
 def _larger(a: Array, b: Array) -> Array:
@@ -66,12 +65,22 @@ def convolve(
         ``(b, *(shape - sides + 1), filters)`` of a plain convolution.
     """
 
-    def convolution(x: Array, kernel: Array) -> Array:
-        return jax.lax.conv_general_dilated(x, kernel, window_strides, padding, **options)
+    if _is_plain(x.ndim - 2, window_strides, padding, options):
+        return _convolve(x, kernel)
+    return jax.lax.conv_general_dilated(x, kernel, window_strides, padding, **options)
 
-    if not _is_plain(x.ndim - 2, window_strides, padding, options):
-        return convolution(x, kernel)
-    return jax.lax.platform_dependent(x, kernel, cpu=_window_product, default=convolution)
+
+@jax.jit
+def _convolve(x: Array, kernel: Array) -> Array:
+    """A plain convolution; jitted, so that an eager call compiles once."""
+    return jax.lax.platform_dependent(x, kernel, cpu=_window_product, default=_convolution)
+
+
+def _convolution(x: Array, kernel: Array) -> Array:
+    """XLA's own."""
+    n = x.ndim - 2
+    numbers = _channels_last(n)
+    return jax.lax.conv_general_dilated(x, kernel, (1,) * n, "VALID", dimension_numbers=numbers)
 
 
 def _is_plain(n: int, strides: Sequence[int], padding: Any, options: dict[str, Any]) -> bool:
@@ -92,6 +101,7 @@ def _channels_last(n: int) -> jax.lax.ConvDimensionNumbers:
     return jax.lax.ConvDimensionNumbers(images, kernels, images)
 
 
+@jax.jit
 def convolve_and_pool(
     x: Float[Array, "b *shape c"], kernel: Float[Array, "*sides c f"]
 ) -> Float[Array, "b *out_shape f"]:
@@ -112,16 +122,9 @@ def convolve_and_pool(
         >>> convolve_and_pool(jnp.ones((5, 28, 28, 1)), jnp.ones((9, 9, 1, 32))).shape
         (5, 10, 10, 32)
     """
-    n = x.ndim - 2
-
-    def one_after_the_other(x: Array, kernel: Array) -> Array:
-        return max_pool(
-            jax.lax.conv_general_dilated(
-                x, kernel, (1,) * n, "VALID", dimension_numbers=_channels_last(n)
-            )
-        )
-
-    return jax.lax.platform_dependent(x, kernel, cpu=_pooled_product, default=one_after_the_other)
+    return jax.lax.platform_dependent(
+        x, kernel, cpu=_pooled_product, default=lambda x, kernel: max_pool(_convolution(x, kernel))
+    )
 
 
 def _window_product(x: Array, kernel: Array) -> Array:

@@ -204,15 +204,16 @@ def average_pool(x: Float[Array, "b *shape c"], size: int) -> Float[Array, "b *o
     """
     if size == 1:
         return x
-    return jnp.mean(split_windows(x, size), axis=tuple(range(2, 2 * x.ndim - 3, 2)))
+    for axis in range(1, x.ndim - 1):
+        x = jnp.mean(split_windows(x, size, axis), axis=axis + 1)
+    return x
 
 
-def split_windows(x: Array, size: int) -> Array:
-    """Splits every spatial axis in two: ``(b, h // size, size, w // size, size, c)``."""
-    b, *sides, c = x.shape
-    counts = [side // size for side in sides]
-    x = x[:, *(slice(count * size) for count in counts)]
-    return x.reshape(b, *itertools.chain(*((count, size) for count in counts)), c)
+def split_windows(x: Array, size: int, axis: int) -> Array:
+    """Splits an axis in two: ``(..., n, ...) -> (..., n // size, size, ...)``."""
+    count = x.shape[axis] // size
+    x = jax.lax.slice_in_dim(x, 0, count * size, axis=axis)
+    return x.reshape(*x.shape[:axis], count, size, *x.shape[axis + 1 :])
 
 
 def pooled_shape(sides: Sequence[int], size: int) -> tuple[int, ...]:
