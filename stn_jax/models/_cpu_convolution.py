@@ -64,7 +64,6 @@ def convolve(
     Returns:
         ``(b, *(shape - sides + 1), filters)`` of a plain convolution.
     """
-
     if _is_plain(x.ndim - 2, window_strides, padding, options):
         return _convolve(x, kernel)
     return jax.lax.conv_general_dilated(x, kernel, window_strides, padding, **options)
