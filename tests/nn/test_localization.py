@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
+from jax.sharding import AxisType
 
 import stn_jax as stn
 import stn_jax.nn as snn
@@ -16,8 +17,8 @@ NETWORKS = [snn.FullyConnectedLocalization, snn.ConvolutionalLocalization]
 each_network = pytest.mark.parametrize("network", NETWORKS, ids=["fc", "conv"])
 
 
-def kernel(network):
-    return {"kernel_size": 3} if network is snn.ConvolutionalLocalization else {}
+def kernel(network, size=3):
+    return {"kernel_size": size} if network is snn.ConvolutionalLocalization else {}
 
 
 @each_network
@@ -47,6 +48,16 @@ def test_the_convolutional_network_is_what_its_docstring_says():
     y = convolve(y, net.convolutions[1]).reshape(2, -1)
     expected = y @ np.asarray(net.head.kernel) + stn.Affine().identity()
     np.testing.assert_allclose(net(x), expected, atol=1e-4)
+
+
+@each_network
+def test_promotes_no_rank_and_keeps_the_batch_split_on_an_explicit_mesh(network):
+    net = network((12, 14, 2), stn.Affine(), shrink=2, rngs=nnx.Rngs(0), **kernel(network, 2))
+    mesh = jax.make_mesh((1,), ("b",), axis_types=(AxisType.Explicit,))
+    with jax.numpy_rank_promotion("raise"), jax.set_mesh(mesh):
+        x = jax.device_put(jnp.ones((3, 12, 14, 2), jnp.float32), jax.P("b"))
+        theta = net(x)
+    assert jax.typeof(theta).sharding.spec == jax.P("b", None)
 
 
 @each_network
