@@ -42,11 +42,11 @@ from stn_jax.transforms import (
     rotation,
     scaling,
     shear,
-    spatial_transform,
     thin_plate_spline_grid,
     translation,
     velocity_grid,
 )
+from stn_jax.warp import spatial_transform
 
 __version__ = "0.1.0"
 

@@ -3,20 +3,27 @@
 Linen infers the sizes of its inputs, so these do not ask for them; all else is the same.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import KW_ONLY
 
-import flax.linen as nn
 import jax
-from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from stn_jax.coordinates import ALIGN_CORNERS
-from stn_jax.nn.convolution import average_pool, convolve, max_pool
-from stn_jax.nn.layers import convolved_shapes, flatten
-from stn_jax.nn.localization import check_input_shape, identity_bias
-from stn_jax.nn.spatial_transformer import Warp, check_size, warp
-from stn_jax.transforms import Affine, Transform
+try:
+    import flax.linen as nn
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError('stn_jax.linen needs Flax: pip install "stn-jax[nn]"') from error
+
+from stn_jax.nn.localization import (
+    average_pool,
+    check_positive,
+    convolved_shape,
+    flatten,
+    identity_bias,
+    pooled_shape,
+)
+from stn_jax.transforms.base import Transform
+from stn_jax.warp import SpatialTransformerBase, Warp
 
 __all__ = [
     "ConvolutionalLocalization",
@@ -42,6 +49,7 @@ def parameter_head(transform: Transform, *, name: str | None = None) -> nn.Dense
 
     Example:
         >>> import jax.numpy as jnp
+        >>> from stn_jax import Affine
         >>> parameter_head(Affine()).init_with_output(jax.random.key(0), jnp.ones(8))[0].tolist()
         [1.0, 0.0, 0.0, 0.0, 1.0, 0.0]
     """
@@ -62,10 +70,12 @@ class FullyConnectedLocalization(nn.Module):
         shrink: average this many pixels along each axis first.
 
     Raises:
-        ValueError: when called, if the input has not the transform's number of axes.
+        ValueError: for sizes that are not positive; when called, for an input that does not fit
+            the transform, or the parameters.
 
     Example:
         >>> import jax.numpy as jnp
+        >>> from stn_jax import Affine
         >>> net = FullyConnectedLocalization(Affine(), shrink=2)
         >>> net.init_with_output(jax.random.key(0), jnp.ones((5, 28, 28, 1)))[0].shape
         (5, 6)
@@ -76,12 +86,18 @@ class FullyConnectedLocalization(nn.Module):
     hidden: Sequence[int] = (32, 32, 32)
     shrink: int = 1
 
+    def __post_init__(self) -> None:
+        """Checks the sizes."""
+        check_positive(hidden=self.hidden, shrink=self.shrink)
+        super().__post_init__()
+
     @nn.compact
     def __call__(self, x: Float[Array, "b *shape c"]) -> Float[Array, "b p"]:
-        """Returns theta ``(batch, num_params)``."""
-        check_input_shape(x.shape[1:], self.transform)
-        x = _hidden_layers(flatten(average_pool(x, self.shrink)), self.hidden)
-        return parameter_head(self.transform, name="head")(x)
+        """Returns theta ``(b, num_params)``."""
+        _check_layout(x, self.transform)
+        pooled_shape(x.shape[1:-1], self.shrink)
+        features = flatten(average_pool(x, self.shrink))
+        return _fully_connected(self, x.shape, features)
 
 
 class ConvolutionalLocalization(nn.Module):
@@ -97,11 +113,12 @@ class ConvolutionalLocalization(nn.Module):
         shrink: average this many pixels along each axis first (paper: 2).
 
     Raises:
-        ValueError: when called, if the input has not the transform's number of axes, or is too
-            small.
+        ValueError: for sizes that are not positive; when called, for an input that is too small,
+            or does not fit the transform or the parameters.
 
     Example:
         >>> import jax.numpy as jnp
+        >>> from stn_jax import Affine
         >>> net = ConvolutionalLocalization(Affine(), filters=(4, 4), shrink=2)
         >>> net.init_with_output(jax.random.key(0), jnp.ones((5, 42, 42, 1)))[0].shape
         (5, 6)
@@ -114,38 +131,80 @@ class ConvolutionalLocalization(nn.Module):
     hidden: Sequence[int] = (20,)
     shrink: int = 1
 
+    def __post_init__(self) -> None:
+        """Checks the sizes."""
+        check_positive(
+            filters=self.filters,
+            kernel_size=self.kernel_size,
+            hidden=self.hidden,
+            shrink=self.shrink,
+        )
+        super().__post_init__()
+
     @nn.compact
     def __call__(self, x: Float[Array, "b *shape c"]) -> Float[Array, "b p"]:
-        """Returns theta ``(batch, num_params)``."""
-        check_input_shape(x.shape[1:], self.transform)
-        x = average_pool(x, self.shrink)
+        """Returns theta ``(b, num_params)``."""
+        _check_layout(x, self.transform)
         sizes = [self.kernel_size] * len(self.filters)
-        convolved_shapes(x.shape[1:-1], sizes, pool_last=False)
+        convolved_shape(pooled_shape(x.shape[1:-1], self.shrink), sizes, pool_last=False)
+        features = average_pool(x, self.shrink)
+        pair = (2,) * self.transform.ndim
         for index, count in enumerate(self.filters):
+            name = f"Conv_{index}"
+            _check_inputs(self, name, x.shape, features)
             layer = nn.Conv(
                 count,
                 (self.kernel_size,) * self.transform.ndim,
                 padding="VALID",
                 kernel_init=nn.initializers.he_normal(),
-                conv_general_dilated=convolve,
+                name=name,
             )
-            x = jax.nn.relu(layer(x))
+            features = jax.nn.relu(layer(features))
             if index < len(self.filters) - 1:
-                x = max_pool(x)
-        x = _hidden_layers(flatten(x), self.hidden)
-        return parameter_head(self.transform, name="head")(x)
+                features = nn.max_pool(features, pair, strides=pair)
+        return _fully_connected(self, x.shape, flatten(features))
 
 
-def _hidden_layers(x: Array, sizes: Sequence[int]) -> Array:
-    for size in sizes:
-        x = jax.nn.relu(nn.Dense(size, kernel_init=nn.initializers.he_normal())(x))
-    return x
+def _fully_connected(
+    network: FullyConnectedLocalization | ConvolutionalLocalization,
+    input_shape: tuple[int, ...],
+    features: Float[Array, "b f"],
+) -> Float[Array, "b p"]:
+    """Adds the hidden layers and the head to a compact network."""
+    names = [f"Dense_{index}" for index in range(len(network.hidden))]
+    _check_inputs(network, [*names, "head"][0], input_shape, features)
+    for name, size in zip(names, network.hidden, strict=True):
+        layer = nn.Dense(size, kernel_init=nn.initializers.he_normal(), name=name)
+        features = jax.nn.relu(layer(features))
+    return parameter_head(network.transform, name="head")(features)
 
 
-class SpatialTransformer(nn.Module):
+def _check_layout(x: Array, transform: Transform) -> None:
+    """Refuses an input that is not ``(b, h, w, c)``, or ``(b, d, h, w, c)`` in 3-D."""
+    if x.ndim != transform.ndim + 2:
+        layout = "(b, h, w, c)" if transform.ndim == 2 else "(b, d, h, w, c)"
+        raise ValueError(f"x has shape {x.shape}; a network for {transform} needs {layout}.")
+
+
+def _check_inputs(
+    network: nn.Module, layer: str, input_shape: tuple[int, ...], features: Array
+) -> None:
+    """Refuses an input of another size than the one that the parameters were made for."""
+    if not network.has_variable("params", layer):
+        return  # about to be made, for this size
+    inputs: int = network.get_variable("params", layer)["kernel"].shape[-2]
+    if features.shape[-1] != inputs:
+        raise ValueError(
+            f"x has shape {input_shape}, which gives {layer} {features.shape[-1]} inputs; this "
+            f"network was initialised for {inputs}. Channels are last, (b, h, w, c)."
+        )
+
+
+class SpatialTransformer(nn.Module, SpatialTransformerBase):
     """Transforms images as its localization network says: ``V = sample(U, grid(localization(U)))``.
 
-    The twin of `stn_jax.nn.SpatialTransformer`: bit for bit the same for the same theta.
+    The twin of `stn_jax.nn.SpatialTransformer`, which describes all options: the same result, bit
+    for bit, for the same theta.
 
     Convention:
         Normalised coordinates, points (x, y[, z]), target to source; -1 and 1 are the outer edges
@@ -155,24 +214,19 @@ class SpatialTransformer(nn.Module):
         localization: module or function ``U -> theta (b, num_params)``.
         transform: what theta parameterises.
         shape: spatial shape of the output; or
-        downsample_factor: the output has ``int(size // factor)`` pixels along each axis. With
-            neither the output has the input's shape.
-        mode: as for `grid_sample`.
-        padding_mode: as for `grid_sample`. Zeros around mean-normalised inputs make transformers
-            zoom out; choose ``"border"`` then.
-        fill_value: as for `grid_sample`, with ``padding_mode="fill"``.
-        antialias: as for `spatial_transform`: for transformers that zoom out.
-        align_corners: see the convention; for the grid and the sampler alike.
+        downsample_factor: the output has ``int(size // factor)`` pixels along each axis.
+        mode: as for `grid_sample`; so are padding_mode, fill_value, antialias, max_levels and
+            align_corners.
 
     Raises:
-        ValueError: if both shape and downsample_factor are given, or the factor is not positive;
-            when called, if the input or theta do not fit the transform.
+        ValueError: as `stn_jax.nn.SpatialTransformer`.
 
     References:
         Jaderberg et al., "Spatial Transformer Networks", 2015, section 3.
 
     Example:
         >>> import jax.numpy as jnp
+        >>> from stn_jax import Affine
         >>> layer = SpatialTransformer(FullyConnectedLocalization(Affine()), shape=(14, 14))
         >>> x = jnp.ones((5, 28, 28, 1))
         >>> variables = layer.init(jax.random.key(0), x)
@@ -182,36 +236,16 @@ class SpatialTransformer(nn.Module):
         [1.0, 0.0, 0.0, 0.0, 1.0, 0.0]
     """
 
-    localization: Callable[[Array], Array]
-    transform: Transform = Affine()
-    _: KW_ONLY
-    shape: Sequence[int] | None = None
-    downsample_factor: float | None = None
-    mode: str = "bilinear"
-    padding_mode: str = "zeros"
-    fill_value: ArrayLike = 0.0
-    antialias: bool | int = False
-    align_corners: bool = ALIGN_CORNERS
-
     def __post_init__(self) -> None:
-        """Checks the output's size."""
-        check_size(self.shape, self.downsample_factor)
+        """Checks the options."""
+        SpatialTransformerBase.__post_init__(self)
         super().__post_init__()
+
+    # Linen gives a method its scope, and so its parameters, only where the module defines it.
 
     def warp(self, x: Float[Array, "b *shape c"]) -> Warp:
         """Transforms a batch and keeps what was done: features, theta and grid."""
-        return warp(
-            x,
-            self.localization(x),
-            self.transform,
-            shape=self.shape,
-            downsample_factor=self.downsample_factor,
-            mode=self.mode,
-            padding_mode=self.padding_mode,
-            fill_value=self.fill_value,
-            antialias=self.antialias,
-            align_corners=self.align_corners,
-        )
+        return SpatialTransformerBase.warp(self, x)
 
     def __call__(self, x: Float[Array, "b *shape c"]) -> Float[Array, "b *out_shape c"]:
         """Returns the transformed features."""

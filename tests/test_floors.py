@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-FLOORS = "_checks coordinates sampling transforms regularizers nn linen lasagne models".split()
+FLOORS = "_checks _mesh coordinates sampling transforms warp regularizers nn linen lasagne models".split()
 FILES = sorted((ROOT / "stn_jax").rglob("*.py"))
 
 

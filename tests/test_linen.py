@@ -1,4 +1,4 @@
-"""The Linen twin: the same layer, the same networks, and it learns."""
+"""The Linen twins: the same results and arguments as NNX's, and they train."""
 
 import dataclasses
 import inspect
@@ -41,9 +41,7 @@ def test_the_same_as_nnx(options):
         np.testing.assert_array_equal(a, b)
 
 
-@pytest.mark.parametrize(
-    "name", ["SpatialTransformer", "FullyConnectedLocalization", "ConvolutionalLocalization"]
-)
+@pytest.mark.parametrize("name", ["FullyConnectedLocalization", "ConvolutionalLocalization"])
 def test_the_same_arguments_as_nnx(name):
     fields = {
         field.name: field.default
@@ -73,7 +71,7 @@ def test_localization_is_nnx_localization(kind):
         options |= {"filters": (3, 2), "kernel_size": 2}
         net = linen.ConvolutionalLocalization(transform, **options)
         twin = snn.ConvolutionalLocalization((14, 12, 1), transform, **options, rngs=nnx.Rngs(0))
-        convolutions = twin.features.layers
+        convolutions = twin.convolutions
     params = net.init(jax.random.key(0), IMAGES)["params"]
     np.testing.assert_array_equal(params["head"]["bias"], transform.identity())
     assert not params["head"]["kernel"].any()
@@ -139,10 +137,46 @@ def test_volumes():
     np.testing.assert_allclose(y, volumes, atol=1e-5)
 
 
-def test_errors():
-    with pytest.raises(ValueError, match="give one of them"):
-        linen.SpatialTransformer(lambda x: x, shape=(2, 2), downsample_factor=2)
-    with pytest.raises(ValueError, match="convolution 1 has kernel_size 5 and sees 5x4 pixels"):
-        linen.ConvolutionalLocalization(stn.Affine()).init(jax.random.key(0), IMAGES)
-    with pytest.raises(ValueError, match=r"\(14, 12, 1\) does not fit .*\(d, h, w, c\)"):
-        linen.FullyConnectedLocalization(stn.Affine(3)).init(jax.random.key(0), IMAGES)
+@pytest.mark.parametrize(
+    ("network", "shape", "words"),
+    [
+        (linen.ConvolutionalLocalization(stn.Affine()), (3, 14, 12, 1),
+         "convolution 1 has kernel_size 5 and sees 5x4 pixels"),
+        (linen.FullyConnectedLocalization(stn.Affine(), shrink=20), (3, 14, 12, 1),
+         "shrink=20 leaves nothing of an input of 14x12 pixels"),
+        (linen.FullyConnectedLocalization(stn.Affine(3)), (3, 14, 12, 1),
+         r"x has shape \(3, 14, 12, 1\); .* needs \(b, d, h, w, c\)"),
+        (linen.ConvolutionalLocalization(stn.Affine()), (14, 12, 1),
+         r"x has shape \(14, 12, 1\); .* needs \(b, h, w, c\)"),
+    ],
+)  # fmt: skip
+def test_inputs_that_do_not_fit_are_refused(network, shape, words):
+    with pytest.raises(ValueError, match=words):
+        network.init(jax.random.key(0), jnp.ones(shape))
+
+
+@pytest.mark.parametrize(
+    ("network", "shape", "words"),
+    [
+        (linen.FullyConnectedLocalization(stn.Affine()), (3, 14, 14, 1),
+         r"x has shape \(3, 14, 14, 1\), which gives Dense_0 196 inputs; .* initialised for 168"),
+        (linen.FullyConnectedLocalization(stn.Affine(), hidden=()), (3, 12, 12, 1),
+         "gives head 144 inputs; .* initialised for 168"),
+        (linen.ConvolutionalLocalization(stn.Affine(), kernel_size=2), (3, 14, 12, 3),
+         r"x has shape \(3, 14, 12, 3\), which gives Conv_0 3 inputs; .* initialised for 1"),
+        (linen.ConvolutionalLocalization(stn.Affine(), kernel_size=2), (3, 16, 12, 1),
+         r"x has shape \(3, 16, 12, 1\), which gives Dense_0 .* inputs"),
+    ],
+)  # fmt: skip
+def test_inputs_that_do_not_fit_the_parameters_are_refused(network, shape, words):
+    variables = network.init(jax.random.key(0), IMAGES)
+    with pytest.raises(ValueError, match=words):
+        network.apply(variables, jnp.ones(shape, jnp.float32))
+
+
+@pytest.mark.parametrize(
+    "options", [{"hidden": (4, 0)}, {"shrink": 0}, {"filters": (0,)}, {"kernel_size": 0}], ids=str
+)
+def test_sizes_that_are_not_positive_are_refused_at_construction(options):
+    with pytest.raises(ValueError, match=f"{next(iter(options))}=.* give positive integers"):
+        linen.ConvolutionalLocalization(stn.Affine(), **options)

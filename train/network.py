@@ -14,8 +14,7 @@ import numpy as np
 from flax import nnx
 
 import stn_jax as stn
-from stn_jax.models import distorted_mnist, tutorial
-from stn_jax.models.distorted_mnist import Prediction
+from stn_jax.models import DistortedMnistConfig, Prediction, TutorialConfig
 from train.config import ModelConfig
 from train.errors import UserError
 
@@ -83,32 +82,27 @@ def build_network(
     """
     transform = TRANSFORMS[config.transform]
 
-    def make_module() -> distorted_mnist.Network | tutorial.Tutorial:
+    def make_module() -> nnx.Module:
         if config.name == "tutorial":
-            return tutorial.Tutorial(
-                input_shape,
-                num_classes,
-                transform=transform,
-                padding_mode=config.padding_mode,
-                rngs=nnx.Rngs(seed),
+            parts: TutorialConfig | DistortedMnistConfig = TutorialConfig(
+                transform=transform, padding_mode=config.padding_mode
             )
-        return distorted_mnist.build(
-            config.name,
-            input_shape=input_shape,
-            num_classes=num_classes,
-            transform=transform,
-            output_shape=config.output_shape,
-            shrink=config.shrink,
-            hidden=config.hidden,
-            filters=config.filters,
-            kernel_sizes=config.kernel_sizes,
-            localization=config.localization,
-            localization_hidden=config.localization_hidden,
-            localization_filters=config.localization_filters,
-            localization_shrink=config.localization_shrink or None,
-            padding_mode=config.padding_mode,
-            rngs=nnx.Rngs(seed),
-        )
+        else:
+            parts = DistortedMnistConfig(
+                config.name,
+                transform=transform,
+                output_shape=config.output_shape,
+                shrink=config.shrink,
+                hidden=config.hidden,
+                filters=config.filters,
+                kernel_sizes=config.kernel_sizes,
+                localization=config.localization,
+                localization_hidden=config.localization_hidden,
+                localization_filters=config.localization_filters,
+                localization_shrink=config.localization_shrink or None,
+                padding_mode=config.padding_mode,
+            )
+        return parts.build(input_shape, num_classes, rngs=nnx.Rngs(seed))
 
     def init() -> Params:
         flat = nnx.to_flat_state(nnx.state(make_module(), nnx.Param))

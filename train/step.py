@@ -15,7 +15,7 @@ from jax import Array, lax
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from stn_jax.models.distorted_mnist import Prediction
+from stn_jax.models import Prediction
 from stn_jax.regularizers import outside_penalty
 from stn_jax.sampling.platforms.cpu_fusion import materialize_input
 from train.batches import Batch

@@ -3,39 +3,142 @@
 A network is a classifier, and where its name begins with ``st_`` a spatial transformer in front.
 """
 
+import math
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import Literal
 
 import jax
 from flax import nnx
 from jaxtyping import Array, Float
 
-from stn_jax.nn import (
+from stn_jax import _checks as checks
+from stn_jax.models._blocks import (
     ConvolutionalFeatures,
-    ConvolutionalLocalization,
-    FullyConnectedLocalization,
-    SpatialTransformer,
-    Warp,
-    average_pool,
-    flatten,
-    hidden_layers,
+    Prediction,
+    convolutional_localization,
 )
-from stn_jax.transforms import Affine, Transform
+from stn_jax.nn import FullyConnectedLocalization, SpatialTransformer
+from stn_jax.nn.localization import check_input, flatten, hidden_layers
+from stn_jax.transforms.affine import Affine
+from stn_jax.transforms.base import Transform
 
 NAMES = ("fcn", "cnn", "st_fcn", "st_cnn")
-"""Networks that `build` knows, as the rows of the paper's table 1."""
+"""Networks that a config may name, as the rows of the paper's table 1."""
 
 
-class Prediction(NamedTuple):
-    """What a network says of a batch.
+@dataclass(frozen=True)
+class DistortedMnistConfig:
+    """Which network, and its sizes; the defaults are the paper's.
 
     Attributes:
-        logits: ``(b, num_classes)``.
-        warps: what each spatial transformer did; empty without one.
+        name: one of `NAMES`.
+        transform: what the transformer's theta parameterises.
+        output_shape: spatial shape of the transformer's output; None keeps the input's.
+        shrink: the CNN averages this many pixels along each axis first.
+        hidden: units of the classifier's fully connected layers; None is (256, 256) for an FCN
+            and none for a CNN.
+        filters: filters of the CNN's convolutions.
+        kernel_sizes: sides of their kernels.
+        localization: ``"fc"`` or ``"conv"``; None is the classifier's own kind.
+        localization_hidden: units of the localization network's fully connected layers; None is
+            (32, 32, 32), or (20,) after convolutions.
+        localization_filters: filters of its 5x5 convolutions.
+        localization_shrink: it averages this many pixels first; None is 1, or 2 with convolutions.
+        padding_mode: what the transformer reads outside the image.
+
+    Raises:
+        ValueError: for an unknown name or kind.
+
+    References:
+        Jaderberg et al., "Spatial Transformer Networks", 2015, section 4.1 and appendix A.4.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> net = DistortedMnistConfig("st_fcn").build((42, 42, 1), 10, rngs=nnx.Rngs(0))
+        >>> prediction = net.forward(jnp.ones((2, 42, 42, 1)))
+        >>> prediction.logits.shape, prediction.warps[0].theta.shape
+        ((2, 10), (2, 6))
     """
 
-    logits: jax.Array
-    warps: tuple[Warp, ...]
+    name: Literal["fcn", "cnn", "st_fcn", "st_cnn"] = "st_cnn"
+    transform: Transform = Affine()
+    output_shape: tuple[int, int] | None = None
+    shrink: int = 1
+    hidden: Sequence[int] | None = None
+    filters: Sequence[int] = (32, 64)
+    kernel_sizes: Sequence[int] = (9, 7)
+    localization: Literal["fc", "conv"] | None = None
+    localization_hidden: Sequence[int] | None = None
+    localization_filters: Sequence[int] = (20, 20)
+    localization_shrink: int | None = None
+    padding_mode: str = "zeros"
+
+    def __post_init__(self) -> None:
+        """Checks the names."""
+        checks.name("name", self.name, NAMES)
+        checks.name("localization", self.localization, ("fc", "conv", None))
+
+    def build(
+        self, input_shape: tuple[int, int, int], num_classes: int, *, rngs: nnx.Rngs
+    ) -> "Network":
+        """Returns the network, freshly initialised.
+
+        Args:
+            input_shape: ``(h, w, c)``, without batch.
+            num_classes: number of logits.
+            rngs: random streams of Flax.
+
+        Raises:
+            ValueError: for images too small for the convolutions.
+        """
+        transformer = None
+        if self.name.startswith("st_"):
+            transformer = SpatialTransformer(
+                self._build_localization(input_shape, rngs),
+                self.transform,
+                shape=self.output_shape,
+                padding_mode=self.padding_mode,
+            )
+            input_shape = (*(self.output_shape or input_shape[:2]), input_shape[2])
+        classifier: nnx.Module
+        if self.name.endswith("cnn"):
+            classifier = Convolutional(
+                input_shape,
+                num_classes,
+                filters=self.filters,
+                kernel_sizes=self.kernel_sizes,
+                hidden=self.hidden or (),
+                shrink=self.shrink,
+                rngs=rngs,
+            )
+        else:
+            hidden = (256, 256) if self.hidden is None else self.hidden
+            classifier = FullyConnected(input_shape, num_classes, hidden=hidden, rngs=rngs)
+        return Network(classifier, transformer)
+
+    def _build_localization(
+        self, input_shape: tuple[int, int, int], rngs: nnx.Rngs
+    ) -> Callable[[Array], Array]:
+        hidden, shrink = self.localization_hidden, self.localization_shrink
+        if (self.localization or ("conv" if self.name.endswith("cnn") else "fc")) == "fc":
+            return FullyConnectedLocalization(
+                input_shape,
+                self.transform,
+                hidden=(32, 32, 32) if hidden is None else hidden,
+                shrink=shrink or 1,
+                rngs=rngs,
+            )
+        return convolutional_localization(
+            input_shape,
+            self.transform,
+            filters=self.localization_filters,
+            kernel_sizes=(5,) * len(self.localization_filters),
+            hidden=(20,) if hidden is None else hidden,
+            shrink=shrink or 2,
+            pool_last=False,
+            rngs=rngs,
+        )
 
 
 class FullyConnected(nnx.Module):
@@ -50,19 +153,20 @@ class FullyConnected(nnx.Module):
 
     def __init__(
         self,
-        input_shape: tuple[int, int, int],
+        input_shape: tuple[int, ...],
         num_classes: int,
         *,
         hidden: Sequence[int] = (256, 256),
         rngs: nnx.Rngs,
     ):
-        height, width, channels = input_shape
-        sizes = [height * width * channels, *hidden]
+        sizes = [math.prod(input_shape), *hidden]
+        self.input_shape = tuple(input_shape)
         self.hidden = hidden_layers(sizes, rngs=rngs)
         self.logits = nnx.Linear(sizes[-1], num_classes, rngs=rngs)
 
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b k"]:
         """Returns the logits."""
+        check_input(x, self.input_shape)
         x = flatten(x)
         for layer in self.hidden:
             x = jax.nn.relu(layer(x))
@@ -84,7 +188,7 @@ class Convolutional(nnx.Module):
 
     def __init__(
         self,
-        input_shape: tuple[int, int, int],
+        input_shape: tuple[int, ...],
         num_classes: int,
         *,
         filters: Sequence[int] = (32, 64),
@@ -93,22 +197,16 @@ class Convolutional(nnx.Module):
         shrink: int = 1,
         rngs: nnx.Rngs,
     ):
-        height, width, channels = input_shape
-        self.shrink = shrink
         self.features = ConvolutionalFeatures(
-            (height // shrink, width // shrink, channels),
-            filters=filters,
-            kernel_sizes=kernel_sizes,
-            rngs=rngs,
+            input_shape, filters=filters, kernel_sizes=kernel_sizes, shrink=shrink, rngs=rngs
         )
         self.classifier = FullyConnected(
-            (1, 1, self.features.num_features), num_classes, hidden=hidden, rngs=rngs
+            self.features.output_shape, num_classes, hidden=hidden, rngs=rngs
         )
 
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b k"]:
         """Returns the logits."""
-        features = flatten(self.features(average_pool(x, self.shrink)))
-        return self.classifier(features[:, None, None, :])
+        return self.classifier(self.features(x))
 
 
 class Network(nnx.Module):
@@ -135,127 +233,3 @@ class Network(nnx.Module):
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b k"]:
         """Returns the logits."""
         return self.forward(x).logits
-
-
-def build(
-    name: str,
-    *,
-    input_shape: tuple[int, int, int],
-    num_classes: int,
-    rngs: nnx.Rngs,
-    transform: Transform = Affine(),
-    output_shape: tuple[int, int] | None = None,
-    shrink: int = 1,
-    hidden: Sequence[int] | None = None,
-    filters: Sequence[int] = (32, 64),
-    kernel_sizes: Sequence[int] = (9, 7),
-    localization: str | None = None,
-    localization_hidden: Sequence[int] | None = None,
-    localization_filters: Sequence[int] = (20, 20),
-    localization_shrink: int | None = None,
-    padding_mode: str = "zeros",
-) -> Network:
-    """Builds one of the paper's networks; the defaults are the paper's.
-
-    Args:
-        name: one of `NAMES`.
-        input_shape: ``(h, w, c)``, without batch.
-        num_classes: number of logits.
-        rngs: random streams of Flax.
-        transform: what the transformer's theta parameterises.
-        output_shape: spatial shape of the transformer's output; None keeps the input's.
-        shrink: the CNN averages this many pixels along each axis first.
-        hidden: units of the classifier's fully connected layers; None is (256, 256) for an FCN
-            and none for a CNN.
-        filters: filters of the CNN's convolutions.
-        kernel_sizes: sides of their kernels.
-        localization: ``"fc"`` or ``"conv"``; None is the classifier's own kind.
-        localization_hidden: units of the localization network's fully connected layers; None is
-            (32, 32, 32), or (20,) after convolutions.
-        localization_filters: filters of its 5x5 convolutions.
-        localization_shrink: it averages this many pixels first; None is 1, or 2 with convolutions.
-        padding_mode: what the transformer reads outside the image.
-
-    Returns:
-        The network, freshly initialised.
-
-    Raises:
-        ValueError: for an unknown name or kind, or an image too small for the convolutions.
-
-    References:
-        Jaderberg et al., "Spatial Transformer Networks", 2015, section 4.1 and appendix A.4.
-
-    Example:
-        >>> import jax.numpy as jnp
-        >>> net = build("st_fcn", input_shape=(42, 42, 1), num_classes=10, rngs=nnx.Rngs(0))
-        >>> prediction = net.forward(jnp.ones((2, 42, 42, 1)))
-        >>> prediction.logits.shape, prediction.warps[0].theta.shape
-        ((2, 10), (2, 6))
-    """
-    if name not in NAMES:
-        raise ValueError(f"name={name!r} is not known; choose one of {', '.join(NAMES)}.")
-    convolutional = name.endswith("cnn")
-    transformer = None
-    if name.startswith("st_"):
-        kind = localization or ("conv" if convolutional else "fc")
-        transformer = SpatialTransformer(
-            _localization(
-                kind,
-                input_shape,
-                transform,
-                hidden=localization_hidden,
-                filters=localization_filters,
-                shrink=localization_shrink,
-                rngs=rngs,
-            ),
-            transform,
-            shape=output_shape,
-            padding_mode=padding_mode,
-        )
-        input_shape = (*(output_shape or input_shape[:2]), input_shape[2])
-    classifier: nnx.Module
-    if convolutional:
-        classifier = Convolutional(
-            input_shape,
-            num_classes,
-            filters=filters,
-            kernel_sizes=kernel_sizes,
-            hidden=hidden or (),
-            shrink=shrink,
-            rngs=rngs,
-        )
-    else:
-        classifier = FullyConnected(
-            input_shape, num_classes, hidden=(256, 256) if hidden is None else hidden, rngs=rngs
-        )
-    return Network(classifier, transformer)
-
-
-def _localization(
-    kind: str,
-    input_shape: tuple[int, int, int],
-    transform: Transform,
-    *,
-    hidden: Sequence[int] | None,
-    filters: Sequence[int],
-    shrink: int | None,
-    rngs: nnx.Rngs,
-) -> nnx.Module:
-    if kind == "fc":
-        return FullyConnectedLocalization(
-            input_shape,
-            transform,
-            hidden=(32, 32, 32) if hidden is None else hidden,
-            shrink=shrink or 1,
-            rngs=rngs,
-        )
-    if kind == "conv":
-        return ConvolutionalLocalization(
-            input_shape,
-            transform,
-            filters=filters,
-            hidden=(20,) if hidden is None else hidden,
-            shrink=shrink or 2,
-            rngs=rngs,
-        )
-    raise ValueError(f"localization={kind!r} is not known; choose 'fc' or 'conv'.")

@@ -1,20 +1,62 @@
 """The network of PyTorch's tutorial on spatial transformers, for digits of 28 x 28."""
 
+import math
+from dataclasses import dataclass
+
 import jax
 import jax.numpy as jnp
 from flax import nnx
 from jax import Array, random
 from jaxtyping import Float, Key
 
-from stn_jax.models.distorted_mnist import Prediction
-from stn_jax.nn import (
+from stn_jax.models._blocks import (
     ConvolutionalFeatures,
-    FullyConnectedLocalization,
-    SpatialTransformer,
-    flatten,
+    Prediction,
+    convolutional_localization,
 )
-from stn_jax.nn.layers import convolved_shapes
-from stn_jax.transforms import Affine, Transform
+from stn_jax.nn import SpatialTransformer
+from stn_jax.nn.localization import flatten
+from stn_jax.transforms.affine import Affine
+from stn_jax.transforms.base import Transform
+
+
+@dataclass(frozen=True)
+class TutorialConfig:
+    """What can be chosen of the tutorial's network; the defaults are the tutorial's.
+
+    Attributes:
+        transform: what the transformer's theta parameterises.
+        padding_mode: what the transformer reads outside the image.
+
+    Example:
+        >>> net = TutorialConfig().build((28, 28, 1), 10, rngs=nnx.Rngs(0))
+        >>> net(jnp.ones((5, 28, 28, 1))).shape
+        (5, 10)
+    """
+
+    transform: Transform = Affine()
+    padding_mode: str = "zeros"
+
+    def build(
+        self, input_shape: tuple[int, int, int], num_classes: int, *, rngs: nnx.Rngs
+    ) -> "Tutorial":
+        """Returns the network, freshly initialised.
+
+        Args:
+            input_shape: ``(h, w, c)``, without batch (tutorial: 28 x 28 x 1).
+            num_classes: number of logits.
+            rngs: random streams of Flax.
+
+        Raises:
+            ValueError: for images too small for the convolutions.
+        """
+        return Tutorial(
+            input_shape,
+            num_classes,
+            transform=self.transform,
+            padding_mode=self.padding_mode,
+            rngs=rngs,
+        )
 
 
 class Tutorial(nnx.Module):
@@ -22,7 +64,7 @@ class Tutorial(nnx.Module):
 
     Localization: conv8 7x7 - pool - conv10 5x5 - pool - fc32 - theta. Classifier: conv10 5x5 - pool
     - conv20 5x5 - dropout of whole channels - pool - fc50 - dropout - logits. The parameters and
-    values of a trained PyTorch model carry over; its logits are these before `log_softmax`.
+    values of a trained PyTorch model carry over; these logits are its values before `log_softmax`.
 
     Args:
         input_shape: ``(h, w, c)``, without batch (tutorial: 28 x 28 x 1).
@@ -49,19 +91,20 @@ class Tutorial(nnx.Module):
         padding_mode: str = "zeros",
         rngs: nnx.Rngs,
     ):
-        filters, kernels = (8, 10), (7, 5)
-        features = ConvolutionalFeatures(
-            input_shape, filters=filters, kernel_sizes=kernels, rngs=rngs
+        localization = convolutional_localization(
+            input_shape,
+            transform,
+            filters=(8, 10),
+            kernel_sizes=(7, 5),
+            hidden=(32,),
+            pool_last=True,
+            rngs=rngs,
         )
-        *_, shape = convolved_shapes(input_shape[:2], kernels, pool_last=True)
-        head = FullyConnectedLocalization((*shape, filters[-1]), transform, hidden=(32,), rngs=rngs)
-        self.transformer = SpatialTransformer(
-            nnx.Sequential(features, head), transform, padding_mode=padding_mode
-        )
+        self.transformer = SpatialTransformer(localization, transform, padding_mode=padding_mode)
         self.features = ConvolutionalFeatures(
             input_shape, filters=(10, 20), kernel_sizes=(5, 5), rngs=rngs
         )
-        self.hidden = nnx.Linear(self.features.num_features, 50, rngs=rngs)
+        self.hidden = nnx.Linear(math.prod(self.features.output_shape), 50, rngs=rngs)
         self.logits = nnx.Linear(50, num_classes, rngs=rngs)
 
     def forward(
@@ -80,7 +123,7 @@ class Tutorial(nnx.Module):
                 x = jax.nn.relu(self.hidden(flatten(x)))
             else:
                 channels, units = jax.vmap(random.split, out_axes=1)(keys)
-                x = dropout(channels, x, shared=2)  # as well after the pooling as before it
+                x = dropout(channels, x, shared=2)  # whole channels: commutes with the pooling
                 x = dropout(units, jax.nn.relu(self.hidden(flatten(x))))
             return Prediction(self.logits(x), (warp,))
 
@@ -95,7 +138,7 @@ def dropout(keys: Key[Array, "b"], x: Float[Array, "b *shape"], shared: int = 0)
     Args:
         keys: one for each image, so that what is dropped does not depend on the batch.
         x: values.
-        shared: so many axes after the batch's are dropped together.
+        shared: how many axes after the batch's are dropped as one.
 
     Example:
         >>> values = dropout(random.split(random.key(0), 5), jnp.ones((5, 3, 3, 8)), shared=2)

@@ -4,6 +4,7 @@ Every network ends in a layer with zero weights whose bias is the transform's id
 untrained transformer moves nothing (STN paper, section 3.1).
 """
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 
@@ -12,9 +13,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
-from stn_jax.nn.convolution import average_pool
-from stn_jax.nn.layers import ConvolutionalFeatures, flatten, hidden_layers
-from stn_jax.transforms import Transform
+from stn_jax.transforms.base import Transform
 
 
 def parameter_head(features: int, transform: Transform, *, rngs: nnx.Rngs) -> nnx.Linear:
@@ -23,10 +22,13 @@ def parameter_head(features: int, transform: Transform, *, rngs: nnx.Rngs) -> nn
     Args:
         features: number of inputs.
         transform: decides the number of outputs and the bias.
-        rngs: random streams of Flax (unused by zeros, but Flax asks for them).
+        rngs: random streams of Flax (zeros do not use them, Flax requires them).
 
     Returns:
         A linear layer ``(*batch, features) -> (*batch, transform.num_params)``.
+
+    References:
+        Jaderberg et al., "Spatial Transformer Networks", 2015, section 3.1.
 
     Example:
         >>> from stn_jax import Affine
@@ -43,42 +45,6 @@ def parameter_head(features: int, transform: Transform, *, rngs: nnx.Rngs) -> nn
     )
 
 
-def identity_bias(transform: Transform) -> Callable[..., Array]:
-    """Returns Flax's initializer of a bias that is the transform's identity (NNX and Linen).
-
-    Args:
-        transform: the family whose identity it is.
-
-    Example:
-        >>> from stn_jax import Attention
-        >>> identity_bias(Attention())(jax.random.key(0), (3,), jnp.float32).tolist()
-        [1.0, 0.0, 0.0]
-    """
-
-    def identity(key: jax.Array, shape: Sequence[int], dtype: jnp.dtype) -> Array:
-        return jnp.asarray(transform.identity(), dtype)
-
-    return identity
-
-
-def check_input_shape(input_shape: Sequence[int], transform: Transform) -> None:
-    """Refuses inputs with another number of axes than the transform's.
-
-    Args:
-        input_shape: shape of the input, without batch.
-        transform: the family that is to be localized.
-
-    Raises:
-        ValueError: for an input shape that is not ``(h, w, c)``, or ``(d, h, w, c)`` in 3-D.
-    """
-    if len(input_shape) != transform.ndim + 1:
-        layout = "(h, w, c)" if transform.ndim == 2 else "(d, h, w, c)"
-        raise ValueError(
-            f"input_shape={tuple(input_shape)} does not fit {transform}; it is {transform.ndim}-D "
-            f"and needs {layout}, without batch."
-        )
-
-
 class FullyConnectedLocalization(nnx.Module):
     """Fully connected localization network on flat pixels.
 
@@ -90,7 +56,8 @@ class FullyConnectedLocalization(nnx.Module):
         rngs: random streams of Flax.
 
     Raises:
-        ValueError: if input_shape has not the transform's number of axes.
+        ValueError: for an input_shape that does not fit the transform, or sizes that are not
+            positive; when called, for an input of another shape than ``(b, *input_shape)``.
 
     Example:
         >>> from stn_jax import Affine
@@ -109,14 +76,17 @@ class FullyConnectedLocalization(nnx.Module):
         rngs: nnx.Rngs,
     ):
         check_input_shape(input_shape, transform)
+        check_positive(hidden=hidden)
         *sides, channels = input_shape
-        sizes = [math.prod(side // shrink for side in sides) * channels, *hidden]
+        sizes = [math.prod(pooled_shape(sides, shrink)) * channels, *hidden]
+        self.input_shape = tuple(map(int, input_shape))
         self.shrink = shrink
         self.hidden = hidden_layers(sizes, rngs=rngs)
         self.head = parameter_head(sizes[-1], transform, rngs=rngs)
 
     def __call__(self, x: Float[Array, "b *shape c"]) -> Float[Array, "b p"]:
-        """Returns theta ``(batch, num_params)``."""
+        """Returns theta ``(b, num_params)``."""
+        check_input(x, self.input_shape)
         x = flatten(average_pool(x, self.shrink))
         for layer in self.hidden:
             x = jax.nn.relu(layer(x))
@@ -138,7 +108,9 @@ class ConvolutionalLocalization(nnx.Module):
         rngs: random streams of Flax.
 
     Raises:
-        ValueError: if input_shape has not the transform's number of axes, or is too small.
+        ValueError: for an input_shape that does not fit the transform or is too small, or sizes
+            that are not positive; when called, for an input of another shape than
+            ``(b, *input_shape)``.
 
     Example:
         >>> from stn_jax import Projective
@@ -159,22 +131,163 @@ class ConvolutionalLocalization(nnx.Module):
         rngs: nnx.Rngs,
     ):
         check_input_shape(input_shape, transform)
+        check_positive(filters=filters, kernel_size=kernel_size, hidden=hidden)
         *sides, channels = input_shape
-        self.shrink = shrink
-        self.features = ConvolutionalFeatures(
-            [*(side // shrink for side in sides), channels],
-            filters=filters,
-            kernel_sizes=[kernel_size] * len(filters),
-            pool_last=False,
-            rngs=rngs,
+        shape = convolved_shape(
+            pooled_shape(sides, shrink), [kernel_size] * len(filters), pool_last=False
         )
-        sizes = [self.features.num_features, *hidden]
+        self.input_shape = tuple(map(int, input_shape))
+        self.shrink = shrink
+        self.convolutions = nnx.List(
+            nnx.Conv(
+                before,
+                after,
+                (kernel_size,) * len(sides),
+                padding="VALID",
+                kernel_init=nnx.initializers.he_normal(),
+                rngs=rngs,
+            )
+            for before, after in itertools.pairwise((channels, *filters))
+        )
+        sizes = [math.prod(shape) * (channels, *filters)[-1], *hidden]
         self.hidden = hidden_layers(sizes, rngs=rngs)
         self.head = parameter_head(sizes[-1], transform, rngs=rngs)
 
     def __call__(self, x: Float[Array, "b *shape c"]) -> Float[Array, "b p"]:
-        """Returns theta ``(batch, num_params)``."""
-        x = flatten(self.features(average_pool(x, self.shrink)))
+        """Returns theta ``(b, num_params)``."""
+        check_input(x, self.input_shape)
+        x = average_pool(x, self.shrink)
+        pair = (2,) * (x.ndim - 2)
+        for index, layer in enumerate(self.convolutions):
+            x = jax.nn.relu(layer(x))
+            if index < len(self.convolutions) - 1:
+                x = nnx.max_pool(x, pair, strides=pair)
+        x = flatten(x)
         for layer in self.hidden:
             x = jax.nn.relu(layer(x))
         return self.head(x)
+
+
+# ---- what networks are made of, here, in `stn_jax.linen` and in `stn_jax.models` -----------------
+
+
+def identity_bias(transform: Transform) -> Callable[..., Array]:
+    """Returns Flax's initializer of a bias that is the transform's identity (NNX and Linen)."""
+
+    def identity(key: jax.Array, shape: Sequence[int], dtype: jnp.dtype) -> Array:
+        return jnp.asarray(transform.identity(), dtype)
+
+    return identity
+
+
+def hidden_layers(sizes: Sequence[int], *, rngs: nnx.Rngs) -> nnx.List:
+    """Returns the linear layers between successive sizes, initialised for ReLU."""
+    return nnx.List(
+        nnx.Linear(a, b, kernel_init=nnx.initializers.he_normal(), rngs=rngs)
+        for a, b in itertools.pairwise(sizes)
+    )
+
+
+def flatten(x: Float[Array, "b *shape c"]) -> Float[Array, "b f"]:
+    """Makes each image a vector: ``(b, h, w, c) -> (b, h w c)``."""
+    return x.reshape(x.shape[0], math.prod(x.shape[1:]))
+
+
+def average_pool(x: Float[Array, "b *shape c"], size: int) -> Float[Array, "b *out_shape c"]:
+    """Averages windows of ``size`` pixels along each axis; cuts off an incomplete last window.
+
+    Equals ``nnx.avg_pool`` with strides, which strict dtype promotion refuses.
+
+    Example:
+        >>> average_pool(jnp.arange(4.0).reshape(1, 2, 2, 1), 2).ravel()
+        Array([1.5], dtype=float32)
+    """
+    if size == 1:
+        return x
+    for axis in range(1, x.ndim - 1):
+        x = jnp.mean(split_windows(x, size, axis), axis=axis + 1)
+    return x
+
+
+def split_windows(x: Array, size: int, axis: int) -> Array:
+    """Splits an axis in two: ``(..., n, ...) -> (..., n // size, size, ...)``."""
+    count = x.shape[axis] // size
+    x = jax.lax.slice_in_dim(x, 0, count * size, axis=axis)
+    return x.reshape(*x.shape[:axis], count, size, *x.shape[axis + 1 :])
+
+
+def pooled_shape(sides: Sequence[int], size: int) -> tuple[int, ...]:
+    """Returns the spatial shape that `average_pool` leaves; refuses to leave nothing."""
+    check_positive(shrink=size)
+    if min(sides) < size:
+        raise ValueError(f"shrink={size} leaves nothing of an input of {_by(sides)} pixels.")
+    return tuple(side // size for side in sides)
+
+
+def convolved_shape(
+    sides: Sequence[int], kernel_sizes: Sequence[int], *, pool_last: bool
+) -> tuple[int, ...]:
+    """Returns the spatial shape after (convolution without padding - pool 2) repeated.
+
+    Raises:
+        ValueError: if nothing is left.
+
+    Example:
+        >>> convolved_shape((28, 28), (9, 7), pool_last=True)
+        (2, 2)
+    """
+    shape = tuple(sides)
+    for index, size in enumerate(kernel_sizes):
+        factor = 2 if pool_last or index < len(kernel_sizes) - 1 else 1
+        before, shape = shape, tuple((side - size + 1) // factor for side in shape)
+        if min(shape) < 1:
+            raise ValueError(
+                f"an input of {_by(sides)} pixels is too small: convolution {index} has "
+                f"kernel_size {size} and sees {_by(before)} pixels"
+                f"{', which are pooled by 2' if factor == 2 else ''}."
+            )
+    return shape
+
+
+def _by(sides: Sequence[int]) -> str:
+    return "x".join(map(str, sides))
+
+
+# ---- checks --------------------------------------------------------------------------------------
+
+
+def check_positive(**sizes: int | Sequence[int]) -> None:
+    """Refuses sizes that are not positive integers, by the argument's name."""
+    for argument, value in sizes.items():
+        for size in (value,) if isinstance(value, int) else value:
+            if size != int(size) or size < 1:
+                raise ValueError(f"{argument}={value!r} does not fit; give positive integers.")
+
+
+def check_input_shape(input_shape: Sequence[int], transform: Transform) -> None:
+    """Refuses an input_shape that is not ``(h, w, c)``, or ``(d, h, w, c)`` in 3-D."""
+    if len(input_shape) != transform.ndim + 1:
+        layout = "(h, w, c)" if transform.ndim == 2 else "(d, h, w, c)"
+        raise ValueError(
+            f"input_shape={tuple(input_shape)} does not fit {transform}; it is {transform.ndim}-D "
+            f"and needs {layout}, without batch."
+        )
+    check_positive(input_shape=input_shape)
+
+
+def check_input(x: Array, input_shape: tuple[int, ...]) -> None:
+    """Refuses an input of another shape than ``(b, *input_shape)``, and says how to mend it."""
+    if x.shape[1:] == input_shape:
+        return
+    *sides, channels = input_shape
+    hint = "build it for this size, or resize the input"
+    if x.shape == input_shape:
+        hint = "add a batch axis, x[None]"
+    elif x.shape[1:] == (channels, *sides):
+        hint = "move channels last, jnp.moveaxis(x, 1, -1)"
+    elif (*x.shape[1:], 1) == input_shape:
+        hint = "add the channel axis, x[..., None]"
+    raise ValueError(
+        f"x has shape {x.shape}; this network was built for (b, {', '.join(map(str, input_shape))})"
+        f": {hint}."
+    )

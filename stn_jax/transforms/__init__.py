@@ -24,7 +24,6 @@ from stn_jax.transforms.restricted import (
     Translation,
     attention_grid,
 )
-from stn_jax.transforms.spatial_transform import spatial_transform
 from stn_jax.transforms.thin_plate_spline import ThinPlateSpline, thin_plate_spline_grid
 
 __all__ = [
@@ -53,7 +52,6 @@ __all__ = [
     "rotation",
     "scaling",
     "shear",
-    "spatial_transform",
     "thin_plate_spline_grid",
     "translation",
     "velocity_grid",

@@ -1,4 +1,4 @@
-"""The layer: starts as the identity, sends a gradient to its localization net, survives NNX."""
+"""The layer: begins as the identity, trains its localization network, works in NNX's tree mode."""
 
 import jax
 import jax.numpy as jnp
@@ -59,14 +59,9 @@ def test_output_shapes():
     transform = stn.Affine()
     assert layer(transform, shape=(7, 5))(IMAGES).shape == (3, 7, 5, 1)
     assert layer(transform, downsample_factor=3)(IMAGES).shape == (3, 6, 8, 1)
-    assert layer(transform, downsample_factor=1.5)(IMAGES).shape == (3, 13, 16, 1)
-    with pytest.raises(ValueError, match="give one of them"):
-        layer(transform, shape=(7, 5), downsample_factor=2)
-    with pytest.raises(ValueError, match="downsample_factor=0 must be positive"):
-        layer(transform, downsample_factor=0)
 
 
-def test_warp_says_what_was_done():
+def test_warp_returns_features_theta_and_grid():
     warp = layer(stn.Affine(), shape=(7, 5), padding_mode="border").warp(jnp.asarray(IMAGES))
     assert warp.theta.shape == (3, 6)
     np.testing.assert_allclose(warp.grid, stn.affine_grid(warp.theta.reshape(3, 2, 3), (7, 5)))
@@ -77,7 +72,7 @@ def test_warp_says_what_was_done():
 
 @pytest.mark.parametrize("transform", [stn.Attention(), stn.Rigid()], ids=str)
 def test_antialias_is_that_of_spatial_transform(transform):
-    """Weights an axis for attention, the pyramid for a turn; noise comes out smoother by both."""
+    """By matrices for attention, from the pyramid for a rotation; both smooth noise."""
     small = layer(transform, shape=(5, 6), padding_mode="border", antialias=True)
     identity = jnp.asarray(transform.identity())
     expected = stn.spatial_transform(
@@ -93,55 +88,165 @@ def test_any_function_can_localize():
     np.testing.assert_allclose(shift(IMAGES), IMAGES, atol=1e-5)
 
 
-def test_fill_value():
+@pytest.mark.parametrize("fill", [0.25, np.float32(0.25), [0.25], jnp.array([0.25])])
+def test_a_fill_value_is_no_parameter(fill):
     away = snn.SpatialTransformer(
         lambda x: jnp.full((len(x), 2), 9, x.dtype),
         stn.Translation(),
         padding_mode="fill",
-        fill_value=0.25,
+        fill_value=fill,
     )
-    np.testing.assert_array_equal(away(IMAGES), np.full_like(IMAGES, 0.25))
+    graph, params = nnx.split(away, nnx.Param)
+    assert not jax.tree.leaves(params)
+    with jax.enable_x64(False):
+        np.testing.assert_array_equal(nnx.merge(graph, params)(IMAGES), np.full_like(IMAGES, 0.25))
 
 
-def test_misfits_are_named():
+def test_theta_may_be_matrices():
+    theta = np.tile(np.float32([[-1, 0, 0], [0, 1, 0]]), (3, 1, 1))
+    warp = snn.SpatialTransformer(lambda x: jnp.asarray(theta)).warp(IMAGES)
+    assert warp.theta.shape == (3, 6)
+    np.testing.assert_allclose(warp.features, IMAGES[:, :, ::-1], atol=1e-5)
+
+
+def test_what_does_not_fit_is_refused():
     with pytest.raises(
         ValueError, match=r"params has shape \(3, 2\); Affine.* needs \(\*batch, 6\)"
     ):
         snn.SpatialTransformer(lambda x: jnp.zeros((3, 2)))(IMAGES)
     with pytest.raises(ValueError, match=r"x has shape \(20, 24\); Affine.*\(b, h, w, c\)"):
         snn.SpatialTransformer(lambda x: jnp.zeros(6))(IMAGES[0, ..., 0])
-    for network in (snn.FullyConnectedLocalization, snn.ConvolutionalLocalization):
-        with pytest.raises(ValueError, match=r"\(4, 5, 6, 1\) does not fit .*\(h, w, c\)"):
-            network((4, 5, 6, 1), stn.Affine(), rngs=nnx.Rngs(0))
-        with pytest.raises(ValueError, match=r"\(5, 6, 1\) does not fit .*\(d, h, w, c\)"):
-            network((5, 6, 1), stn.Affine(3), rngs=nnx.Rngs(0))
+    with pytest.raises(ValueError, match=r"\(3, 1, 20, 24\).*\(b, 20, 24, 1\): move channels last"):
+        layer(stn.Affine())(jnp.asarray(IMAGES).transpose(0, 3, 1, 2))
 
 
-def test_pools():
-    x = jnp.arange(2 * 5 * 7 * 3.0).reshape(2, 5, 7, 3)
-    volumes = jnp.arange(2 * 4 * 3 * 5.0).reshape(1, 4, 3, 5, 2)
-    for pool, reduce in ((snn.average_pool, np.mean), (snn.max_pool, np.max)):
-        expected = reduce(np.asarray(x)[:, :4, :6].reshape(2, 2, 2, 3, 2, 3), axis=(2, 4))
-        np.testing.assert_allclose(pool(x, 2), expected, rtol=1e-6)
-        windows = np.asarray(volumes)[:, :, :2, :4].reshape(1, 2, 2, 1, 2, 2, 2, 2)
-        np.testing.assert_allclose(pool(volumes, 2), reduce(windows, axis=(2, 4, 6)), rtol=1e-6)
-    with pytest.raises(ValueError, match="too small: convolution 1"):
-        snn.ConvolutionalFeatures((9, 9, 1), filters=(2, 2), kernel_sizes=(5, 3), rngs=nnx.Rngs(0))
+def test_one_program_for_every_batch():
+    model = layer(stn.Affine(), downsample_factor=1.5)
+    (b,) = jax.export.symbolic_shape("b")
+    shape = jax.ShapeDtypeStruct((b, *IMAGES.shape[1:]), IMAGES.dtype)
+    exported = jax.export.export(jax.jit(model.__call__))(shape)
+    np.testing.assert_allclose(exported.call(IMAGES), model(IMAGES), atol=1e-6)
+
+
+# ---- in networks: side by side, one behind the other, on volumes ---------------------------------
+
+BATCH = np.random.default_rng(0).random((2, 12, 10, 1)).astype(np.float32)
+VOLUMES = np.random.default_rng(0).random((2, 8, 6, 7, 1)).astype(np.float32)
+
+
+def transformer(input_shape, transform, **options):
+    net = snn.FullyConnectedLocalization(input_shape, transform, hidden=(4,), rngs=nnx.Rngs(0))
+    return snn.SpatialTransformer(net, transform, **options)
+
+
+class Parallel(nnx.Module):
+    """Two transformers look at the same images (paper, section 4.3)."""
+
+    def __init__(self):
+        self.window = transformer((12, 10, 1), stn.Attention(), shape=(6, 5))
+        self.bend = transformer((12, 10, 1), stn.ThinPlateSpline((3, 3)), shape=(6, 5))
+
+    def __call__(self, x):
+        return jnp.concatenate([self.window(x), self.bend(x)], axis=-1)
+
+
+class Deep(nnx.Module):
+    """A transformer on images, and one on the feature maps of a convolution (section 4.3)."""
+
+    def __init__(self):
+        self.first = transformer((12, 10, 1), stn.Affine(), padding_mode="border")
+        self.conv = nnx.Conv(1, 3, (3, 3), rngs=nnx.Rngs(0))
+        self.second = transformer((12, 10, 3), stn.Translation(), downsample_factor=2)
+
+    def __call__(self, x):
+        return self.second(nnx.relu(self.conv(self.first(x))))
+
+
+class Volumetric(nnx.Module):
+    """A transformer of volumes that a convolutional network localizes."""
+
+    def __init__(self):
+        transform = stn.Affine(3)
+        net = snn.ConvolutionalLocalization(
+            (8, 6, 7, 1), transform, filters=(2, 2), kernel_size=2, hidden=(3,), rngs=nnx.Rngs(0)
+        )
+        self.layer = snn.SpatialTransformer(net, transform, shape=(4, 5, 5))
+
+    def __call__(self, x):
+        return self.layer(x)
+
+
+def evaluate(model, x):
+    """Returns the model's output and the gradient of its parameters, jitted, in tree mode."""
+    graph, params, rest = nnx.split(model, nnx.Param, ..., graph=False)
+
+    @jax.jit
+    def run(params, rest, x):
+        def loss(params):
+            y = nnx.merge(graph, params, rest)(x)
+            weight = jnp.linspace(0, 1, y.size, dtype=y.dtype).reshape(y.shape)
+            return jnp.mean(weight * y**2), y
+
+        return jax.grad(loss, has_aux=True)(params)
+
+    gradient, y = run(params, rest, x)
+    return y, gradient
 
 
 @pytest.mark.parametrize(
-    ("shape", "layout"),
-    [((9, 8), ("NHWC", "HWIO", "NHWC")), ((6, 5, 7), ("NDHWC", "DHWIO", "NDHWC"))],
+    ("build", "x", "shape", "layers"),
+    [
+        (Parallel, BATCH, (2, 6, 5, 2), ("window", "bend")),
+        (Deep, BATCH, (2, 6, 5, 3), ("first", "second")),
+        (Volumetric, VOLUMES, (2, 4, 5, 5, 1), ("layer",)),
+    ],
+    ids=["parallel", "deep", "volumes"],
 )
-def test_the_convolution_is_the_convolution(shape, layout):
-    """The CPU's window product equals XLA's own convolution."""
-    net = snn.ConvolutionalFeatures(
-        (*shape, 3), filters=(4,), kernel_sizes=(5,), pool_last=False, rngs=nnx.Rngs(0)
+def test_gradients_reach_every_transformer(build, x, shape, layers):
+    y, gradient = evaluate(build(), x)
+    assert y.shape == shape
+    assert all(jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(gradient))
+    for name in layers:
+        head = gradient[name]["localization"]["head"]
+        assert jnp.all(head["bias"][...] != 0)
+        assert jnp.any(head["kernel"][...] != 0)
+
+
+def test_parallel_transformers_do_not_influence_each_other():
+    model = Parallel()
+    y = model(BATCH)
+    np.testing.assert_array_equal(y[..., :1], model.window(BATCH))
+    np.testing.assert_array_equal(y[..., 1:], model.bend(BATCH))
+
+
+def test_volumes():
+    identity = jnp.asarray(stn.Affine(3).identity())
+    function = snn.SpatialTransformer(
+        lambda x: jnp.broadcast_to(identity, (len(x), 12)), stn.Affine(3)
     )
-    x = jnp.asarray(np.random.default_rng(0).standard_normal((2, *shape, 3)), jnp.float32)
-    kernel = net.layers[0].kernel[...]
-    expected = jax.lax.conv_general_dilated(
-        x, kernel, (1,) * len(shape), "VALID", dimension_numbers=layout
+    np.testing.assert_allclose(function(VOLUMES), VOLUMES, atol=1e-5)
+    network = transformer((8, 6, 7, 1), stn.Affine(3))
+    np.testing.assert_allclose(network(VOLUMES), VOLUMES, atol=1e-5)
+    half = snn.SpatialTransformer(
+        snn.FullyConnectedLocalization((8, 6, 7, 1), stn.Affine(3), shrink=3, rngs=nnx.Rngs(0)),
+        stn.Affine(3),
+        downsample_factor=2,
     )
-    assert net.num_features == expected[0].size
-    np.testing.assert_allclose(net(x), jax.nn.relu(expected), atol=1e-5)
+    assert half(VOLUMES).shape == (2, 4, 3, 3, 1)
+
+
+def test_tree_mode():
+    """The modules are plain trees: no reference is shared, and nothing is sown by a call."""
+    model = Deep()
+    before = nnx.split(model, graph=False)[1]
+    leaves = jax.tree.leaves(before)
+    assert len(leaves) == len({id(leaf) for leaf in leaves}) == 10
+    y = jax.jit(lambda model, x: model(x))(model, BATCH)
+    model(BATCH)
+    graph, after = nnx.split(model, graph=False)
+    assert jax.tree.structure(before) == jax.tree.structure(after)
+    np.testing.assert_allclose(nnx.merge(graph, after)(BATCH), y, atol=1e-6)
+
+    model.second.localization = model.first.localization
+    with pytest.raises(ValueError, match="shared"):
+        nnx.split(model, graph=False)

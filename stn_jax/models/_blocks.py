@@ -1,0 +1,144 @@
+"""What the networks of this package are built of, in forms whose gradients are fast on a CPU."""
+
+import itertools
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float
+
+from stn_jax.models._cpu_convolution import convolve, convolve_and_pool
+from stn_jax.nn.localization import (
+    FullyConnectedLocalization,
+    average_pool,
+    check_input,
+    check_positive,
+    convolved_shape,
+    pooled_shape,
+)
+from stn_jax.transforms.base import Transform
+from stn_jax.warp import Warp
+
+
+class Prediction(NamedTuple):
+    """What a network says of a batch.
+
+    Attributes:
+        logits: ``(b, num_classes)``.
+        warps: what each spatial transformer did; empty without one.
+    """
+
+    logits: jax.Array
+    warps: tuple[Warp, ...]
+
+
+class ConvolutionalFeatures(nnx.Module):
+    """(convolution - relu - max-pool 2) repeated; convolutions have no padding.
+
+    Args:
+        input_shape: ``(h, w, c)``, or ``(d, h, w, c)``, of the input, without batch.
+        filters: filters of each convolution.
+        kernel_sizes: side of each convolution's kernel.
+        shrink: average this many pixels along each axis first.
+        pool_last: whether the last convolution is pooled too.
+        rngs: random streams of Flax.
+
+    Attributes:
+        output_shape: shape of the feature maps, without batch.
+
+    Raises:
+        ValueError: if an image is too small for its convolution, or a size is not positive; when
+            called, for an input of another shape than ``(b, *input_shape)``.
+
+    Example:
+        >>> net = ConvolutionalFeatures((28, 28, 1), filters=(32, 64), kernel_sizes=(9, 7),
+        ...                             rngs=nnx.Rngs(0))
+        >>> net(jnp.ones((5, 28, 28, 1))).shape, net.output_shape
+        ((5, 2, 2, 64), (2, 2, 64))
+    """
+
+    def __init__(
+        self,
+        input_shape: Sequence[int],
+        *,
+        filters: Sequence[int],
+        kernel_sizes: Sequence[int],
+        shrink: int = 1,
+        pool_last: bool = True,
+        rngs: nnx.Rngs,
+    ):
+        check_positive(input_shape=input_shape, filters=filters, kernel_sizes=kernel_sizes)
+        *sides, channels = input_shape
+        counts = (channels, *filters)
+        shape = convolved_shape(pooled_shape(sides, shrink), kernel_sizes, pool_last=pool_last)
+        self.input_shape = tuple(input_shape)
+        self.output_shape = (*shape, counts[-1])
+        self.shrink = shrink
+        self.pool_last = pool_last
+        self.layers = nnx.List(
+            nnx.Conv(
+                before,
+                after,
+                (size,) * len(sides),
+                padding="VALID",
+                kernel_init=nnx.initializers.he_normal(),
+                conv_general_dilated=convolve,
+                rngs=rngs,
+            )
+            for (before, after), size in zip(itertools.pairwise(counts), kernel_sizes, strict=True)
+        )
+
+    def __call__(self, x: Float[Array, "b *shape c"]) -> Float[Array, "b *out_shape c2"]:
+        """Returns the feature maps."""
+        check_input(x, self.input_shape)
+        x = average_pool(x, self.shrink)
+        for index, layer in enumerate(self.layers):
+            if self.pool_last or index < len(self.layers) - 1:
+                # Bias and ReLU are monotone, so they commute with max-pooling; applied after it
+                # they touch 4x fewer values.
+                assert layer.bias is not None
+                bias = jnp.expand_dims(layer.bias[...], range(x.ndim - 1))
+                x = convolve_and_pool(x, layer.kernel[...]) + bias
+            else:
+                x = layer(x)
+            x = jax.nn.relu(x)
+        return x
+
+
+def convolutional_localization(
+    input_shape: Sequence[int],
+    transform: Transform,
+    *,
+    filters: Sequence[int],
+    kernel_sizes: Sequence[int],
+    hidden: Sequence[int],
+    shrink: int = 1,
+    pool_last: bool,
+    rngs: nnx.Rngs,
+) -> nnx.Sequential:
+    """Returns a localization network: convolutional features, then fully connected layers.
+
+    As `stn_jax.nn.ConvolutionalLocalization` (with ``pool_last=False``), in the forms of this file.
+
+    Args:
+        input_shape: ``(h, w, c)``, or ``(d, h, w, c)``, of the input, without batch.
+        transform: what theta parameterises.
+        filters: filters of each convolution.
+        kernel_sizes: side of each convolution's kernel.
+        hidden: units of each fully connected layer.
+        shrink: average this many pixels along each axis first.
+        pool_last: whether the last convolution is pooled too.
+        rngs: random streams of Flax.
+    """
+    features = ConvolutionalFeatures(
+        input_shape,
+        filters=filters,
+        kernel_sizes=kernel_sizes,
+        shrink=shrink,
+        pool_last=pool_last,
+        rngs=rngs,
+    )
+    head = FullyConnectedLocalization(features.output_shape, transform, hidden=hidden, rngs=rngs)
+    return nnx.Sequential(features, head)
