@@ -12,7 +12,13 @@ from jaxtyping import Array, Float
 from stn_jax.coordinates import ALIGN_CORNERS, open_grid
 from stn_jax.transforms import matrix_algebra
 from stn_jax.transforms.base import Transform, evaluate
-from stn_jax.transforms.inputs import as_coordinates, check_ndim, check_shape, compiled
+from stn_jax.transforms.inputs import (
+    as_coordinates,
+    check_ndim,
+    check_shape,
+    compiled,
+    constant_like,
+)
 
 
 def affine_map(
@@ -101,12 +107,14 @@ class AffineFamily(Transform):
         """See `Transform.grid`."""
         shape = check_shape(shape, self.ndim)
         [params] = self.check_params(params=params)
-        return evaluate(self._map_axes, params, 1, shape, align_corners, open_grid)
+        return evaluate(affine_map, self.matrix(params), 2, shape, align_corners, open_grid)
 
-    def _map_axes(
-        self, params: Float[Array, "p"], axes: Sequence[Float[Array, "..."]]
-    ) -> Float[Array, "*shape n"]:
-        return affine_map(self.matrix(params), axes)
+    def compose(self, p: ArrayLike, q: ArrayLike) -> Float[Array, "*b p"]:
+        """See `Transform.compose`."""
+        raise NotImplementedError(
+            f"{self} has no compose: two of its maps do not make a third. Compose their matrices: "
+            "stn.compose(transform.matrix(p), transform.matrix(q)), for affine_grid."
+        )
 
 
 @dataclass(frozen=True)
@@ -188,9 +196,9 @@ class Affine(AffineFamily):
             return params.reshape(*params.shape[:-1], self.ndim, self.ndim + 1)
         # Stacked and not scattered: a scatter into a constant loses how the batch is sharded.
         entries = iter(jnp.unstack(params, axis=-1))
-        like = jnp.sum(jnp.zeros_like(params), axis=-1)
+        like = jnp.sum(constant_like(params, 0), axis=-1)  # there may be no parameter at all
         theta = [
-            next(entries) if free else jnp.full_like(like, constant)
+            next(entries) if free else constant_like(like, constant)
             for free, constant in zip(self._mask().flat, self._constants().flat, strict=True)
         ]
         return jnp.stack(theta, axis=-1).reshape(*like.shape, self.ndim, self.ndim + 1)

@@ -13,7 +13,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from stn_jax.transforms.affine import AffineFamily
-from stn_jax.transforms.inputs import add_batch, check_ndim, compiled
+from stn_jax.transforms.inputs import add_batch, check_ndim, compiled, constant_like
 from stn_jax.transforms.matrix_algebra import matrix_product
 
 _TERMS = 13
@@ -86,7 +86,7 @@ class AffineDiffeomorphic(AffineFamily):
             wanted = (count < squarings)[..., None, None]
             once = jnp.where(wanted, theta, still)  # what is done must not go on and overflow
             twice = matrix_product(once[..., :n], once)
-            shift = jnp.concatenate([jnp.zeros_like(once[..., :n]), once[..., n:]], axis=-1)
+            shift = jnp.concatenate([constant_like(once[..., :n], 0), once[..., n:]], axis=-1)
             return jnp.where(wanted, twice + shift, theta), None
 
         theta = jax.lax.scan(square, change + still, jnp.arange(_MOST_SQUARINGS, dtype=jnp.int32))[0]

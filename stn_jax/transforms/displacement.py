@@ -136,9 +136,17 @@ class Flow(Transform):
     def apply(self, params: ArrayLike, points: ArrayLike) -> Float[Array, "*points n"]:
         """Maps points by one parameter vector."""
         params, points = as_coordinates(params=params, points=points)
-        row = points.reshape(*[1] * (self.ndim - 1), -1, self.ndim)  # a grid of one row
-        moved = sample_field(self.displacement(params), row, self.mode, self.align_corners)
+        grid = points_as_grid(points)
+        moved = sample_field(self.displacement(params), grid, self.mode, self.align_corners)
         return points + moved.reshape(points.shape)
+
+
+def points_as_grid(points: Float[Array, "*points n"]) -> Float[Array, "*shape n"]:
+    """Gives points the axes of a grid, as samplers want them; a grid stays as it is."""
+    n = points.shape[-1]
+    if points.ndim <= n + 1:
+        return add_batch(points, n + 1)
+    return points.reshape(*[1] * (n - 1), -1, n)
 
 
 def sample_field(

@@ -6,7 +6,13 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from stn_jax.transforms.inputs import align_batches, as_coordinates, compiled, concrete
+from stn_jax.transforms.inputs import (
+    align_batches,
+    as_coordinates,
+    compiled,
+    concrete,
+    constant_like,
+)
 
 
 def homography_from_points(target: ArrayLike, source: ArrayLike) -> Float[Array, "*b 3 3"]:
@@ -46,6 +52,7 @@ def homography_from_points(target: ArrayLike, source: ArrayLike) -> Float[Array,
     for name, points in (("target", target), ("source", source)):
         if points.shape[-2:] != (4, 2):
             raise ValueError(f"{name} has shape {points.shape}; four points (*batch, 4, 2) needed.")
+    for name, points in (("target", target), ("source", source)):
         if concrete(points):
             _check_lines(name, np.asarray(jax.device_get(points)))
     target, source = align_batches(2, target=target, source=source)
@@ -107,4 +114,4 @@ def _frame(points: Float[Array, "*b 4 2"]) -> Float[Array, "*b 3 3"]:
 
 
 def _homogeneous(points: Array) -> Array:
-    return jnp.concatenate([points, jnp.ones_like(points[..., :1])], axis=-1)
+    return jnp.concatenate([points, constant_like(points[..., :1], 1)], axis=-1)

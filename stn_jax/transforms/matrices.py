@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from stn_jax.transforms.inputs import as_coordinates, compiled
+from stn_jax.transforms.inputs import as_coordinates, compiled, constant_like
 
 _PLANES = {"z": (0, 1), "x": (1, 2), "y": (2, 0)}  # the plane that turns about each axis
 
@@ -159,6 +159,7 @@ def _from_entries(entries: dict[tuple[int, int], Array], n: int) -> Array:
     """
     like = next(iter(entries.values()))
     rows = [
-        [entries.get((i, j), jnp.full_like(like, i == j)) for j in range(n + 1)] for i in range(n)
+        [entries.get((i, j), constant_like(like, float(i == j))) for j in range(n + 1)]
+        for i in range(n)
     ]
     return jnp.stack([jnp.stack(row, axis=-1) for row in rows], axis=-2)

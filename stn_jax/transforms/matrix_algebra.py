@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from stn_jax.transforms.inputs import add_batch, align_batches, as_coordinates, compiled
+from stn_jax.transforms.inputs import align_batches, as_coordinates, compiled, constant_like
 
 
 @compiled
@@ -98,9 +98,9 @@ def _homogeneous(matrix: Array) -> Array:
     """Adds the row (0 ... 0 1) of an affine matrix."""
     if _is_square(matrix):
         return matrix
-    first = jnp.zeros_like(matrix[..., :1, :])
-    last = add_batch(jnp.eye(1, matrix.shape[-1], matrix.shape[-1] - 1, matrix.dtype), matrix.ndim)
-    return jnp.concatenate([matrix, first + last], axis=-2)
+    row = matrix[..., :1, :]
+    last = [constant_like(row[..., :-1], 0), constant_like(row[..., -1:], 1)]
+    return jnp.concatenate([matrix, jnp.concatenate(last, axis=-1)], axis=-2)
 
 
 def matrix_product(

@@ -19,6 +19,7 @@ from stn_jax.transforms.inputs import (
     check_shape,
     compiled,
     concrete,
+    constant_like,
 )
 
 OUTSIDE = 1e6
@@ -120,7 +121,7 @@ class Projective(Transform):
     def matrix(self, params: ArrayLike) -> Float[Array, "*b m m"]:
         """Returns the homogeneous matrix ``(*batch, n + 1, n + 1)``."""
         [params] = self.check_params(params=params)
-        entries = jnp.concatenate([params, jnp.ones_like(params[..., :1])], axis=-1)
+        entries = jnp.concatenate([params, constant_like(params[..., :1], 1)], axis=-1)
         return entries.reshape(*params.shape[:-1], self.ndim + 1, self.ndim + 1)
 
     @compiled

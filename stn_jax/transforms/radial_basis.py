@@ -10,6 +10,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from stn_jax.transforms.inputs import constant_like
+
 _PAIRS = 2**20
 """Pairs of a point and a control point that are evaluated at once."""
 
@@ -31,7 +33,7 @@ def add_spline(
         point = (point - centre) / size
         delta = point[None] - centres
         bumps = bump(jnp, jnp.sum(delta * delta, axis=-1))
-        basis = jnp.concatenate([bumps, jnp.ones_like(bumps[:1]), point])
+        basis = jnp.concatenate([bumps, constant_like(bumps[:1], 1), point])
         return product(basis, coefficients) + shift
 
     flat = points.reshape(-1, 2)
@@ -77,7 +79,8 @@ def system(xp: ModuleType, points: Any, regularization: Any) -> Any:
     k = points.shape[0]
     delta = points[:, None] - points[None]
     kernel = bump(xp, xp.sum(delta**2, axis=-1)) + regularization * xp.eye(k, dtype=points.dtype)
-    plane = xp.concatenate([xp.ones_like(points[:, :1]), points], axis=-1)
+    one = xp.where(xp.isnan(points[:, :1]), 1, 1).astype(points.dtype)  # see `constant_like`
+    plane = xp.concatenate([one, points], axis=-1)
     corner = xp.zeros_like(plane[:3])
     return xp.concatenate(
         [

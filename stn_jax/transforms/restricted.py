@@ -21,6 +21,7 @@ from stn_jax.transforms.inputs import (
     check_ndim,
     check_shape,
     compiled,
+    constant_like,
 )
 from stn_jax.transforms.rotations import compose_rotations, rotation_matrix
 
@@ -112,7 +113,7 @@ class _Restricted(AffineFamily):
             linear = rotation_matrix(turn)
         else:
             eye = jnp.eye(self.ndim, dtype=params.dtype)
-            linear = jnp.ones_like(shift)[..., None] * add_batch(eye, params.ndim + 1)
+            linear = constant_like(shift, 1)[..., None] * add_batch(eye, params.ndim + 1)
         return scale[..., None] * linear if self.scales else linear
 
     @compiled
@@ -138,7 +139,7 @@ class _Restricted(AffineFamily):
         [p] = self.check_params(p=p)
         scale, turn, shift = self._split(p)
         linear = jnp.concatenate([1 / scale, -turn], axis=-1)
-        back = self._linear(jnp.concatenate([linear, jnp.zeros_like(shift)], axis=-1))
+        back = self._linear(jnp.concatenate([linear, constant_like(shift, 0)], axis=-1))
         moved = jnp.sum(back * shift[..., None, :], axis=-1)
         return jnp.concatenate([linear, -moved], axis=-1)
 

@@ -8,7 +8,7 @@ Convention:
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from stn_jax.transforms.inputs import add_batch
+from stn_jax.transforms.inputs import add_batch, constant_like
 
 _SMALL = {jnp.dtype(jnp.float32): 1e-2, jnp.dtype(jnp.float64): 1e-5}
 """Squared angle below which three terms of a series are exact to rounding."""
@@ -32,7 +32,7 @@ def rotation_matrix(vector: Float[Array, "*b k"]) -> Float[Array, "*b n n"]:
         )
     square = jnp.sum(vector * vector, axis=-1)[..., None, None]
     x, y, z = jnp.unstack(vector, axis=-1)
-    zero = jnp.zeros_like(x)
+    zero = constant_like(x, 0)
     rows = [[zero, -z, y], [z, zero, -x], [-y, x, zero]]
     skew = jnp.stack([jnp.stack(row, axis=-1) for row in rows], axis=-2)
     twice = jnp.matmul(skew, skew, precision="highest")

@@ -21,6 +21,7 @@ from stn_jax.transforms.inputs import (
     check_shape,
     compiled,
     concrete,
+    constant_like,
     known_sizes,
 )
 from stn_jax.transforms.radial_basis import add_spline, bump, product, system, unit
@@ -207,7 +208,7 @@ def _grid_between(
 @compiled
 def _pair(offsets: Array, points: Array) -> Float[Array, "*b k 4"]:
     return jnp.concatenate(
-        [offsets + jnp.zeros_like(points), points + jnp.zeros_like(offsets)], axis=-1
+        [offsets + constant_like(points, 0), points + constant_like(offsets, 0)], axis=-1
     )
 
 
@@ -225,7 +226,7 @@ class _SplineBetween:
         centres = (controls - centre[None]) / size
         shift = jnp.mean(offsets, axis=0)
         matrix = system(jnp, centres, self.regularization / size**2)
-        right = jnp.concatenate([offsets - shift[None], jnp.zeros_like(offsets[:3])])
+        right = jnp.concatenate([offsets - shift[None], constant_like(offsets[:3], 0)])
         coefficients = jnp.linalg.solve(matrix, right)
         return add_spline(points, shift, centres, centre, size, coefficients)
 

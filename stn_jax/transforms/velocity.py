@@ -13,8 +13,13 @@ from jaxtyping import Array, Float
 
 from stn_jax import _checks as checks
 from stn_jax.coordinates import ALIGN_CORNERS, identity_grid
-from stn_jax.transforms.displacement import Flow, normalized_flow, sample_field
-from stn_jax.transforms.inputs import add_batch, as_coordinates, compiled
+from stn_jax.transforms.displacement import (
+    Flow,
+    normalized_flow,
+    points_as_grid,
+    sample_field,
+)
+from stn_jax.transforms.inputs import add_batch, as_coordinates, compiled, constant_like
 
 _MOST_SQUARINGS = 100
 """Velocities divided by 2^100 are still normal float32 numbers; more squarings gain nothing."""
@@ -123,8 +128,8 @@ class Velocity(Flow):
             return super().apply(params, points)
         params, points = as_coordinates(params=params, points=points)
         velocity = super().displacement(params)
-        row = points.reshape(*[1] * (self.ndim - 1), -1, self.ndim)
-        moved = _follow(velocity, row, self.steps, self.mode, self.align_corners)
+        grid = points_as_grid(points)
+        moved = _follow(velocity, grid, self.steps, self.mode, self.align_corners)
         return moved.reshape(points.shape)
 
     @compiled
@@ -192,13 +197,8 @@ def _follow(
 
 
 def _zeros(velocity: Float[Array, "*b_shape n"]) -> Float[Array, "*b_ones 1"]:
-    """One zero for each field of a batch, computed from it.
-
-    A scan wants its first carry to have the type of all others: to be batched and sharded as the
-    field is, and to vary over the same axes of a mesh in `jax.shard_map`.
-    """
-    zero = jnp.where(jnp.isnan(velocity), 0, 0).astype(velocity.dtype)
-    return jnp.sum(zero, axis=tuple(range(-1 - velocity.shape[-1], 0)), keepdims=True)
+    """One zero per field of a batch, which gives a scan's first carry the type of all others."""
+    return jnp.sum(constant_like(velocity, 0), axis=tuple(range(-1 - velocity.shape[-1], 0)), keepdims=True)
 
 
 INTEGRATORS: dict[str, Callable[..., Array]] = {"squaring": _square, "runge_kutta": _runge_kutta}
