@@ -89,7 +89,8 @@ class AffineDiffeomorphic(AffineFamily):
             shift = jnp.concatenate([constant_like(once[..., :n], 0), once[..., n:]], axis=-1)
             return jnp.where(wanted, twice + shift, theta), None
 
-        theta = jax.lax.scan(square, change + still, jnp.arange(_MOST_SQUARINGS, dtype=jnp.int32))[0]
+        counts = jnp.arange(_MOST_SQUARINGS, dtype=jnp.int32)
+        theta = jax.lax.scan(square, change + still, counts)[0]
         right = (norm <= 2.0 ** (_MOST_SQUARINGS - 1))[..., None, None]
         return jnp.where(right, theta, jnp.nan)
 

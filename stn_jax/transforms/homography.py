@@ -70,8 +70,8 @@ def _check_lines(name: str, points: np.ndarray) -> None:
         if (np.abs(ux * vy - uy * vx) <= 4 * rounding * extent).any():
             three = [k for k in range(4) if k != left_out]
             raise ValueError(
-                f"{name} has points {three} on one line (or two of them in one place); a homography "
-                "is determined by four points, no three of which are."
+                f"{name} has points {three} on one line (or two of them in one place); four points "
+                "determine a homography where no three are on a line."
             )
 
 

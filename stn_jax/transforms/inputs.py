@@ -76,7 +76,7 @@ def add_batch(array: Array, rank: int) -> Array:
     return jnp.expand_dims(array, tuple(range(rank - array.ndim)))
 
 
-def constant_like(array: Array, value: float) -> Array:
+def constant_like(array: Array, value: float | int) -> Array:
     """Returns an array of one value that is batched and sharded as another one is.
 
     And that varies over the same axes in `jax.shard_map`. JAX stacks, concatenates and scans only

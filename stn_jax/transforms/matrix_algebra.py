@@ -33,6 +33,7 @@ def compose(first: ArrayLike, *others: ArrayLike) -> Float[Array, "*b r n_plus_1
         ValueError: if one is 2-D and another 3-D, or is no matrix of either kind.
 
     Example:
+        >>> from stn_jax import scaling, translation
         >>> step = translation(jnp.array([1.0, 0.0]))
         >>> compose(scaling(jnp.array([2.0, 2.0])), step)[0].tolist()
         [2.0, 0.0, 2.0]
@@ -47,7 +48,8 @@ def compose(first: ArrayLike, *others: ArrayLike) -> Float[Array, "*b r n_plus_1
                 "3-D."
             )
         theta, other = align_batches(2, first=theta, other=other)
-        theta = matrix_product(_homogeneous(theta) if _is_square(other) else theta, _homogeneous(other))
+        left = _homogeneous(theta) if _is_square(other) else theta
+        theta = matrix_product(left, _homogeneous(other))
     return theta
 
 
@@ -59,17 +61,16 @@ def invert(theta: ArrayLike) -> Float[Array, "*b r n_plus_1"]:
         theta: ``(*batch, n, n + 1)``, or a homography ``(*batch, n + 1, n + 1)``, invertible.
 
     Returns:
-        As ``theta``.
-
-        The homogeneous weight W of a homography keeps its sign: points that the map puts in front of
-        its horizon are in front of the inverse's.
+        As ``theta``. The sign of W is kept: points that a homography puts in front of its horizon
+        are in front of the inverse's.
 
     Raises:
         ValueError: if theta is no matrix of either kind.
 
     Example:
-        >>> invert(scaling(jnp.array([2.0, 4.0]))).tolist()
-        [[0.5, 0.0, -0.0], [0.0, 0.25, -0.0]]
+        >>> from stn_jax import scaling
+        >>> (invert(scaling(jnp.array([2.0, 4.0]))) + 0.0).tolist()
+        [[0.5, 0.0, 0.0], [0.0, 0.25, 0.0]]
     """
     [theta] = as_matrices(theta=theta)
     if _is_square(theta):
@@ -119,7 +120,8 @@ def _inverse(matrix: Float[Array, "*b n n"]) -> Float[Array, "*b n n"]:
     n = matrix.shape[-1]
     size = jax.lax.stop_gradient(jnp.max(jnp.abs(matrix), axis=-1))
     size = jnp.where(size == 0, 1, size)
-    rows = [list(jnp.unstack(row, axis=-1)) for row in jnp.unstack(matrix / size[..., None], axis=-2)]
+    scaled = jnp.unstack(matrix / size[..., None], axis=-2)
+    rows = [list(jnp.unstack(row, axis=-1)) for row in scaled]
     cofactors = [
         [(-1) ** (i + j) * _determinant(_without(rows, i, j)) for j in range(n)] for i in range(n)
     ]

@@ -1,8 +1,8 @@
 """Matrices in pixels, as OpenCV and kornia have them, and theta: from one to the other.
 
 Convention:
-    Pixel i has its centre at i. Normalised -1 and 1 are the outer edges of the border pixels, or
-    their centres with ``align_corners=True``. Points are (x, y[, z]); matrices map target to source.
+    Points are (x, y[, z]); matrices map target to source. Pixel i has its centre at i. Normalised
+    -1 and 1 are the outer edges of the border pixels, or their centres with ``align_corners=True``.
 """
 
 import functools

@@ -133,7 +133,7 @@ class Projective(Transform):
     def grid(
         self, params: ArrayLike, shape: Sequence[int], *, align_corners: bool = ALIGN_CORNERS
     ) -> Float[Array, "*b_shape n"]:
-        """See `Transform.grid`; theta may also be a matrix ``(*batch, n + 1, n + 1)``, any scale."""
+        """See `Transform.grid`; a matrix ``(*batch, n + 1, n + 1)`` of any scale serves too."""
         shape = check_shape(shape, self.ndim)
         if np.shape(params)[-2:] == (self.ndim + 1, self.ndim + 1):
             return projective_grid(params, shape, align_corners=align_corners)
@@ -165,8 +165,8 @@ class Projective(Transform):
                 n = self.ndim
                 raise ValueError(
                     f"Projective.{method} gives a map with theta[{n}, {n}] = {corner.min():.3g}: "
-                    f"the origin is not in front of its horizon, and theta[{n}, {n}] = 1 cannot say "
-                    f"that. Use the matrices: stn.{method}(transform.matrix(p), ...), and "
+                    f"the origin is not in front of its horizon, which theta[{n}, {n}] = 1 cannot "
+                    f"express. Use the matrices: stn.{method}(transform.matrix(p), ...), and "
                     "projective_grid."
                 )
         return self._divide(theta)

@@ -27,7 +27,10 @@ def add_spline(
     size: Float[Array, ""],
     coefficients: Float[Array, "k_plus_3 2"],
 ) -> Float[Array, "*points 2"]:
-    """Evaluates ``p + shift + A (1, p') + sum_i w_i U(|p' - c_i|)`` with ``p' = (p - centre) / size``."""
+    """Maps points by ``p + shift + A (1, p') + sum_i w_i U(|p' - c_i|)``.
+
+    With ``p' = (p - centre) / size``, the unit in which ``centres`` are.
+    """
 
     def displacement(point: Float[Array, "2"]) -> Float[Array, "2"]:
         point = (point - centre) / size
@@ -41,9 +44,7 @@ def add_spline(
     if not isinstance(flat.shape[0], int) or flat.shape[0] * k <= _PAIRS:
         moved = jax.vmap(displacement)(flat)
     else:  # recomputed for the gradient, which would otherwise keep all pairs
-        moved = jax.lax.map(
-            jax.checkpoint(displacement), flat, batch_size=max(_PAIRS // k, 1)
-        )
+        moved = jax.lax.map(jax.checkpoint(displacement), flat, batch_size=max(_PAIRS // k, 1))
     return points + moved.reshape(points.shape)
 
 

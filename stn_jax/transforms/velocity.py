@@ -1,4 +1,4 @@
-"""Velocity fields: the map after one unit of time of a steady flow, undone by running it backwards."""
+"""Velocity fields: the map after one unit of time of a steady flow, undone by its negative."""
 
 import functools
 import operator
@@ -198,7 +198,8 @@ def _follow(
 
 def _zeros(velocity: Float[Array, "*b_shape n"]) -> Float[Array, "*b_ones 1"]:
     """One zero per field of a batch, which gives a scan's first carry the type of all others."""
-    return jnp.sum(constant_like(velocity, 0), axis=tuple(range(-1 - velocity.shape[-1], 0)), keepdims=True)
+    axes = tuple(range(-1 - velocity.shape[-1], 0))
+    return jnp.sum(constant_like(velocity, 0), axis=axes, keepdims=True)
 
 
 INTEGRATORS: dict[str, Callable[..., Array]] = {"squaring": _square, "runge_kutta": _runge_kutta}
@@ -216,5 +217,5 @@ def check_steps(steps: Any, integrator: str) -> None:
     if not fits:
         wanted = f"from {least} to {most}" if most else f"from {least} on"
         raise ValueError(
-            f"steps={steps!r} does not fit; integrator={integrator!r} takes a whole number {wanted}."
+            f"steps={steps!r} does not fit; integrator={integrator!r} takes whole numbers {wanted}."
         )
