@@ -35,7 +35,7 @@ def homography_from_points(target: ArrayLike, source: ArrayLike) -> Float[Array,
 
     Raises:
         ValueError: if either is not ``(*batch, 4, 2)``, or has three points on a line (where points
-            are traced: theta is then infinite or NaN).
+            are traced: theta is then singular, or not finite).
 
     References:
         Hartley, "In defense of the eight-point algorithm", 1997. Hartley and Zisserman, "Multiple
