@@ -95,5 +95,5 @@ def test_the_way_back_shows_the_picture_that_opencv_shows(photograph):
     ours = np.asarray(stn.grid_sample(view, stn.projective_grid(stn.invert(theta), SHAPE)))
     assert theirs.std() > 0.05
     assert np.abs(ours - theirs).mean() < 2e-3
-    with pytest.raises(ValueError, match="Projective.invert"):
+    with pytest.raises(ValueError, match=r"Projective\.invert"):
         stn.Projective().invert(np.ravel(theta)[:8] / theta[2, 2])

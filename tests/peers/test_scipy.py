@@ -1,4 +1,4 @@
-"""SciPy's values: padding modes, splines, rotations, matrix exponentials, differential equations."""
+"""SciPy's values: padding modes, splines, rotations, exponentials, differential equations."""
 
 import jax
 import jax.numpy as jnp

@@ -135,6 +135,7 @@ def test_an_eager_call_moves_nothing_to_the_device_by_itself(transform):
             transform.matrix(params)
 
 
+@pytest.mark.usefixtures("no_annotations")  # a size that is a symbol is no int
 @pytest.mark.parametrize("transform", QUICK_FIRST, ids=named)
 def test_one_program_makes_grids_of_every_size(transform):
     names = "h, w" if transform.ndim == 2 else "d, h, w"
