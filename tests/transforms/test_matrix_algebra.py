@@ -36,3 +36,16 @@ def test_homographies_compose_and_invert_beside_affine_matrices():
     assert stn.compose(a, a).shape == (4, 2, 3)
     back = moved_by(np.asarray(stn.invert(h)), moved_by(h, points))
     np.testing.assert_allclose(back, points, atol=1e-12)
+
+
+def test_inverses_neither_overflow_nor_underflow():
+    for large, small in ((1e30, 1e-30), (1e-25, 1e-25), (2e25, 1e25)):
+        theta = np.float32([[0, large, large], [small, 0, small]])
+        inverse = np.asarray(stn.invert(theta), np.float64)
+        right = [[0, 1 / small, -1], [1 / large, 0, -1]]
+        np.testing.assert_allclose(inverse, right, rtol=1e-6)
+    slide = np.float32([[2, 0.5, 1e5], [0.25, 3, -2e5], [1e-6, -2e-6, 1]])
+    right = np.linalg.inv(np.float64(slide))
+    np.testing.assert_allclose(stn.invert(slide), right, rtol=1e-5)
+    singular = stn.invert(np.float32([[1, 2, 0], [0, 0, 0]]))
+    assert not np.isfinite(singular).any(axis=1).all()

@@ -73,7 +73,9 @@ for name, (call, *operands) in calls.items():
     right = call(*operands)
     with jax.set_mesh(explicit):
         put = [jax.device_put(array, NamedSharding(explicit, P("b"))) for array in operands]
+        mapped = jax.jit(jax.vmap(call))
         report[name] = {"explicit": compare(right, lambda: call(*put))}
+        report[name]["vmap"] = compare(right, lambda: mapped(*put))
     shard = jax.jit(jax.shard_map(call, mesh=auto, in_specs=P("b"), out_specs=P("b")))
     report[name]["shard_map"] = compare(right, lambda: shard(*operands))
 for integrator in ("squaring", "runge_kutta"):
