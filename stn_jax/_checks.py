@@ -136,6 +136,14 @@ def _broadcast(arguments: str, batches: Sequence[tuple[Any, ...]], layouts: str)
         ) from None
 
 
+def equal_ranks(*operands: tuple[jax.Array, int]) -> list[jax.Array]:
+    """Gives arrays, each with its number of core axes, equally many batch axes, of size 1."""
+    most = max(array.ndim - core for array, core in operands)
+    return [
+        array.reshape(*[1] * (most - array.ndim + core), *array.shape) for array, core in operands
+    ]
+
+
 def antialias(antialias: Any, mode: str, max_levels: Any = None) -> None:
     """Refuses to widen a kernel that has no width, and levels that cannot be counted."""
     if not isinstance(antialias, bool | np.bool_):
@@ -156,7 +164,7 @@ def antialias(antialias: Any, mode: str, max_levels: Any = None) -> None:
         raise ValueError(f"max_levels={max_levels} is only used with antialias=True.")
 
 
-def fill(fill_value: ArrayLike, padding_mode: str, channels: int) -> jax.Array | None:
+def fill(fill_value: Any, padding_mode: str, channels: int) -> jax.Array | None:
     """Returns the fill value, None for padding modes that have none."""
     is_traced = isinstance(fill_value, jax.core.Tracer)
     if padding_mode not in ("fill", "constant"):
@@ -176,7 +184,7 @@ def fill(fill_value: ArrayLike, padding_mode: str, channels: int) -> jax.Array |
     return fill
 
 
-def _host(fill_value: ArrayLike) -> np.ndarray:
+def _host(fill_value: Any) -> np.ndarray:
     """A fill value on the host, floating."""
     fill = np.asarray(fill_value)
     if not jnp.issubdtype(fill.dtype, jnp.number) or jnp.issubdtype(

@@ -32,7 +32,7 @@ def coordinate_dtype(*arrays: ArrayLike) -> jnp.dtype:
 
 
 def normalized_to_pixel(
-    coordinate: ArrayLike, size: int, *, align_corners: bool = ALIGN_CORNERS
+    coordinate: ArrayLike, size: Any, *, align_corners: bool = ALIGN_CORNERS
 ) -> Array:
     """Maps normalised coordinates of one axis to pixel coordinates (centre of pixel i = i).
 
@@ -59,7 +59,7 @@ def normalized_to_pixel(
 
 
 def pixel_to_normalized(
-    coordinate: ArrayLike, size: int, *, align_corners: bool = ALIGN_CORNERS
+    coordinate: ArrayLike, size: Any, *, align_corners: bool = ALIGN_CORNERS
 ) -> Array:
     """Maps pixel coordinates of one axis to normalised ones; the inverse of `normalized_to_pixel`.
 
@@ -78,7 +78,7 @@ def pixel_to_normalized(
     return _normalized(jnp.asarray(coordinate), size, align_corners)
 
 
-def _normalized(coordinate: Any, size: int, align_corners: bool) -> Any:
+def _normalized(coordinate: Any, size: Any, align_corners: bool) -> Any:
     if not align_corners:
         return (2 * coordinate + 1) / number_like(size, coordinate) - 1
     if not isinstance(size, int):
@@ -93,7 +93,7 @@ def number_like(size: Any, array: Any) -> Any:
     return size if isinstance(size, int) else jnp.asarray(size).astype(array.dtype)
 
 
-def pixel_pitch(size: int, *, align_corners: bool = ALIGN_CORNERS) -> Any:
+def pixel_pitch(size: Any, *, align_corners: bool = ALIGN_CORNERS) -> Any:
     """Returns the normalised distance between neighbouring pixels of one axis.
 
     ``2 / size``, or ``2 / (size - 1)`` with ``align_corners``, where an axis of one pixel has 0.
@@ -115,7 +115,7 @@ def pixel_pitch(size: int, *, align_corners: bool = ALIGN_CORNERS) -> Any:
 
 
 def identity_grid(
-    shape: Sequence[int],
+    shape: Sequence[Any],
     *,
     align_corners: bool = ALIGN_CORNERS,
     dtype: DTypeLike = jnp.float32,
@@ -138,13 +138,13 @@ def identity_grid(
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 2))  # so that an eager call transfers nothing
-def _identity_grid(shape: tuple[int, ...], align_corners: bool, dtype: jnp.dtype) -> Array:
+def _identity_grid(shape: tuple[Any, ...], align_corners: bool, dtype: jnp.dtype) -> Array:
     axes = open_grid(shape, align_corners=align_corners, dtype=dtype)
     return jnp.stack([jnp.broadcast_to(axis, shape) for axis in axes], axis=-1)
 
 
 def open_grid(
-    shape: Sequence[int],
+    shape: Sequence[Any],
     *,
     align_corners: bool = ALIGN_CORNERS,
     dtype: DTypeLike = jnp.float32,
@@ -178,7 +178,7 @@ def open_grid(
 
 
 def denormalize_grid(
-    grid: ArrayLike, shape: Sequence[int], *, align_corners: bool = ALIGN_CORNERS
+    grid: ArrayLike, shape: Sequence[Any], *, align_corners: bool = ALIGN_CORNERS
 ) -> Float[Array, "*points n"]:
     """Turns a normalised grid into pixel coordinates, as `stn_jax.sample_pixels` takes them.
 
@@ -201,7 +201,7 @@ def denormalize_grid(
 
 
 def normalize_grid(
-    points: ArrayLike, shape: Sequence[int], *, align_corners: bool = ALIGN_CORNERS
+    points: ArrayLike, shape: Sequence[Any], *, align_corners: bool = ALIGN_CORNERS
 ) -> Float[Array, "*points n"]:
     """Turns pixel coordinates into a normalised grid; the inverse of `denormalize_grid`.
 
@@ -224,7 +224,7 @@ def normalize_grid(
 
 
 def _convert_grid(
-    name: str, grid: ArrayLike, shape: Sequence[int], convert: Any, align_corners: bool
+    name: str, grid: ArrayLike, shape: Sequence[Any], convert: Any, align_corners: bool
 ) -> Array:
     grid = jnp.asarray(grid)
     if not grid.ndim or grid.shape[-1] != len(tuple(shape)):

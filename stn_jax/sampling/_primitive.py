@@ -48,7 +48,7 @@ class Map:
         self,
         name: str,
         function: Fn,
-        shape: Callable[..., tuple[int, ...]],
+        shape: Callable[..., tuple[Any, ...]],
         *,
         run: Fn,
         platforms: Sequence[str],

@@ -4,6 +4,7 @@ import functools
 import itertools
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import jax.numpy as jnp
 from jax import lax
@@ -38,7 +39,7 @@ def sample(
 
 
 def product_taps(
-    x: Sequence[Float[Array, "*points"]], shape: Sequence[int], interpolation: Interpolation
+    x: Sequence[Float[Array, "*points"]], shape: Sequence[Any], interpolation: Interpolation
 ) -> list[tuple[list[Int[Array, "*points"]], list[Float[Array, "*points"]]]]:
     """Lists ``(indices, weights)`` of every tap, with one of each an axis."""
     axes = [interpolation.taps(axis, size) for axis, size in zip(x, shape, strict=True)]
@@ -49,7 +50,7 @@ def product_taps(
 
 
 def row_major(
-    indices: Sequence[Int[Array, "*points"]], shape: Sequence[int]
+    indices: Sequence[Int[Array, "*points"]], shape: Sequence[Any]
 ) -> Int[Array, "*points"]:
     """Counts pixels row by row."""
     place = indices[0]

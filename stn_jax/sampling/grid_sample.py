@@ -7,10 +7,12 @@ Convention:
 """
 
 import functools
+from collections.abc import Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
@@ -29,10 +31,10 @@ def grid_sample(
     *,
     mode: str = "bilinear",
     padding_mode: str = "zeros",
-    fill_value: ArrayLike = 0.0,
+    fill_value: ArrayLike | Sequence[float] = 0.0,
     cubic_coefficient: float = -0.75,
-    antialias: bool = False,
-    max_levels: int | None = None,
+    antialias: bool | np.bool_ = False,
+    max_levels: int | np.integer | None = None,
     align_corners: bool = ALIGN_CORNERS,
     backend: str = "auto",
 ) -> jax.Array:
@@ -131,10 +133,10 @@ def sample_pixels(
     *,
     mode: str = "bilinear",
     padding_mode: str = "zeros",
-    fill_value: ArrayLike = 0.0,
+    fill_value: ArrayLike | Sequence[float] = 0.0,
     cubic_coefficient: float = -0.75,
-    antialias: bool = False,
-    max_levels: int | None = None,
+    antialias: bool | np.bool_ = False,
+    max_levels: int | np.integer | None = None,
     align_corners: bool = ALIGN_CORNERS,
     backend: str = "auto",
 ) -> jax.Array:
@@ -184,10 +186,10 @@ def _sample(
     normalized: bool,
     mode: str,
     padding_mode: str,
-    fill_value: ArrayLike,
+    fill_value: ArrayLike | Sequence[float],
     cubic_coefficient: float,
-    antialias: bool,
-    max_levels: int | None,
+    antialias: bool | np.bool_,
+    max_levels: int | np.integer | None,
     align_corners: bool,
     backend: str,
 ) -> jax.Array:
@@ -200,9 +202,8 @@ def _sample(
     kernel = kernels.MODES[mode](float(cubic_coefficient))
     padding = PADDING_MODES[padding_mode]
     interpolation = Interpolation(kernel, padding, bool(align_corners), normalized)
-    return _sample_batch(
-        image, points, fill, interpolation, backend, max_levels if antialias else 0
-    )
+    levels = 0 if not antialias else None if max_levels is None else int(max_levels)
+    return _sample_batch(image, points, fill, interpolation, backend, levels)
 
 
 def _split(image: jax.Array, points: jax.Array, *_: Any) -> _mesh.Split:
@@ -226,6 +227,7 @@ def _sample_batch(
     dtype, n = coords.coordinate_dtype(image, points), points.shape[-1]
     if fill is not None:
         fill = jnp.broadcast_to(fill.astype(dtype), image.shape[-1:])
+    image, points = checks.equal_ranks((image, n + 1), (points, n + 1))
     source, target = ",".join("abd"[:n]), ",".join("hwk"[:n])
     batched = jnp.vectorize(
         functools.partial(_sample_image, fill, interpolation, algorithm, max_levels),

@@ -36,7 +36,7 @@ class Interpolation:
 
     @functools.partial(jax.jit, static_argnums=(0, 2))  # traced once for all maps of a program
     def coordinates(
-        self, axes: Sequence[Float[Array, "*points"]], shape: tuple[int, ...]
+        self, axes: Sequence[Float[Array, "*points"]], shape: tuple[Any, ...]
     ) -> tuple[list[Float[Array, "*points"]], Bool[Array, "*points"]]:
         """Turns points into padded pixel coordinates.
 
@@ -58,7 +58,7 @@ class Interpolation:
         return padded, nan_mask
 
     @functools.partial(jax.jit, static_argnums=(0, 2))
-    def taps(self, x: Float[Array, "*points"], size: int) -> list[tuple[Array, Array]]:
+    def taps(self, x: Float[Array, "*points"], size: Any) -> list[tuple[Array, Array]]:
         """Lists ``(index, weight)`` of the taps of one axis; every index lies in the image."""
         taps = []
         for position, weight in self.kernel(x):
@@ -74,7 +74,7 @@ class Interpolation:
         values: Float[Array, "*points c"],
         fill_value: Float[Array, " c"],
         axes: Sequence[Float[Array, "*points"]],
-        shape: tuple[int, ...],
+        shape: tuple[Any, ...],
     ) -> Float[Array, "*points c"]:
         """Adds the fill value to samples: by the weights that lie outside, or where points do.
 
@@ -101,7 +101,7 @@ class Interpolation:
         return values + weigh(outside[..., None], fill_value)
 
     def pixels(
-        self, axes: Sequence[Float[Array, "*points"]], shape: Sequence[int]
+        self, axes: Sequence[Float[Array, "*points"]], shape: Sequence[Any]
     ) -> list[Float[Array, "*points"]]:
         """Turns points, an array for each axis in image order, into pixel coordinates."""
         pixels = []

@@ -40,7 +40,7 @@ def sample(
 
     count = math.prod(points.shape[:-1])
     static = all(isinstance(size, int) for size in (*image.shape, count))
-    chunk = max(_MAX_INTERMEDIATE // math.prod(image.shape[1:]), 1) if static else count
+    chunk = max(_MAX_INTERMEDIATE // max(math.prod(image.shape[1:]), 1), 1) if static else count
     if not static or count <= chunk:
         values = read([axis.reshape(count) for axis in x])
     else:

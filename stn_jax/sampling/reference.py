@@ -27,23 +27,26 @@ def sample(
         interpolation.padding,
         interpolation.align_corners,
     )
-    x, nan_mask = interpolation.coordinates(jnp.unstack(points, axis=-1)[::-1], image.shape[:-1])
+    *shape, channels = image.shape
+    x, nan_mask = interpolation.coordinates(jnp.unstack(points, axis=-1)[::-1], tuple(shape))
     count = math.prod(nan_mask.shape)
-    # Each pass sums over the leading pixel axis; from the second on, points are an axis too.
-    total = image[None]
-    for axis, size in zip(x, image.shape, strict=False):
-        axis = axis.reshape(count) if kernel.radius else kernel.origin(axis.reshape(count))
+    weight, continued = jnp.ones((count,), image.dtype), image
+    for axis, (coordinate, size) in enumerate(zip(x, shape, strict=True)):
         position = jnp.arange(-_MARGIN, 2 * size + _MARGIN, dtype=jnp.int32)
         number = coords.number_like(size, position)
         pixel = padding.pad_index(position, number, align_corners)
-        continued = jnp.take(total, pixel, axis=1)
+        continued = jnp.take(continued, pixel, axis=axis, mode="clip")
+        at = (
+            coordinate.reshape(count) if kernel.radius else kernel.origin(coordinate.reshape(count))
+        )
         if padding.period is not None:
-            axis = jnp.mod(axis, padding.period(coords.number_like(size, axis), align_corners))
-        weight = kernel.weight_at(axis[:, None], position[None].astype(axis.dtype))
-        weight = weight / jnp.sum(weight, axis=1, keepdims=True)
+            at = jnp.mod(at, padding.period(coords.number_like(size, at), align_corners))
+        k = kernel.weight_at(at[:, None], position[None].astype(at.dtype))
+        k = k / jnp.sum(k, axis=1, keepdims=True)
         if padding.constant:
-            weight = jnp.where((position >= 0) & (position < number), weight, 0)
-        product = weigh(weight.reshape(*weight.shape, *[1] * (total.ndim - 2)), continued)
-        total = jnp.sum(product, axis=1)
-    values = total.reshape(*nan_mask.shape, image.shape[-1])
+            k = jnp.where(((position >= 0) & (position < number))[None], k, 0)
+        weight = weight[..., None] * k.reshape(count, *[1] * axis, k.shape[1])
+    terms = weigh(weight[..., None], continued[None])
+    values = jnp.sum(terms, axis=tuple(range(1, len(shape) + 1)))
+    values = values.reshape(*nan_mask.shape, channels)
     return jnp.where(nan_mask[..., None], jnp.nan, values)

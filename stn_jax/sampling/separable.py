@@ -10,6 +10,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
@@ -34,9 +35,9 @@ def separable_sample(
     *,
     mode: str = "bilinear",
     padding_mode: str = "zeros",
-    fill_value: ArrayLike = 0.0,
+    fill_value: ArrayLike | Sequence[float] = 0.0,
     cubic_coefficient: float = -0.75,
-    antialias: bool = True,
+    antialias: bool | np.bool_ = True,
     align_corners: bool = ALIGN_CORNERS,
 ) -> jax.Array:
     """Samples an image under ``x_s = scale x_t + translation``: crop, pan, zoom and resize.
@@ -109,7 +110,7 @@ def _sample_batch(
     scale: jax.Array,
     translation: jax.Array,
     fill: jax.Array | None,
-    shape: tuple[int, ...],
+    shape: tuple[Any, ...],
     interpolation: Interpolation,
     antialias: bool,
 ) -> jax.Array:
@@ -123,13 +124,13 @@ def _sample_batch(
         functools.partial(_sample_image, fill, shape, interpolation, antialias),
         signature=f"({source},c),(n),(n)->({target},c)",
     )
-    operands = (x.astype(dtype) for x in (image, scale, translation))
-    return batched(*operands).astype(image.dtype)
+    operands = checks.equal_ranks((image, n + 1), (scale, 1), (translation, 1))
+    return batched(*(x.astype(dtype) for x in operands)).astype(image.dtype)
 
 
 def _sample_image(
     fill: Float[Array, " c"] | None,
-    shape: tuple[int, ...],
+    shape: tuple[Any, ...],
     interpolation: Interpolation,
     antialias: bool,
     image: Float[Array, "*shape c"],
@@ -165,8 +166,8 @@ def _sample_image(
 def _axis_weights(
     scale: Float[Array, ""],
     translation: Float[Array, ""],
-    size: int,
-    count: int,
+    size: Any,
+    count: Any,
     interpolation: Interpolation,
     antialias: bool,
 ) -> tuple[Float[Array, "count size"], Float[Array, " count"]]:
@@ -227,7 +228,7 @@ def _copies(
     return [position + k * period for k in periods for position in shown]
 
 
-def _pitch_ratio(count: int, size: int, align_corners: bool) -> Any:
+def _pitch_ratio(count: Any, size: Any, align_corners: bool) -> Any:
     """Distance between neighbouring outputs, in pixels of the image, at scale 1."""
     out, source = (coords.pixel_pitch(k, align_corners=align_corners) for k in (count, size))
     if isinstance(out, float) and isinstance(source, float):

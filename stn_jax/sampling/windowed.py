@@ -50,13 +50,11 @@ def sample(
     rows = _windows(image, width, len(shape))
     flat = rows.reshape(math.prod(counts), rows.shape[-1])
     read = flat.at[gather.row_major(starts, counts)].get(mode="promise_in_bounds")
-    total = read[..., : width ** len(shape) * channels]
-    for along_axis in weights:  # a row's halves, quarters ... are what lies along one axis
-        parts = lax.split(total, [total.shape[-1] // width] * width, axis=total.ndim - 1)
-        total = functools.reduce(
-            jnp.add, [weigh(w[..., None], part) for w, part in zip(along_axis, parts, strict=True)]
-        )
-    return jnp.where(nan_mask[..., None], jnp.nan, total)
+    terms = []
+    for k, along in enumerate(itertools.product(*weights)):
+        pixels = lax.slice_in_dim(read, k * channels, (k + 1) * channels, axis=read.ndim - 1)
+        terms.append(weigh(functools.reduce(jnp.multiply, along)[..., None], pixels))
+    return jnp.where(nan_mask[..., None], jnp.nan, functools.reduce(jnp.add, terms))
 
 
 def _continue(

@@ -75,7 +75,7 @@ def run(
     batch: int,
     algorithm: str,
     interpolation: Interpolation,
-    shape: tuple[int, ...],
+    shape: tuple[Any, ...],
 ) -> Array:
     """Runs a map as its platform does.
 

@@ -9,6 +9,7 @@ import functools
 import itertools
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -28,7 +29,7 @@ def read(
     points: Float[Array, "b p n"],
     *,
     interpolation: Interpolation,
-    shape: tuple[int, ...],
+    shape: tuple[Any, ...],
 ) -> Float[Array, "b p c"]:
     """Samples a batch of images: ``V = sum_t w_t U[i_t]``.
 
@@ -58,7 +59,7 @@ def vjp_points(
     points: Float[Array, "b p n"],
     *,
     interpolation: Interpolation,
-    shape: tuple[int, ...],
+    shape: tuple[Any, ...],
 ) -> Float[Array, "b p n"]:
     """Returns ``x'_k = sum_t dw_t/dx_k sum_c V'_c U_c[i_t]``: the points' gradient."""
     axes = list(jnp.unstack(points, axis=-1)[::-1])
@@ -90,7 +91,7 @@ def splat(
     points: Float[Array, "b p n"],
     *,
     interpolation: Interpolation,
-    shape: tuple[int, ...],
+    shape: tuple[Any, ...],
 ) -> Float[Array, "b *shape c"]:
     """Adds each value to the pixels that its point reads, by weight: the images' gradient.
 
@@ -124,7 +125,7 @@ def _splat(
     nan_mask: Bool[Array, "m p"],
     *x: Float[Array, "m p"],
     interpolation: Interpolation,
-    shape: tuple[int, ...],
+    shape: tuple[Any, ...],
 ) -> Float[Array, "m size"]:
     """Splats onto some images, flat."""
     images, _, channels = values.shape
@@ -139,7 +140,7 @@ def _splat_parts(
     nan_mask: Bool[Array, "m p"],
     *x: Float[Array, "m p"],
     interpolation: Interpolation,
-    shape: tuple[int, ...],
+    shape: tuple[Any, ...],
 ) -> Float[Array, "m size"]:
     """Splats onto large images, flat, a part of one's points at a time."""
     images, count, channels = values.shape
@@ -165,7 +166,7 @@ def _updates(
     nan_mask: Bool[Array, "*points"],
     x: Sequence[Float[Array, "*points"]],
     interpolation: Interpolation,
-    shape: tuple[int, ...],
+    shape: tuple[Any, ...],
 ) -> list[tuple[Int[Array, "*points"], Float[Array, "*points w c"]]]:
     """Lists ``(place, update)``: what is added to the w pixels from each place on."""
     values = jnp.where(nan_mask[..., None], 0, values)[..., None, :]
@@ -178,7 +179,7 @@ def _updates(
 
 def _windows(
     x: Sequence[Float[Array, "*points"]],
-    shape: Sequence[int],
+    shape: Sequence[Any],
     interpolation: Interpolation,
     channels: int,
 ) -> list[tuple[Int[Array, "*points"], Float[Array, "*points w"]]]:
@@ -200,7 +201,7 @@ def _windows(
 
 
 def _runs(
-    taps: Sequence[tuple[Array, Array]], size: int, wraps: bool
+    taps: Sequence[tuple[Array, Array]], size: Any, wraps: bool
 ) -> list[tuple[Int[Array, "*points"], list[Float[Array, "*points"]]]]:
     """Makes one run of a point's taps on one axis: ``(start, weights)`` of neighbours.
 
@@ -218,7 +219,7 @@ def _runs(
 
 
 def _weights_first(
-    interpolation: Interpolation, size: int, x: Array
+    interpolation: Interpolation, size: Any, x: Array
 ) -> tuple[list[Array], list[Array]]:
     """The taps of one axis as weights, which are differentiable, and indices."""
     taps = interpolation.taps(x, size)
@@ -309,7 +310,7 @@ def _map_chunks(function: Callable[..., Array], *operands: Array, chunk: int) ->
     return out.reshape(out.shape[0] * out.shape[1], *out.shape[2:])[:batch]
 
 
-def _fold(array: Array, axis: int, size: int) -> Array:
+def _fold(array: Array, axis: int, size: Any) -> Array:
     """Cuts an axis into pieces of ``size``, zeros at the end, and puts their number in front."""
     count = -(-array.shape[axis] // size)
     ends = [(0, 0)] * array.ndim
