@@ -5,6 +5,7 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.extend.core import jaxprs_in_params
 
 from stn_jax.sampling import kernels, operator, platforms
 from stn_jax.sampling.interpolation import Interpolation
@@ -64,7 +65,7 @@ def primitives(function, *arrays):
     def count(jaxpr):
         for equation in jaxpr.eqns:
             counts[equation.primitive.name] = counts.get(equation.primitive.name, 0) + 1
-            for inner in jax.core.jaxprs_in_params(equation.params):
+            for inner in jaxprs_in_params(equation.params):
                 count(inner)
 
     count(jax.make_jaxpr(function)(*arrays).jaxpr)
