@@ -1,9 +1,9 @@
 """Functions on meshes with explicit axes, where every array's type says how it is split.
 
-Inside, axes are automatic: the compiler splits the work. Only the result's split has to be said:
-batch axes as the operands have them.
+Inside, axes are automatic: the compiler splits the work. Only the result's split has to be said.
 """
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -11,41 +11,47 @@ import jax
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from jaxtyping import Array
 
+Split = tuple[Any, ...]
+"""The mesh axes that split each dimension of an array."""
 
-def with_auto_axes(
-    function: Callable[..., Array], operands: Sequence[Array], out_spec: Sequence[Any]
-) -> Array:
-    """Calls a function of arrays with all mesh axes automatic.
+
+def auto_axes(split: Callable[..., Split]) -> Callable[..., Callable[..., Array]]:
+    """Makes a function work on explicit meshes, with all mesh axes automatic inside.
 
     Args:
-        function: ``(*operands) -> array``.
-        operands: arrays, split over explicit axes or not.
-        out_spec: how the result is split, an entry for each axis, as of `split_of`.
+        split: ``(*operands) -> split`` of the function's result.
 
     Returns:
-        The result.
+        A decorator of functions ``(*arrays, *others) -> array``.
     """
-    meshes = [jax.typeof(x).sharding.mesh for x in operands]
-    mesh = next((m for m in meshes if AxisType.Explicit in m.axis_types), None)
-    if mesh is None:
-        return function(*operands)
-    seen: set[Any] = set()
-    spec = []
-    for entry in out_spec:
-        names = entry if isinstance(entry, tuple) else (entry,)
-        spec.append(None if seen & {*names} else entry)  # an axis splits one dimension
-        seen |= {*names} - {None}
-    sharding = NamedSharding(mesh, PartitionSpec(*spec))
-    with jax.sharding.use_abstract_mesh(mesh):
-        return jax.sharding.auto_axes(function, out_sharding=sharding)(*operands)
+
+    def decorate(function: Callable[..., Array]) -> Callable[..., Array]:
+        @functools.wraps(function)
+        def run(*operands: Any) -> Array:
+            arrays = [x for x in operands if isinstance(x, jax.Array)]
+            meshes = [jax.typeof(x).sharding.mesh for x in arrays]
+            mesh = next((m for m in meshes if AxisType.Explicit in m.axis_types), None)
+            if mesh is None:
+                return function(*operands)
+            others = operands[len(arrays) :]
+            sharding = NamedSharding(mesh, PartitionSpec(*_unique(split(*operands))))
+            inside = jax.sharding.auto_axes(
+                lambda *arrays: function(*arrays, *others), out_sharding=sharding
+            )
+            with jax.sharding.use_abstract_mesh(mesh):
+                return inside(*arrays)
+
+        return run
+
+    return decorate
 
 
-def split_of(array: Array) -> tuple[Any, ...]:
-    """Returns the mesh axes that split each dimension of an array."""
+def split_of(array: Array) -> Split:
+    """Returns how an array is split."""
     return tuple(jax.typeof(array).sharding.spec)
 
 
-def merge_splits(*splits: Sequence[Any]) -> tuple[Any, ...]:
+def merge_splits(*splits: Sequence[Any]) -> Split:
     """Returns the split of axes that broadcast against each other, aligned at the last."""
     count = max(map(len, splits))
     padded = [(None,) * (count - len(split)) + tuple(split) for split in splits]
@@ -53,3 +59,14 @@ def merge_splits(*splits: Sequence[Any]) -> tuple[Any, ...]:
         next((entry for entry in entries if entry is not None), None)
         for entries in zip(*padded, strict=True)
     )
+
+
+def _unique(split: Split) -> Split:
+    """Keeps a mesh axis only at the first dimension that it splits."""
+    seen: set[Any] = set()
+    unique = []
+    for entry in split:
+        names = set(entry if isinstance(entry, tuple) else (entry,)) - {None}
+        unique.append(None if seen & names else entry)
+        seen |= names
+    return tuple(unique)

@@ -20,7 +20,7 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from stn_jax import _checks as checks
-from stn_jax.sampling import grid_sample
+from stn_jax.sampling.grid_sample import grid_sample
 from stn_jax.transforms import affine_grid, thin_plate_spline_grid
 
 __all__ = ["BORDER_MODES", "tps_transformer", "transformer"]

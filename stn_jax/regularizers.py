@@ -1,6 +1,7 @@
-"""Penalties that keep a localization network in hand: plain functions of its grid.
+"""Penalties for the grid of a localization network: against folding, wandering, zooming out.
 
-Each gives one number a grid, ``(*batch)``, and is 0 for the identity; add their means to a loss.
+Each gives one number per grid, ``(*batch)``, float32 (float64 for a float64 grid), and is 0 for the
+identity; add their means to a loss.
 
 Convention:
     Grids are ``(*batch, *shape, n)``, normalised, points (x, y[, z]), target to source.
@@ -11,10 +12,12 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from stn_jax.coordinates import ALIGN_CORNERS, identity_grid, pixel_pitch
+from stn_jax.transforms.inputs import add_batch, as_coordinates, compiled, known_sizes
 
 __all__ = ["folding_penalty", "identity_penalty", "jacobian_determinant", "outside_penalty"]
 
 
+@compiled
 def outside_penalty(grid: ArrayLike) -> Float[Array, "*b"]:
     """Measures how far a grid reaches outside the image: against zooming out.
 
@@ -39,6 +42,7 @@ def outside_penalty(grid: ArrayLike) -> Float[Array, "*b"]:
     return _mean(jnp.sum(beyond, axis=-1), grid.shape[-1])
 
 
+@compiled
 def identity_penalty(grid: ArrayLike, *, align_corners: bool = ALIGN_CORNERS) -> Float[Array, "*b"]:
     """Measures how far a grid is from moving nothing: against wandering.
 
@@ -63,9 +67,10 @@ def identity_penalty(grid: ArrayLike, *, align_corners: bool = ALIGN_CORNERS) ->
     grid = _checked(grid)
     n = grid.shape[-1]
     still = identity_grid(grid.shape[-n - 1 : -1], align_corners=align_corners, dtype=grid.dtype)
-    return _mean(jnp.sum((grid - still) ** 2, axis=-1), n)
+    return _mean(jnp.sum((grid - add_batch(still, grid.ndim)) ** 2, axis=-1), n)
 
 
+@compiled
 def folding_penalty(
     grid: ArrayLike, *, margin: float = 0.0, align_corners: bool = ALIGN_CORNERS
 ) -> Float[Array, "*b"]:
@@ -75,7 +80,7 @@ def folding_penalty(
 
     Args:
         grid: ``(*batch, *shape, n)``, at least 2 points an axis.
-        margin: the smallest determinant that costs nothing: 0 forbids folds alone.
+        margin: a number, the smallest determinant that costs nothing: 0 forbids folds alone.
         align_corners: that of the grid.
 
     Returns:
@@ -93,6 +98,7 @@ def folding_penalty(
     return _mean(jnp.maximum(margin - determinant, 0), jnp.shape(grid)[-1])
 
 
+@compiled
 def jacobian_determinant(
     grid: ArrayLike, *, align_corners: bool = ALIGN_CORNERS
 ) -> Float[Array, "*b_cells"]:
@@ -120,24 +126,24 @@ def jacobian_determinant(
     grid = _checked(grid)
     n = grid.shape[-1]
     shape = grid.shape[-n - 1 : -1]
-    if min(shape) < 2:
+    if min(known_sizes(shape), default=2) < 2:
         raise ValueError(f"grid has shape {grid.shape}; a Jacobian needs 2 points along each axis.")
     edges = []
     for axis in reversed(range(n)):  # x, then y ...: the order of a point's own coordinates
-        pitch = pixel_pitch(shape[axis], align_corners=align_corners)
+        pitch = jnp.asarray(pixel_pitch(shape[axis], align_corners=align_corners), grid.dtype)
         steps = jnp.diff(grid, axis=axis - n - 1) / pitch
         corner = [slice(0, size - 1) for size in shape]
         edges.append(steps[(..., *corner, slice(None))])
     if n == 2:
-        (a, b), (c, d) = (jnp.moveaxis(edge, -1, 0) for edge in edges)
+        (a, b), (c, d) = (jnp.unstack(edge, axis=-1) for edge in edges)
         return a * d - b * c
     return jnp.sum(jnp.cross(edges[0], edges[1]) * edges[2], axis=-1)
 
 
 def _checked(grid: ArrayLike) -> Array:
-    grid = jnp.asarray(grid)
+    [grid] = as_coordinates(grid=grid)
     n = grid.shape[-1] if grid.ndim else 0
-    if n not in (2, 3) or grid.ndim < n + 1 or 0 in grid.shape[-n - 1 : -1]:
+    if n not in (2, 3) or grid.ndim < n + 1 or 0 in known_sizes(grid.shape[-n - 1 : -1]):
         raise ValueError(
             f"grid has shape {grid.shape}; it must be (*batch, h, w, 2) or (*batch, d, h, w, 3)."
         )

@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+import jaxtyping
 import numpy as np
 import pytest
 
@@ -80,3 +81,43 @@ def test_errors_say_what_to_do(function):
         function(jnp.zeros((4, 4, 4)))
     with pytest.raises(ValueError, match="grid has shape"):
         stn.jacobian_determinant(jnp.zeros((1, 4, 2)))
+
+
+def test_values_on_a_grid_that_is_known():
+    """Cells that double along x, with 2 pixels and 3 along y, in both conventions."""
+    for align_corners, pitch in ((False, np.array([2 / 3, 1.0])), (True, np.array([1.0, 2.0]))):
+        x, y = np.meshgrid([-1.0, 0.5, 3.0], [0.0, -0.25])
+        grid = np.stack([x, y], axis=-1)
+        options = {"align_corners": align_corners}
+        determinant = stn.jacobian_determinant(grid, **options)
+        right = np.array([[1.5 * -0.25, 2.5 * -0.25]]) / pitch.prod()
+        np.testing.assert_allclose(determinant, right, rtol=1e-12)
+        folded = stn.folding_penalty(grid, margin=-0.2, **options)
+        np.testing.assert_allclose(folded, np.maximum(-0.2 - right, 0).mean(), rtol=1e-12)
+        centres = (np.arange(3) - 1) * pitch[0], (np.arange(2) - 0.5) * pitch[1]
+        still = np.stack(np.meshgrid(*centres), axis=-1)
+        moved = np.sum((grid - still) ** 2, axis=-1).mean()
+        np.testing.assert_allclose(stn.identity_penalty(grid, **options), moved, rtol=1e-12)
+        np.testing.assert_allclose(stn.outside_penalty(grid), 4 / 6, rtol=1e-12)
+
+
+@pytest.fixture
+def no_annotations():
+    """A size that is a symbol is no int, as annotations have it."""
+    was = jaxtyping.config.jaxtyping_disable
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", was)
+
+
+@pytest.mark.usefixtures("no_annotations")
+@pytest.mark.parametrize("function", [*PENALTIES, stn.jacobian_determinant])
+@pytest.mark.parametrize("n", [2, 3])
+def test_half_precision_is_computed_in_float32_and_any_size_is_exported(function, n):
+    grid = jnp.asarray(np.float32(jittered(n, 0.3)), jnp.bfloat16)
+    right = function(grid.astype(jnp.float32))
+    assert function(grid).dtype == jnp.float32
+    np.testing.assert_array_equal(function(grid), right)
+    sizes = jax.export.symbolic_shape(("b, h, w, 2", "b, d, h, w, 3")[n - 2])
+    program = jax.export.export(jax.jit(function))(jax.ShapeDtypeStruct(sizes, jnp.float32))
+    np.testing.assert_allclose(program.call(grid.astype(jnp.float32)), right, rtol=1e-5)

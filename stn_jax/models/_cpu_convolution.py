@@ -80,11 +80,12 @@ def _convolve(x: Array, kernel: Array) -> Array:
 
 def _by_platform(x: Array, kernel: Array, cpu: Fn, default: Fn) -> Array:
     """Chooses a form by platform; on meshes with explicit axes only the batch may be split."""
-    return _mesh.with_auto_axes(
-        functools.partial(jax.lax.platform_dependent, cpu=cpu, default=default),
-        (x, kernel),
-        (_mesh.split_of(x)[0], *(None,) * (x.ndim - 1)),
-    )
+
+    @_mesh.auto_axes(lambda x, _: (_mesh.split_of(x)[0], *(None,) * (x.ndim - 1)))
+    def run(x: Array, kernel: Array) -> Array:
+        return jax.lax.platform_dependent(x, kernel, cpu=cpu, default=default)
+
+    return run(x, kernel)
 
 
 def _convolution(x: Array, kernel: Array) -> Array:

@@ -33,9 +33,9 @@ class Map:
         name: what programs show.
         function: ``(*operands, **static) -> array`` for one example.
         shape: ``(*operand shapes, **static) -> shape`` of the result, for one example.
-        lowering: ``(function, platform, **static) -> function`` of operands with one leading axis
-            or none, the platform's own form.
-        platforms: those that have a form of their own.
+        run: ``(name, function, platform, *operands, batch, **static) -> array``, what a platform
+            runs for operands with ``batch`` leading axes; platform None is any other.
+        platforms: those that may have a form of their own.
         shares_first: whether a first operand without a batch axis takes the batch as more points.
 
     Attributes:
@@ -50,7 +50,7 @@ class Map:
         function: Fn,
         shape: Callable[..., tuple[int, ...]],
         *,
-        lowering: Fn,
+        run: Fn,
         platforms: Sequence[str],
         shares_first: bool,
     ):
@@ -64,13 +64,18 @@ class Map:
         ad.primitive_jvps[primitive] = self._jvp
         ad.primitive_transposes[primitive] = self._transpose
         for platform in (None, *platforms):
-            form = functools.partial(lowering, name, self._batched, platform)
+            form = functools.partial(run, name, function, platform)
             mlir.register_lowering(primitive, _bare_lowering(form), platform=platform)
 
     def __call__(self, *operands: Array, batch: int = 0, **static: Any) -> Array:
         """Binds operands, made to vary over the same axes of a `jax.shard_map`."""
-        axes = frozenset().union(*map(_varying, operands))
-        return self.primitive.bind(*(_vary(x, axes) for x in operands), batch=batch, **static)
+        varying = [_varying_axes(x) for x in operands]
+        axes = frozenset().union(*varying)
+        same = [
+            jax.lax.pcast(x, tuple(axes - own), to="varying") if axes - own else x
+            for x, own in zip(operands, varying, strict=True)
+        ]
+        return self.primitive.bind(*same, batch=batch, **static)
 
     def _batched(self, batch: int, **static: Any) -> Fn:
         function = functools.partial(self.function, **static)
@@ -151,25 +156,20 @@ def _compiled(primitive: Primitive, **static: Any) -> Fn:
     return jax.jit(functools.partial(primitive.bind, **static))
 
 
-def _bare_lowering(form: Callable[..., Fn]) -> Any:
+def _bare_lowering(form: Fn) -> Any:
     """The lowering of a function that need not know of meshes: the program's types are set."""
 
     def lower(ctx: Any, *operands: Any, **static: Any) -> Any:
         bare = [ShapedArray(x.shape, x.dtype) for x in ctx.avals_in]
         outs = [ShapedArray(x.shape, x.dtype) for x in ctx.avals_out]
-        rule = mlir.lower_fun(form(**static), multiple_results=False)
+        rule = mlir.lower_fun(functools.partial(form, **static), multiple_results=False)
         with jax.sharding.use_abstract_mesh(jax.sharding.AbstractMesh((), ())):
             return rule(ctx.replace(avals_in=bare, avals_out=outs), *operands)
 
     return lower
 
 
-def _vary(x: Array, axes: frozenset[str]) -> Array:
-    """The array, made to vary over at least these axes of a `jax.shard_map`."""
-    missing = tuple(axes - _varying(x))
-    return jax.lax.pcast(x, missing, to="varying") if missing else x
-
-
-def _varying(x: Array) -> frozenset[str]:
+def _varying_axes(x: Array) -> frozenset[str]:
+    """The axes of a `jax.shard_map` over which an array varies."""
     aval: Any = jax.typeof(x)
     return aval.manual_axis_type.varying if hasattr(aval, "manual_axis_type") else aval.vma

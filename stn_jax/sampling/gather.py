@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Float, Int
 
 from stn_jax.sampling.interpolation import Interpolation
 from stn_jax.sampling.kernels import weigh
@@ -28,35 +28,23 @@ def sample(
     Returns:
         Samples ``(*points, c)``.
     """
-    x, nan_mask = interpolation.coordinates(points, image.shape[:-1])
-    return sample_at(image, x, nan_mask, interpolation)
-
-
-def sample_at(
-    image: Float[Array, "*shape c"],
-    x: Sequence[Float[Array, "*points"]],
-    nan_mask: Bool[Array, "*points"],
-    interpolation: Interpolation,
-) -> Float[Array, "*points c"]:
-    """Samples one image at the coordinates of `Interpolation.coordinates`."""
+    shape = image.shape[:-1]
+    x, nan_mask = interpolation.coordinates(jnp.unstack(points, axis=-1)[::-1], shape)
     read = [
-        weigh(weight[..., None], read_pixels(image, place))
-        for place, weight in product_taps(x, image.shape[:-1], interpolation)
+        weigh(functools.reduce(jnp.multiply, weights)[..., None], read_pixels(image, indices))
+        for indices, weights in product_taps(x, shape, interpolation)
     ]
     return jnp.where(nan_mask[..., None], jnp.nan, functools.reduce(jnp.add, read))
 
 
 def product_taps(
     x: Sequence[Float[Array, "*points"]], shape: Sequence[int], interpolation: Interpolation
-) -> list[tuple[Int[Array, "*points"], Float[Array, "*points"]]]:
-    """Lists ``(place, weight)`` of every tap; a place counts pixels row by row."""
+) -> list[tuple[list[Int[Array, "*points"]], list[Float[Array, "*points"]]]]:
+    """Lists ``(indices, weights)`` of every tap, with one of each an axis."""
     axes = [interpolation.taps(axis, size) for axis, size in zip(x, shape, strict=True)]
     return [
-        (
-            row_major([index for index, _ in combination], shape),
-            functools.reduce(jnp.multiply, [weight for _, weight in combination]),
-        )
-        for combination in itertools.product(*axes)
+        ([index for index, _ in taps], [weight for _, weight in taps])
+        for taps in itertools.product(*axes)
     ]
 
 
@@ -71,15 +59,16 @@ def row_major(
 
 
 def read_pixels(
-    image: Float[Array, "*shape c"], place: Int[Array, "*points"]
+    image: Float[Array, "*shape c"], indices: Sequence[Int[Array, "*points"]]
 ) -> Float[Array, "*points c"]:
     """Reads whole pixels, all channels of each."""
-    channels = image.shape[-1]
+    *shape, channels = image.shape
+    place = row_major(indices, shape)
     numbers = lax.GatherDimensionNumbers(
         offset_dims=(place.ndim,), collapsed_slice_dims=(0,), start_index_map=(0,)
     )
     return lax.gather(
-        image.reshape(math.prod(image.shape[:-1]), channels),
+        image.reshape(math.prod(shape), channels),
         place[..., None],
         numbers,
         (1, channels),

@@ -6,9 +6,7 @@ Convention:
     border pixels, or their centres with ``align_corners=True``. A grid maps target to source.
 """
 
-import dataclasses
 import functools
-from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -193,71 +191,64 @@ def _sample(
     align_corners: bool,
     backend: str,
 ) -> jax.Array:
-    name = "grid" if normalized else "coordinates"
     checks.name("mode", mode, kernels.MODES)
     checks.name("padding_mode", padding_mode, PADDING_MODES)
     checks.name("backend", backend, platforms.ALGORITHMS)
-    image, points = checks.image_and_points(image, points, name)
-    checks.antialias(antialias, mode, max_levels)
-    fill = checks.fill(fill_value, padding_mode, image.shape[-1])
-    interpolation = Interpolation(
-        kernels.named(mode, float(cubic_coefficient)),
-        PADDING_MODES[padding_mode],
-        bool(align_corners),
-        normalized,
+    image, points = checks.image_and_points(image, points, "grid" if normalized else "coordinates")
+    if antialias is not False or max_levels is not None:
+        checks.antialias(antialias, mode, max_levels)
+    padding, fill = PADDING_MODES[padding_mode], None
+    if padding.fill is not None or fill_value is not 0.0:  # noqa: F632
+        fill = checks.fill(fill_value, padding_mode, image.shape[-1])
+    kernel = kernels.MODES[mode](float(cubic_coefficient))
+    interpolation = Interpolation(kernel, padding, bool(align_corners), normalized)
+    return _sample_batch(
+        image, points, fill, interpolation, backend, max_levels if antialias else 0
     )
-    halvings = max_levels if antialias else 0
-    return _sample_batch(image, points, fill, interpolation, backend, halvings)
 
 
-@functools.partial(jax.jit, static_argnums=(3, 4, 5))
+def _split(image: jax.Array, points: jax.Array, *_: Any) -> _mesh.Split:
+    """How samples are split over an explicit mesh: as images, or as points."""
+    n, of_image, of_points = points.shape[-1], _mesh.split_of(image), _mesh.split_of(points)
+    batch = _mesh.merge_splits(of_image[: -n - 1], of_points[: -n - 1])
+    return (*batch, *of_points[-n - 1 : -1], of_image[-1])
+
+
+@functools.partial(jax.jit, static_argnums=(3, 4, 5))  # so that an eager call compiles once
+@_mesh.auto_axes(_split)
 def _sample_batch(
     image: jax.Array,
     points: jax.Array,
     fill: jax.Array | None,
     interpolation: Interpolation,
     algorithm: str,
-    halvings: int | None,
+    max_levels: int | None,
 ) -> jax.Array:
-    """Samples every image of a batch; jitted, so that an eager call compiles once."""
+    """Samples every image of a batch."""
     dtype, n = coords.coordinate_dtype(image, points), points.shape[-1]
     if fill is not None:
         fill = jnp.broadcast_to(fill.astype(dtype), image.shape[-1:])
-
-    def sample_batch(image: Array, points: Array) -> Array:
-        source, target = ",".join("abd"[:n]), ",".join("hwk"[:n])
-        sample = functools.partial(_sample_image, fill, interpolation, algorithm, halvings)
-        batched = jnp.vectorize(sample, signature=f"({source},c),({target},n)->({target},c)")
-        return batched(image.astype(dtype), points.astype(dtype)).astype(image.dtype)
-
-    image_split, points_split = _mesh.split_of(image), _mesh.split_of(points)
-    batch = _mesh.merge_splits(image_split[: -n - 1], points_split[: -n - 1])
-    split = (*batch, *points_split[-n - 1 : -1], image_split[-1])
-    return _mesh.with_auto_axes(sample_batch, (image, points), split)
+    source, target = ",".join("abd"[:n]), ",".join("hwk"[:n])
+    batched = jnp.vectorize(
+        functools.partial(_sample_image, fill, interpolation, algorithm, max_levels),
+        signature=f"({source},c),({target},n)->({target},c)",
+    )
+    return batched(image.astype(dtype), points.astype(dtype)).astype(image.dtype)
 
 
 def _sample_image(
     fill: Float[Array, " c"] | None,
     interpolation: Interpolation,
     algorithm: str,
-    halvings: int | None,
+    max_levels: int | None,
     image: Float[Array, "*shape c"],
     points: Float[Array, "*points n"],
 ) -> Float[Array, "*points c"]:
-    """Samples one image, from as many halvings of it as asked for."""
-
-    def read(image: Array, points: Array, interpolation: Interpolation) -> Array:
-        values = operator.sample(image, points, interpolation, algorithm)
-        if fill is None:
-            return values
-        return interpolation.fill(values, fill, points, image.shape[:-1])
-
-    if halvings == 0:
-        return read(image, points, interpolation)
-
-    def read_level(image: Array, x: Sequence[Array], align_corners: bool) -> Array:
-        level = dataclasses.replace(interpolation, normalized=False, align_corners=align_corners)
-        return read(image, jnp.stack(x[::-1], axis=-1), level)
-
-    x = interpolation.pixels(coords.by_axis(points), image.shape[:-1])
-    return pyramid.sample(image, x, read_level, interpolation, halvings)
+    """Samples one image, or with ``max_levels`` other than 0 a pyramid of its halvings."""
+    if max_levels != 0:
+        plain = functools.partial(_sample_image, fill, algorithm=algorithm, max_levels=0)
+        return pyramid.sample(image, points, plain, interpolation, max_levels)
+    values = operator.sample(image, points, interpolation, algorithm)
+    if fill is None:
+        return values
+    return interpolation.fill(values, fill, jnp.unstack(points, axis=-1)[::-1], image.shape[:-1])

@@ -36,32 +36,25 @@ class Interpolation:
 
     @functools.partial(jax.jit, static_argnums=(0, 2))  # traced once for all maps of a program
     def coordinates(
-        self, points: Float[Array, "*points n"], shape: Sequence[int]
+        self, axes: Sequence[Float[Array, "*points"]], shape: tuple[int, ...]
     ) -> tuple[list[Float[Array, "*points"]], Bool[Array, "*points"]]:
         """Turns points into padded pixel coordinates.
 
         Args:
-            points: ``(*points, n)``, (x, y[, z]).
+            axes: the points' coordinates, an array for each axis in image order.
             shape: spatial shape of the image.
 
         Returns:
-            An array of finite coordinates for each axis in image order, 0 at a point with a NaN
-            coordinate; and the mask of those points.
+            An array of finite coordinates for each axis, 0 at a point with a NaN coordinate; and
+            the mask of those points.
         """
-        return self.pad(coords.by_axis(points), shape)
-
-    def pad(
-        self, axes: Sequence[Float[Array, "*points"]], shape: Sequence[int]
-    ) -> tuple[list[Float[Array, "*points"]], Bool[Array, "*points"]]:
-        """`coordinates` of points that are given as an array for each axis, in image order."""
         nan_mask = functools.reduce(jnp.logical_or, map(jnp.isnan, axes))
+        pad = None if self.kernel.pads_each_tap else self.padding.pad_coordinate
         padded = []
-        for axis, size in zip(self.pixels(axes, shape), shape, strict=True):
-            number = coords.number_like(size, axis)
-            axis = self.padding.clamp(jnp.where(nan_mask, 0, axis), number, self.align_corners)
-            if not self.kernel.pads_each_tap:
-                axis = self.padding.pad_coordinate(axis, number, self.align_corners)
-            padded.append(axis)
+        for x, size in zip(self.pixels(axes, shape), shape, strict=True):
+            number = coords.number_like(size, x)
+            x = self.padding.clamp(jnp.where(nan_mask, 0, x), number)
+            padded.append(x if pad is None else pad(x, number, self.align_corners))
         return padded, nan_mask
 
     @functools.partial(jax.jit, static_argnums=(0, 2))
@@ -80,25 +73,26 @@ class Interpolation:
         self,
         values: Float[Array, "*points c"],
         fill_value: Float[Array, " c"],
-        points: Float[Array, "*points n"],
-        shape: Sequence[int],
+        axes: Sequence[Float[Array, "*points"]],
+        shape: tuple[int, ...],
     ) -> Float[Array, "*points c"]:
         """Adds the fill value to samples: by the weights that lie outside, or where points do.
 
         A point whose taps all lie inside is left as it is, whatever the fill value.
         """
         fill_value = fill_value.reshape(*[1] * (values.ndim - 1), values.shape[-1])
-        padded, nan_mask = self.coordinates(points, shape)
+        padded, nan_mask = self.coordinates(axes, shape)
         if self.padding.fill == "crisp":
-            outside = [
+            is_beyond = [
                 (x < 0) | (x > coords.number_like(size - 1, x))
                 for x, size in zip(padded, shape, strict=True)
             ]
-            is_outside = functools.reduce(jnp.logical_or, outside) & ~nan_mask
+            is_outside = functools.reduce(jnp.logical_or, is_beyond) & ~nan_mask
             return jnp.where(is_outside[..., None], fill_value, values)
         # With a and b the sums of weights inside and outside on each axis, the weight outside is
         # prod (a + b) - prod a; summed like this it is exactly 0 where every b is.
-        inside, outside = 1.0, 0.0
+        inside: Array = jnp.ones_like(padded[0])
+        outside: Array = jnp.zeros_like(padded[0])
         for x, size in zip(padded, shape, strict=True):
             within = [weight for _, weight in self.taps(x, size)]
             beyond = [w - weight for (_, w), weight in zip(self.kernel(x), within, strict=True)]

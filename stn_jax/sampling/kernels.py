@@ -71,25 +71,20 @@ def _piecewise(u: Array, *pieces: tuple[float, ArrayLike]) -> Array:
     return value
 
 
-@functools.cache
-def nearest() -> Kernel:
-    """Reads the nearest pixel, halves to even: ``V(x) = U[round(x)]``, derivative 0 everywhere."""
-    return Kernel(
-        profile=lambda u: (jnp.abs(u) < 0.5).astype(u.dtype),
-        weights=lambda t: [jnp.ones_like(t)],
-        radius=0,
-        origin=jnp.round,
-    )
+NEAREST = Kernel(
+    profile=lambda u: (jnp.abs(u) < 0.5).astype(u.dtype),
+    weights=lambda t: [jnp.ones_like(t)],
+    radius=0,
+    origin=jnp.round,
+)
+"""Reads the nearest pixel, halves to even: ``V(x) = U[round(x)]``, derivative 0 everywhere."""
 
-
-@functools.cache
-def bilinear() -> Kernel:
-    """The hat ``k(u) = max(0, 1 - |u|)`` (STN paper, eq. 5)."""
-    return Kernel(
-        profile=lambda u: _piecewise(u, (-1.0, 1 + u), (0.0, 1 - u), (1.0, 0)),
-        weights=lambda t: [1 - t, t],
-        radius=1,
-    )
+BILINEAR = Kernel(
+    profile=lambda u: _piecewise(u, (-1.0, 1 + u), (0.0, 1 - u), (1.0, 0)),
+    weights=lambda t: [1 - t, t],
+    radius=1,
+)
+"""The hat ``k(u) = max(0, 1 - |u|)`` (STN paper, eq. 5)."""
 
 
 @functools.cache
@@ -125,39 +120,31 @@ def bicubic(coefficient: float) -> Kernel:
     )
 
 
-@functools.cache
-def lanczos3() -> Kernel:
-    """The windowed sinc ``k(u) = sinc(u) sinc(u / 3)``, |u| < 3, its six weights scaled to sum 1.
-
-    The weights of ``jax.image``'s ``"lanczos3"``, which scales them likewise.
-
-    References:
-        C. E. Duchon, "Lanczos filtering in one and two dimensions", 1979.
-    """
-
-    def profile(u: Array) -> Array:
-        return jnp.where((u >= -3) & (u < 3), jnp.sinc(u) * jnp.sinc(u / 3), 0)
-
-    def weights(t: Array) -> list[Array]:
-        raw = [jnp.sinc(t - k) * jnp.sinc((t - k) / 3) for k in range(-2, 4)]
-        total = functools.reduce(jnp.add, raw)
-        return [weight / total for weight in raw]
-
-    return Kernel(profile=profile, weights=weights, radius=3, pads_each_tap=True)
+def _lanczos3_weights(t: Array) -> list[Array]:
+    raw = [jnp.sinc(t - k) * jnp.sinc((t - k) / 3) for k in range(-2, 4)]
+    total = functools.reduce(jnp.add, raw)
+    return [weight / total for weight in raw]
 
 
-def named(mode: str, cubic_coefficient: float) -> Kernel:
-    """Returns the kernel of a ``mode`` (see `MODES`)."""
-    return bicubic(cubic_coefficient) if mode == "bicubic" else MODES[mode]()
+LANCZOS3 = Kernel(
+    profile=lambda u: jnp.where((u >= -3) & (u < 3), jnp.sinc(u) * jnp.sinc(u / 3), 0),
+    weights=_lanczos3_weights,
+    radius=3,
+    pads_each_tap=True,
+)
+"""The windowed sinc ``k(u) = sinc(u) sinc(u / 3)``, |u| < 3, its six weights scaled to sum 1.
 
+The weights of ``jax.image``'s ``"lanczos3"``, which scales them likewise. C. E. Duchon, "Lanczos
+filtering in one and two dimensions", 1979.
+"""
 
-MODES: dict[str, Callable[..., Kernel]] = {
-    "nearest": nearest,
-    "bilinear": bilinear,
+MODES: dict[str, Callable[[float], Kernel]] = {
+    "nearest": lambda _: NEAREST,
+    "bilinear": lambda _: BILINEAR,
     "bicubic": bicubic,
-    "lanczos3": lanczos3,
+    "lanczos3": lambda _: LANCZOS3,
 }
-"""Every interpolation mode, by its public name."""
+"""Every interpolation mode, by its public name: the kernel of a cubic coefficient."""
 
 
 @jax.custom_jvp

@@ -27,7 +27,7 @@ def sample(
 ) -> Float[Array, "*points c"]:
     """Samples one image of finite pixels; arguments as `stn_jax.sampling.gather.sample`."""
     *shape, channels = image.shape
-    x, nan_mask = interpolation.coordinates(points, shape)
+    x, nan_mask = interpolation.coordinates(jnp.unstack(points, axis=-1)[::-1], tuple(shape))
 
     @jax.checkpoint  # Rematerializing what the first product leaves is faster than storing it.
     def read(x: list[Float[Array, "q"]]) -> Float[Array, "c q"]:

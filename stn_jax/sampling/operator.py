@@ -48,8 +48,8 @@ def sample(
     Returns:
         Samples ``(*points, c)``.
     """
-    static = {"interpolation": interpolation, "algorithm": algorithm, "shape": image.shape[:-1]}
-    return read(image, points, **static)
+    shape = image.shape[:-1]
+    return read(image, points, interpolation=interpolation, algorithm=algorithm, shape=shape)
 
 
 # Each map for one image of spatial axes ``shape`` and any points, derived from an algorithm.
@@ -72,7 +72,7 @@ def _vjp_points(image: Array, values: Array, x: Array, **static: Any) -> Array:
     return jax.vjp(functools.partial(_read, image, **static), x)[1](values)[0]
 
 
-_map = functools.partial(Map, lowering=platforms.lowering, platforms=platforms.PLATFORMS)
+_map = functools.partial(Map, run=platforms.run, platforms=platforms.PLATFORMS)
 read = _map("read", _read, lambda u, x, **_: (*x[:-1], u[-1]), shares_first=True)
 jvp_points = _map(
     "jvp_points", _jvp_points, lambda u, d, x, **_: (*x[:-1], u[-1]), shares_first=True

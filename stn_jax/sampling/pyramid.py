@@ -14,6 +14,7 @@ References:
     L. Williams, "Pyramidal parametrics", 1983.
 """
 
+import dataclasses
 import functools
 from collections.abc import Callable, Sequence
 
@@ -30,8 +31,8 @@ _FAR = 1e9  # Stands for infinity, whose differences are no numbers; the square 
 
 def sample(
     image: Float[Array, "*shape c"],
-    x: Sequence[Float[Array, "*points"]],
-    read: Callable[[Array, Sequence[Array], bool], Array],
+    points: Float[Array, "*points n"],
+    read: Callable[..., Array],
     interpolation: Interpolation,
     max_levels: int | None,
 ) -> Float[Array, "*points c"]:
@@ -39,36 +40,39 @@ def sample(
 
     Args:
         image: ``(*shape, c)``.
-        x: pixel coordinates, an array for each axis in image order; neighbours along an axis of
-            theirs are neighbours in the output.
-        read: plain sampling ``(image, x, align_corners) -> samples``.
+        points: ``(*points, n)``; neighbours along an axis are neighbours in the output.
+        read: plain sampling ``(image=, points=, interpolation=) -> samples``.
         interpolation: what a point reads.
         max_levels: the most halvings to use; None halves down to one pixel.
 
     Returns:
         Samples ``(*points, c)``.
     """
-    padding, align_corners = interpolation.padding, interpolation.align_corners
-    shape = image.shape[:-1]
+    shape, padding = image.shape[:-1], interpolation.padding
     levels = [image]
     while max(levels[-1].shape[:-1]) > 1 and (max_levels is None or len(levels) <= max_levels):
         levels.append(halve(levels[-1]))
+    x = interpolation.pixels(jnp.unstack(points, axis=-1)[::-1], shape)
     nan_mask = functools.reduce(jnp.logical_or, map(jnp.isnan, x))
-    finite = [clip(jnp.where(nan_mask, 0, axis), -_FAR, _FAR) for axis in x]
-    shares = _shares(_square_stretch(finite), len(levels))
+    x = [clip(jnp.where(nan_mask, 0, axis), -_FAR, _FAR) for axis in x]
+    shares = _shares(_square_stretch(x), len(levels))
 
-    total = weigh(shares[0][..., None], read(image, finite, align_corners))
-    if padding.period is not None:  # mirrors stay where the image itself has them
-        finite = [
-            padding.pad_coordinate(axis, size, align_corners)
-            for axis, size in zip(finite, shape, strict=True)
-        ]
-    for share, small in zip(shares[1:], levels[1:], strict=True):
+    total = jnp.zeros((), image.dtype)
+    for level, (share, small) in enumerate(zip(shares, levels, strict=True)):
+        # Mirrors stay where the image itself has them: at its pixels' edges, for a smaller level.
+        align_corners = interpolation.align_corners and level == 0
+        if level == 1 and padding.period is not None and padding.pad_coordinate is not None:
+            x = [
+                padding.pad_coordinate(axis, size, interpolation.align_corners)
+                for axis, size in zip(x, shape, strict=True)
+            ]
         scaled = [
-            (axis + 0.5) * (low / high) - 0.5
-            for axis, high, low in zip(finite, shape, small.shape, strict=False)
+            (axis + 0.5) * (low / high) - 0.5 if level else axis
+            for axis, high, low in zip(x, shape, small.shape, strict=False)
         ]
-        total += weigh(share[..., None], read(small, scaled, False))
+        how = dataclasses.replace(interpolation, normalized=False, align_corners=align_corners)
+        values = read(image=small, points=jnp.stack(scaled[::-1], axis=-1), interpolation=how)
+        total = total + weigh(share[..., None], values)
     return jnp.where(nan_mask[..., None], jnp.nan, total)
 
 
@@ -82,8 +86,8 @@ def halve(image: Float[Array, "*shape c"]) -> Float[Array, "*half c"]:
         total = jnp.zeros((), image.dtype)
         for index, weight in _covered(size):
             column = weight.reshape([-1 if k == axis else 1 for k in range(image.ndim)])
-            column = jnp.asarray(column, image.dtype)
-            total += weigh(column, jnp.take(image, index, axis=axis))
+            pixels = jnp.take(image, index, axis=axis)
+            total += weigh(jnp.asarray(column, image.dtype), pixels)
         image = total
     return image
 

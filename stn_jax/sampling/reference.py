@@ -27,7 +27,7 @@ def sample(
         interpolation.padding,
         interpolation.align_corners,
     )
-    x, nan_mask = interpolation.coordinates(points, image.shape[:-1])
+    x, nan_mask = interpolation.coordinates(jnp.unstack(points, axis=-1)[::-1], image.shape[:-1])
     count = math.prod(nan_mask.shape)
     # Each pass sums over the leading pixel axis; from the second on, points are an axis too.
     total = image[None]

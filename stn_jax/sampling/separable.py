@@ -86,14 +86,24 @@ def separable_sample(
     image, scale, translation, shape = checks.separable_sample(image, scale, translation, shape)
     fill = checks.fill(fill_value, padding_mode, image.shape[-1])
     interpolation = Interpolation(
-        kernels.named(mode, float(cubic_coefficient)),
+        kernels.MODES[mode](float(cubic_coefficient)),
         PADDING_MODES[padding_mode],
         bool(align_corners),
     )
     return _sample_batch(image, scale, translation, fill, shape, interpolation, bool(antialias))
 
 
-@functools.partial(jax.jit, static_argnums=(4, 5, 6))
+def _split(image: jax.Array, scale: jax.Array, translation: jax.Array, *_: Any) -> _mesh.Split:
+    """How samples are split over an explicit mesh: as the batch and the channels are."""
+    n, of_image = scale.shape[-1], _mesh.split_of(image)
+    batch = _mesh.merge_splits(
+        of_image[: -n - 1], _mesh.split_of(scale)[:-1], _mesh.split_of(translation)[:-1]
+    )
+    return (*batch, *[None] * n, of_image[-1])
+
+
+@functools.partial(jax.jit, static_argnums=(4, 5, 6))  # so that an eager call compiles once
+@_mesh.auto_axes(_split)
 def _sample_batch(
     image: jax.Array,
     scale: jax.Array,
@@ -103,21 +113,18 @@ def _sample_batch(
     interpolation: Interpolation,
     antialias: bool,
 ) -> jax.Array:
+    """Samples every image of a batch."""
     n = len(shape)
     dtype = coords.coordinate_dtype(image, scale, translation)
     if fill is not None:
         fill = jnp.broadcast_to(fill.astype(dtype), image.shape[-1:])
-
-    def sample_batch(*operands: Array) -> Array:
-        source, target = ",".join("abd"[:n]), ",".join("hwk"[:n])
-        sample = functools.partial(_sample_image, fill, shape, interpolation, antialias)
-        batched = jnp.vectorize(sample, signature=f"({source},c),(n),(n)->({target},c)")
-        return batched(*(x.astype(dtype) for x in operands)).astype(image.dtype)
-
-    splits = [_mesh.split_of(x) for x in (image, scale, translation)]
-    batch = _mesh.merge_splits(splits[0][: -n - 1], splits[1][:-1], splits[2][:-1])
-    split = (*batch, *[None] * n, splits[0][-1])
-    return _mesh.with_auto_axes(sample_batch, (image, scale, translation), split)
+    source, target = ",".join("abd"[:n]), ",".join("hwk"[:n])
+    batched = jnp.vectorize(
+        functools.partial(_sample_image, fill, shape, interpolation, antialias),
+        signature=f"({source},c),(n),(n)->({target},c)",
+    )
+    operands = (x.astype(dtype) for x in (image, scale, translation))
+    return batched(*operands).astype(image.dtype)
 
 
 def _sample_image(
@@ -175,7 +182,7 @@ def _axis_weights(
     width = clip(jnp.abs(scale) * _pitch_ratio(count, size, align_corners), 1, number)
     width = width if antialias else jnp.ones_like(width)
     is_outside = (x < 0) | (x > number - 1)
-    if not kernel.pads_each_tap:
+    if padding.pad_coordinate is not None and not kernel.pads_each_tap:
         x = jnp.where(width > 1, x, padding.pad_coordinate(x, number, align_corners))
     x = x if kernel.radius else kernel.origin(x)
 
@@ -184,7 +191,7 @@ def _axis_weights(
         x = clip(x, -coords.number_like(reach, x), number + coords.number_like(reach, x))
     else:
         period = padding.period(number, align_corners)
-        x = jnp.mod(padding.clamp(x, number, align_corners), period)
+        x = jnp.mod(padding.clamp(x, number), period)
     first = jnp.floor(x)[:, None]
     step = jnp.arange(2 * reach + 1, dtype=jnp.int32)[None].astype(x.dtype) - reach
     near = kernel.weight_at(x[:, None] - first, step, width)

@@ -32,7 +32,7 @@ def sample(
     *shape, channels = image.shape
     kernel, padding = interpolation.kernel, interpolation.padding
     width = kernel.num_taps
-    x, nan_mask = interpolation.coordinates(points, shape)
+    x, nan_mask = interpolation.coordinates(jnp.unstack(points, axis=-1)[::-1], tuple(shape))
     starts, counts, weights = [], [], []
     for axis, (coordinate, size) in enumerate(zip(x, shape, strict=True)):
         # Without a period a window further out reads what the first or the last one reads.

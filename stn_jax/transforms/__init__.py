@@ -1,22 +1,15 @@
 """Transforms: theta -> grid, and the helpers that build theta."""
 
 from stn_jax.transforms.affine import Affine, affine_grid
+from stn_jax.transforms.affine_exponential import AffineDiffeomorphic
 from stn_jax.transforms.base import Transform
 from stn_jax.transforms.chain import Chain
-from stn_jax.transforms.diffeomorphic import AffineDiffeomorphic, Velocity, velocity_grid
-from stn_jax.transforms.flow import Flow, flow_grid
-from stn_jax.transforms.matrices import (
-    compose,
-    crop,
-    denormalize_matrix,
-    invert,
-    normalize_matrix,
-    rotation,
-    scaling,
-    shear,
-    translation,
-)
-from stn_jax.transforms.projective import Projective, homography_from_points, projective_grid
+from stn_jax.transforms.displacement import Flow, flow_grid
+from stn_jax.transforms.homography import homography_from_points
+from stn_jax.transforms.matrices import crop, rotation, scaling, shear, translation
+from stn_jax.transforms.matrix_algebra import compose, invert
+from stn_jax.transforms.pixel_matrices import denormalize_matrix, normalize_matrix
+from stn_jax.transforms.projective import Projective, projective_grid
 from stn_jax.transforms.restricted import (
     Attention,
     Rigid,
@@ -25,6 +18,7 @@ from stn_jax.transforms.restricted import (
     attention_grid,
 )
 from stn_jax.transforms.thin_plate_spline import ThinPlateSpline, thin_plate_spline_grid
+from stn_jax.transforms.velocity import Velocity, velocity_grid
 
 __all__ = [
     "Affine",

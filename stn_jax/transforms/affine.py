@@ -9,36 +9,32 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from stn_jax.coordinates import ALIGN_CORNERS
-from stn_jax.transforms import matrices
-from stn_jax.transforms.base import Transform, check_ndim, check_shape, evaluate
+from stn_jax.coordinates import ALIGN_CORNERS, open_grid
+from stn_jax.transforms import matrix_algebra
+from stn_jax.transforms.base import Transform, evaluate
+from stn_jax.transforms.inputs import (
+    as_coordinates,
+    check_ndim,
+    check_shape,
+    compiled,
+    constant_like,
+)
 
 
-def affine_points(
-    theta: Float[Array, "n n_plus_1"], points: Float[Array, "*points n"]
-) -> Float[Array, "*points n"]:
-    """Maps points by one matrix; sums of products and no matmul, so that no backend rounds it."""
-    n = theta.shape[0]
-    moved = theta[:, n]
-    for axis in range(n):
-        moved = moved + theta[:, axis] * points[..., axis, None]
-    return moved
+def affine_map(
+    theta: Float[Array, "r n_plus_1"], axes: Sequence[Float[Array, "..."]]
+) -> Float[Array, "*shape r"]:
+    """Maps points, given as one array for each coordinate, by one matrix.
 
-
-def affine_lattice(
-    theta: Float[Array, "n n_plus_1"], lines: Sequence[Float[Array, "..."]]
-) -> Float[Array, "*shape n"]:
-    """Maps a lattice, given by its lines, by one matrix: ``theta_x x_j + theta_y y_i + t``.
-
-    Its transpose sums over rows and over columns and multiplies only then.
+    ``theta_x x + theta_y y + t``: sums of products and no matmul, so that no backend rounds it.
+    Given an open grid, the transpose sums over rows and over columns before it multiplies.
     """
-    n = theta.shape[0]
     moved = []
     for row in theta:
-        along = row[n]
-        for axis in range(n):
-            along = along + row[axis] * lines[axis]
-        moved.append(along)
+        total = row[-1]
+        for entry, coordinate in zip(row[:-1], axes, strict=True):
+            total = total + entry * coordinate
+        moved.append(total)
     return jnp.stack(moved, axis=-1)
 
 
@@ -55,7 +51,8 @@ def affine_grid(
         of the border pixels, or their centres with ``align_corners=True``.
 
     Args:
-        theta: ``(*batch, 2, 3)``, or ``(*batch, 3, 4)`` for volumes.
+        theta: ``(*batch, 2, 3)``, or ``(*batch, 3, 4)`` for volumes; or its rows one after the
+            other, ``(*batch, 6)`` or ``(*batch, 12)``.
         shape: spatial shape of the output, ``(h, w)`` or ``(d, h, w)``.
         align_corners: see the convention.
 
@@ -64,6 +61,7 @@ def affine_grid(
 
     Raises:
         ValueError: for a theta or shape that does not fit.
+        TypeError: for a complex theta.
 
     References:
         Jaderberg et al., "Spatial Transformer Networks", 2015, eq. 1.
@@ -72,14 +70,17 @@ def affine_grid(
         >>> affine_grid(jnp.array([[1.0, 0.0, 0.5], [0.0, 1.0, 0.0]]), (1, 2)).tolist()
         [[[0.0, 0.0], [1.0, 0.0]]]
     """
-    theta = jnp.asarray(theta)
+    [theta] = as_coordinates(theta=theta)
+    if theta.shape[-1:] in ((6,), (12,)):  # no matrix has 6 or 12 columns
+        n = 2 if theta.shape[-1] == 6 else 3
+        theta = theta.reshape(*theta.shape[:-1], n, n + 1)
     if theta.shape[-2:] not in ((2, 3), (3, 4)):
         raise ValueError(
-            f"theta has shape {theta.shape}; affine_grid needs (*batch, 2, 3) with shape (h, w) "
-            "or (*batch, 3, 4) with (d, h, w)."
+            f"theta has shape {theta.shape}; affine_grid needs (*batch, 2, 3) or (*batch, 6) with "
+            "shape (h, w), or (*batch, 3, 4) or (*batch, 12) with (d, h, w)."
         )
-    check_shape(shape, theta.shape[-2])
-    return evaluate(affine_lattice, theta, 2, shape, align_corners, by_lines=True)
+    shape = check_shape(shape, theta.shape[-2])
+    return evaluate(affine_map, theta, 2, shape, align_corners, open_grid)
 
 
 class AffineFamily(Transform):
@@ -94,24 +95,26 @@ class AffineFamily(Transform):
     def matrix(self, params: ArrayLike) -> Float[Array, "*b n n_plus_1"]:
         """Returns the matrix ``(*batch, n, n + 1)`` of parameters ``(*batch, num_params)``."""
 
-    def apply(
-        self, params: Float[Array, "p"], points: Float[Array, "*points n"]
-    ) -> Float[Array, "*points n"]:
+    @compiled
+    def apply(self, params: ArrayLike, points: ArrayLike) -> Float[Array, "*points n"]:
         """Maps points by one parameter vector."""
-        return affine_points(self.matrix(params), points)
+        params, points = as_coordinates(params=params, points=points)
+        return affine_map(self.matrix(params), jnp.unstack(points, axis=-1))
 
     def grid(
         self, params: ArrayLike, shape: Sequence[int], *, align_corners: bool = ALIGN_CORNERS
     ) -> Float[Array, "*b_shape n"]:
         """See `Transform.grid`."""
-        params = self.check(params, shape)
-        return evaluate(self.along_lines, params, 1, shape, align_corners, by_lines=True)
+        shape = check_shape(shape, self.ndim)
+        [params] = self.check_params(params=params)
+        return evaluate(affine_map, self.matrix(params), 2, shape, align_corners, open_grid)
 
-    def along_lines(
-        self, params: Float[Array, "p"], lines: Sequence[Float[Array, "..."]]
-    ) -> Float[Array, "*shape n"]:
-        """Maps a lattice, given by its lines, by one parameter vector."""
-        return affine_lattice(self.matrix(params), lines)
+    def compose(self, p: ArrayLike, q: ArrayLike) -> Float[Array, "*b p"]:
+        """See `Transform.compose`."""
+        raise NotImplementedError(
+            f"{self} has no compose: two of its maps do not make a third. Compose their matrices: "
+            "stn.compose(transform.matrix(p), transform.matrix(q)), for affine_grid."
+        )
 
 
 @dataclass(frozen=True)
@@ -157,8 +160,8 @@ class Affine(AffineFamily):
 
     def _constants(self) -> np.ndarray:
         if self.fixed is None:
-            return np.eye(self.ndim, self.ndim + 1, dtype=np.float32)
-        return np.asarray(self.fixed, np.float32)
+            return np.eye(self.ndim, self.ndim + 1)
+        return np.asarray(self.fixed, np.float64)
 
     @property
     def num_params(self) -> int:
@@ -176,28 +179,48 @@ class Affine(AffineFamily):
         """Returns the free entries of the identity matrix."""
         return np.eye(self.ndim, self.ndim + 1, dtype=np.float32)[self._mask()]
 
+    def grid(
+        self, params: ArrayLike, shape: Sequence[int], *, align_corners: bool = ALIGN_CORNERS
+    ) -> Float[Array, "*b_shape n"]:
+        """See `Transform.grid`; where all entries are free theta may be ``(*batch, n, n + 1)``."""
+        if self.free is None and np.shape(params)[-2:] == (self.ndim, self.ndim + 1):
+            shape = check_shape(shape, self.ndim)
+            return affine_grid(params, shape, align_corners=align_corners)
+        return super().grid(params, shape, align_corners=align_corners)
+
+    @compiled
     def matrix(self, params: ArrayLike) -> Float[Array, "*b n n_plus_1"]:
         """Puts the parameters at the free entries of theta."""
-        params = jnp.asarray(params)
-        batch = params.shape[:-1]
+        [params] = self.check_params(params=params)
         if self.free is None:
-            return params.reshape(*batch, self.ndim, self.ndim + 1)
-        constants = jnp.asarray(self._constants(), params.dtype)
-        theta = jnp.broadcast_to(constants, (*batch, *constants.shape))
-        return theta.at[..., *np.nonzero(self._mask())].set(params)
+            return params.reshape(*params.shape[:-1], self.ndim, self.ndim + 1)
+        # Stacked and not scattered: a scatter into a constant loses how the batch is sharded.
+        entries = iter(jnp.unstack(params, axis=-1))
+        like = jnp.sum(constant_like(params, 0), axis=-1)  # there may be no parameter at all
+        theta = [
+            next(entries) if free else constant_like(like, constant)
+            for free, constant in zip(self._mask().flat, self._constants().flat, strict=True)
+        ]
+        return jnp.stack(theta, axis=-1).reshape(*like.shape, self.ndim, self.ndim + 1)
 
-    def compose(self, p: Float[Array, "*b p"], q: Float[Array, "*b p"]) -> Float[Array, "*b p"]:
+    def compose(self, p: ArrayLike, q: ArrayLike) -> Float[Array, "*b p"]:
         """Returns the parameters of ``p`` after ``q``; needs all entries free."""
-        return self._flat("compose", matrices.compose(self.matrix(p), self.matrix(q)))
+        self._check_free("compose")
+        p, q = self.check_params(p=p, q=q)
+        return self._flat(matrix_algebra.compose(self.matrix(p), self.matrix(q)))
 
-    def invert(self, p: Float[Array, "*b p"]) -> Float[Array, "*b p"]:
+    def invert(self, p: ArrayLike) -> Float[Array, "*b p"]:
         """Returns the parameters of the inverse map; needs all entries free."""
-        return self._flat("invert", matrices.invert(self.matrix(p)))
+        self._check_free("invert")
+        [p] = self.check_params(p=p)
+        return self._flat(matrix_algebra.invert(self.matrix(p)))
 
-    def _flat(self, what: str, theta: Array) -> Array:
+    def _check_free(self, method: str) -> None:
         if self.free is not None:
             raise ValueError(
-                f"Affine.{what} needs all entries free, for the result need not fit the mask; "
-                f"{what} the matrices instead: stn.{what}(transform.matrix(params), ...)."
+                f"Affine.{method} needs all entries free, for the result need not fit the mask; "
+                f"{method} the matrices instead: stn.{method}(transform.matrix(params), ...)."
             )
+
+    def _flat(self, theta: Array) -> Array:
         return theta.reshape(*theta.shape[:-2], self.num_params)

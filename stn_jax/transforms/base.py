@@ -10,24 +10,26 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from stn_jax.coordinates import ALIGN_CORNERS, coordinate_dtype, identity_grid, open_grid
+from stn_jax.coordinates import ALIGN_CORNERS, coordinate_dtype, identity_grid
+from stn_jax.transforms.inputs import align_batches, as_coordinates, check_shape
 
 
 class Transform(abc.ABC):
     """A family of maps with a flat vector of parameters; frozen, hashable, static under jit.
 
-    A member defines `num_params`, `identity` and `apply`; the rest follows.
+    A new family defines `num_params`, `identity` and either `apply`, from which `grid` follows, or
+    `grid` itself; `ndim` where it is not 2. `Chain` needs `apply`. `compose` and `invert` are for
+    families in which the result is a member again.
     """
 
     @property
-    @abc.abstractmethod
     def ndim(self) -> int:
-        """Number of spatial axes, 2 or 3."""
+        """Number of spatial axes: 2 unless a family says 3."""
+        return 2
 
     @property
     @abc.abstractmethod
@@ -38,11 +40,23 @@ class Transform(abc.ABC):
     def identity(self) -> np.ndarray:
         """Returns the parameters ``(num_params,)`` of the map that moves nothing."""
 
-    @abc.abstractmethod
-    def apply(
-        self, params: Float[Array, "p"], points: Float[Array, "*points n"]
-    ) -> Float[Array, "*points n"]:
-        """Maps points by one parameter vector."""
+    def apply(self, params: ArrayLike, points: ArrayLike) -> Float[Array, "*points n"]:
+        """Maps points by one parameter vector.
+
+        Args:
+            params: ``(num_params,)``.
+            points: ``(*points, ndim)``, normalised.
+
+        Returns:
+            ``(*points, ndim)``.
+
+        Raises:
+            NotImplementedError: if the family has a grid alone.
+        """
+        raise NotImplementedError(
+            f"{self} does not define apply(params, points) -> points, which maps points anywhere: "
+            "Chain and the default grid need it. Define it, or, for use outside of chains, grid."
+        )
 
     def grid(
         self, params: ArrayLike, shape: Sequence[int], *, align_corners: bool = ALIGN_CORNERS
@@ -60,38 +74,64 @@ class Transform(abc.ABC):
         Raises:
             ValueError: for parameters or a shape that do not belong to this transform.
         """
-        return evaluate(self.apply, self.check(params, shape), 1, shape, align_corners)
+        shape = check_shape(shape, self.ndim)
+        [params] = self.check_params(params=params)
+        return evaluate(self.apply, params, 1, shape, align_corners)
 
-    def check(self, params: ArrayLike, shape: Sequence[int]) -> Array:
-        """Refuses parameters or a shape that do not belong to this transform."""
-        params = jnp.asarray(params)
-        if not params.ndim or params.shape[-1] != self.num_params:
-            raise ValueError(
-                f"params has shape {params.shape}; {self} needs (*batch, {self.num_params})."
-            )
-        check_shape(shape, self.ndim)
-        return params
+    def compose(self, p: ArrayLike, q: ArrayLike) -> Float[Array, "*b p"]:
+        """Returns the parameters of ``p`` after ``q``, where the family has them.
 
+        Args:
+            p: ``(*batch, num_params)``, the map that is applied last.
+            q: ``(*batch, num_params)``, the map that is applied first.
 
-def check_ndim(ndim: int) -> None:
-    """Refuses any number of axes but 2 and 3."""
-    if ndim not in (2, 3):
-        raise ValueError(f"ndim={ndim} does not fit; it must be 2 or 3.")
+        Returns:
+            ``(*batch, num_params)``; batch axes broadcast.
 
-
-def check_shape(shape: Sequence[int], ndim: int) -> None:
-    """Says what is wrong with an output shape that has not ``ndim`` axes."""
-    if len(tuple(shape)) != ndim or any(size < 0 for size in shape):
-        layout = "(h, w)" if ndim == 2 else "(d, h, w)"
-        raise ValueError(
-            f"shape={tuple(shape)} does not fit; this transform is {ndim}-D and needs the spatial "
-            f"shape {layout} of the output, without batch and channels."
+        Raises:
+            NotImplementedError: if two maps of the family do not make a third.
+        """
+        raise NotImplementedError(
+            f"{self} has no compose: two of its maps do not make a third. Use Chain(transform, "
+            "transform), whose parameters are those of both, concatenated."
         )
+
+    def invert(self, p: ArrayLike) -> Float[Array, "*b p"]:
+        """Returns the parameters of the inverse map, where the family has them.
+
+        Args:
+            p: ``(*batch, num_params)``.
+
+        Returns:
+            ``(*batch, num_params)``.
+
+        Raises:
+            NotImplementedError: if the inverse is not a map of the family.
+        """
+        raise NotImplementedError(
+            f"{self} has no invert: the inverse of its maps is not one of them. Velocity and "
+            "AffineDiffeomorphic invert by negating their parameters; Affine, Projective, Rigid, "
+            "Similarity, Attention and Translation invert exactly."
+        )
+
+    def check_params(self, **params: ArrayLike) -> list[Array]:
+        """Refuses arrays that are no parameters of this transform.
+
+        Returns:
+            Them, as coordinates (float32 or float64), with equal numbers of batch axes.
+        """
+        arrays = as_coordinates(**params)
+        for name, array in zip(params, arrays, strict=True):
+            if not array.ndim or array.shape[-1] != self.num_params:
+                raise ValueError(
+                    f"{name} has shape {array.shape}; {self} needs (*batch, {self.num_params})."
+                )
+        return align_batches(1, **dict(zip(params, arrays, strict=True)))
 
 
 @functools.partial(
     jax.jit,
-    static_argnames=("function", "owner", "core_rank", "shape", "align_corners", "by_lines"),
+    static_argnames=("function", "owner", "core_rank", "shape", "align_corners", "make_points"),
 )
 def _evaluate(
     function: Callable[..., Array],
@@ -100,17 +140,16 @@ def _evaluate(
     core_rank: int,
     shape: tuple[int, ...],
     align_corners: bool,
-    by_lines: bool,
+    make_points: Callable[..., Any],
 ) -> Array:
     dtype = coordinate_dtype(params)
-    make = open_grid if by_lines else identity_grid
-    points = make(shape, align_corners=align_corners, dtype=dtype)
+    points = make_points(shape, align_corners=align_corners, dtype=dtype)
 
-    def one(params: Array) -> Array:
+    def single(params: Array) -> Array:
         own = () if owner is None else (owner,)
         return function(*own, params, points)
 
-    batched = one
+    batched = single
     for _ in range(params.ndim - core_rank):
         batched = jax.vmap(batched)
     return batched(params.astype(dtype))
@@ -120,11 +159,11 @@ def evaluate(
     apply: Callable[..., Array],
     params: Array,
     core_rank: int,
-    shape: Sequence[int],
+    shape: tuple[int, ...],
     align_corners: bool,
-    by_lines: bool = False,
+    make_points: Callable[..., Any] = identity_grid,
 ) -> Array:
-    """Applies a map of one parameter array to the lattice, for all leading axes of ``params``.
+    """Applies a map of one parameter array to every pixel, for all leading axes of ``params``.
 
     Args:
         apply: hashable ``(params, points) -> points`` for one parameter array.
@@ -132,12 +171,11 @@ def evaluate(
         core_rank: number of axes of one parameter array.
         shape: spatial shape of the output.
         align_corners: see `stn_jax.coordinates`.
-        by_lines: whether ``apply`` takes the lattice's lines and not its points.
+        make_points: what ``apply`` takes as points: `identity_grid` or `open_grid`.
 
     Returns:
         ``(*batch, *shape, n)``.
     """
     # Methods of equal objects are not equal, functions and equal objects are: one compilation.
     function, owner = getattr(apply, "__func__", apply), getattr(apply, "__self__", None)
-    shape = tuple(map(int, shape))
-    return _evaluate(function, owner, params, core_rank, shape, bool(align_corners), by_lines)
+    return _evaluate(function, owner, params, core_rank, shape, bool(align_corners), make_points)

@@ -1,13 +1,16 @@
 """Several transforms one after the other, sampled once."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from stn_jax.transforms.base import Transform
+from stn_jax.transforms.inputs import as_coordinates, compiled
 
 
 @dataclass(frozen=True, init=False)
@@ -19,7 +22,8 @@ class Chain(Transform):
     inverted.
 
     Args:
-        *transforms: at least one; all of one number of axes.
+        *parts: at least one transform; all of one number of axes. Each needs `Transform.apply`.
+        transforms: the same as one sequence.
 
     Raises:
         ValueError: if there is none, or images and volumes are mixed.
@@ -33,16 +37,18 @@ class Chain(Transform):
 
     transforms: tuple[Transform, ...]
 
-    def __init__(self, *transforms: Transform):
-        if not transforms:
+    def __init__(self, *parts: Transform, transforms: Sequence[Transform] = ()):
+        # By keyword for `dataclasses.replace`, which knows fields alone.
+        parts = (*parts, *transforms)
+        if not parts:
             raise ValueError("Chain() is empty; give at least one transform.")
-        strangers: list[Any] = [part for part in transforms if not isinstance(part, Transform)]
+        strangers: list[Any] = [part for part in parts if not isinstance(part, Transform)]
         if strangers:
             raise ValueError(f"Chain is made of transforms; {strangers[0]!r} is none.")
-        if len({part.ndim for part in transforms}) > 1:
-            axes = ", ".join(f"{part} has {part.ndim}" for part in transforms)
+        if len({part.ndim for part in parts}) > 1:
+            axes = ", ".join(f"{part} has {part.ndim}" for part in parts)
             raise ValueError(f"Chain mixes numbers of axes: {axes}; take all 2-D or all 3-D.")
-        object.__setattr__(self, "transforms", transforms)
+        object.__setattr__(self, "transforms", parts)
 
     @property
     def ndim(self) -> int:
@@ -58,15 +64,31 @@ class Chain(Transform):
         """Returns every part's identity."""
         return np.concatenate([part.identity() for part in self.transforms])
 
-    def split(self, params: Float[Array, "*b p"]) -> list[Float[Array, "*b q"]]:
+    def split(self, params: ArrayLike) -> list[Float[Array, "*b q"]]:
         """Returns the parameters of each part."""
+        [params] = self.check_params(params=params)
         ends = np.cumsum([part.num_params for part in self.transforms])
         return jnp.split(params, ends[:-1], axis=-1)
 
-    def apply(
-        self, params: Float[Array, "p"], points: Float[Array, "*points n"]
-    ) -> Float[Array, "*points n"]:
+    @compiled
+    def apply(self, params: ArrayLike, points: ArrayLike) -> Float[Array, "*points n"]:
         """Maps points by one parameter vector, the last part first."""
+        params, points = as_coordinates(params=params, points=points)
         for part, own in reversed(list(zip(self.transforms, self.split(params), strict=True))):
             points = part.apply(own, points)
         return points
+
+    def compose(self, p: ArrayLike, q: ArrayLike) -> Float[Array, "*b p"]:
+        """Refuses: two chains one after the other are a longer chain."""
+        raise NotImplementedError(
+            f"{self} has no compose: two chains one after the other are a longer chain, "
+            "Chain(chain, chain), whose parameters are those of both, concatenated."
+        )
+
+    def invert(self, p: ArrayLike) -> Float[Array, "*b p"]:
+        """Refuses: the inverse has the parts in reversed order, so it is another chain."""
+        reverse = ", ".join(str(part) for part in self.transforms[::-1])
+        raise NotImplementedError(
+            f"{self} has no invert: its inverse is Chain({reverse}) with the parameters of each "
+            "part (see split) inverted and concatenated in that order."
+        )

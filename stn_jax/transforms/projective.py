@@ -3,13 +3,24 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from stn_jax.coordinates import ALIGN_CORNERS
-from stn_jax.transforms.base import Transform, check_ndim, check_shape, evaluate
+from stn_jax.coordinates import ALIGN_CORNERS, open_grid
+from stn_jax.transforms import matrix_algebra
+from stn_jax.transforms.affine import affine_map
+from stn_jax.transforms.base import Transform, evaluate
+from stn_jax.transforms.inputs import (
+    as_coordinates,
+    check_ndim,
+    check_shape,
+    compiled,
+    concrete,
+    constant_like,
+)
 
 OUTSIDE = 1e6
 """Where points at or behind the horizon are read: outside any image."""
@@ -17,17 +28,17 @@ OUTSIDE = 1e6
 _HORIZON = 1e-6  # Smallest homogeneous weight that is in front of the horizon.
 
 
-def projective_points(
-    theta: Float[Array, "m m"], points: Float[Array, "*points n"]
-) -> Float[Array, "*points n"]:
-    """Maps points by one matrix; those at or behind the horizon go to `OUTSIDE`, derivative 0."""
-    n = theta.shape[0] - 1
-    moved = theta[:, n]
-    for axis in range(n):
-        moved = moved + theta[:, axis] * points[..., axis, None]
-    weight = moved[..., n:]
+def projective_map(
+    theta: Float[Array, "m m"], axes: Sequence[Float[Array, "..."]]
+) -> Float[Array, "*shape n"]:
+    """Maps points, given as one array for each coordinate, by one matrix.
+
+    Points at or behind the horizon go to `OUTSIDE`, with derivative 0.
+    """
+    moved = affine_map(theta, axes)
+    weight = moved[..., -1:]
     visible = weight > _HORIZON
-    return jnp.where(visible, moved[..., :n] / jnp.where(visible, weight, 1), OUTSIDE)
+    return jnp.where(visible, moved[..., :-1] / jnp.where(visible, weight, 1), OUTSIDE)
 
 
 def projective_grid(
@@ -37,8 +48,9 @@ def projective_grid(
 
     ``(X, Y, W) = theta (x_t, y_t, 1)`` and ``(x_s, y_s) = (X, Y) / W``.
     Points with ``W <= 1e-6``, at the horizon or behind it, read as outside the image and have
-    derivative 0, so no gradient is ever NaN. The scale of theta matters in so far as W must be
-    positive in front; ``theta[2, 2] = 1`` sees to it.
+    derivative 0, so no gradient is ever NaN. Of theta's scale the sign matters: W must be positive
+    in front. `homography_from_points` sees to that, `compose`, `invert` and `normalize_matrix` keep
+    it; a matrix from elsewhere that shows nothing needs its sign changed.
 
     Convention:
         Normalised coordinates, points (x, y[, z]), target to source; -1 and 1 are the outer edges
@@ -63,82 +75,24 @@ def projective_grid(
         >>> projective_grid(theta, (1, 2)).tolist()
         [[[-1.0, 0.0], [0.3333333432674408, 0.0]]]
     """
-    theta = jnp.asarray(theta)
+    [theta] = as_coordinates(theta=theta)
     if theta.shape[-2:] not in ((3, 3), (4, 4)):
         raise ValueError(
             f"theta has shape {theta.shape}; projective_grid needs (*batch, 3, 3) with shape "
             "(h, w) or (*batch, 4, 4) with (d, h, w)."
         )
-    check_shape(shape, theta.shape[-1] - 1)
-    return evaluate(projective_points, theta, 2, shape, align_corners)
-
-
-def homography_from_points(target: ArrayLike, source: ArrayLike) -> Float[Array, "*b 3 3"]:
-    """Returns the homography that takes four target points to four source points.
-
-    ``theta = S T^-1``, where S and T take the projective frame (the three unit vectors and their
-    sum) to the homogeneous source and target points: a closed form of cross products, no linear
-    solve. It is scaled so that W, the homogeneous weight, is 1 on average over the target points:
-    they lie in front of the horizon, wherever the origin is.
-
-    Args:
-        target: ``(*batch, 4, 2)`` points (x, y), no three on a line.
-        source: ``(*batch, 4, 2)``, where each of them is read; no three on a line. Convex as
-            the target is, or else some point has to lie behind the horizon.
-
-    Returns:
-        ``(*batch, 3, 3)`` for `projective_grid`.
-
-    Raises:
-        ValueError: if either is not ``(*batch, 4, 2)``.
-
-    References:
-        Hartley and Zisserman, "Multiple View Geometry", 2nd ed., section 4.1.
-
-    Example:
-        >>> square = jnp.array([[-1.0, -1.0], [1.0, -1.0], [1.0, 1.0], [-1.0, 1.0]])
-        >>> homography_from_points(square, square * 0.5).round(5) + 0.0
-        Array([[0.5, 0. , 0. ],
-               [0. , 0.5, 0. ],
-               [0. , 0. , 1. ]], dtype=float32)
-    """
-    target, source = jnp.asarray(target), jnp.asarray(source)
-    for name, points in (("target", target), ("source", source)):
-        if points.shape[-2:] != (4, 2):
-            raise ValueError(f"{name} has shape {points.shape}; four points (*batch, 4, 2) needed.")
-    target, source = jnp.broadcast_arrays(target, source)
-    frame, image = _frame(target), _frame(source)
-    # T^-1 is the transposed matrix of cofactors over the determinant; the scale is set below.
-    cofactors = jnp.cross(jnp.roll(frame, -1, axis=-2), jnp.roll(frame, -2, axis=-2))
-    theta = jnp.sum(image[..., :, :, None] * cofactors[..., :, None, :], axis=-3)
-    weights = jnp.sum(theta[..., 2:, :] * _homogeneous(target), axis=-1)
-    return theta / jnp.mean(weights, axis=-1)[..., None, None]
-
-
-def _frame(points: Float[Array, "*b 4 2"]) -> Float[Array, "*b 3 3"]:
-    """Returns, as rows, multiples of the first three points whose sum is one of the fourth."""
-    a, b, c, d = jnp.moveaxis(_homogeneous(points), -2, 0)
-    pairs = ((a, b, c), (b, c, a), (c, a, b))
-    rows = [
-        jnp.sum(d * jnp.cross(second, third), axis=-1, keepdims=True) * first
-        for first, second, third in pairs
-    ]
-    return jnp.stack(rows, axis=-2)
-
-
-def _homogeneous(points: Array) -> Array:
-    return jnp.concatenate([points, jnp.ones_like(points[..., :1])], axis=-1)
-
-
-def _with_corner(entries: Array, size: int) -> Array:
-    """Appends the entry 1 and makes the vector a matrix."""
-    entries = jnp.concatenate([entries, jnp.ones_like(entries[..., :1])], axis=-1)
-    return entries.reshape(*entries.shape[:-1], size, size)
+    shape = check_shape(shape, theta.shape[-1] - 1)
+    return evaluate(projective_map, theta, 2, shape, align_corners, open_grid)
 
 
 @dataclass(frozen=True)
 class Projective(Transform):
     """All projective maps with ``theta[n, n] = 1``; parameters are its other entries by rows.
+
+    The origin, the middle of the output, is then always in front of the horizon. A product or an
+    inverse that has it behind is no member: `compose` and `invert` raise where they know the
+    parameters, and give NaN where those are traced. `stn_jax.compose` and `stn_jax.invert` of
+    matrices have no such limit, and `grid` takes a matrix too.
 
     Attributes:
         ndim: number of spatial axes.
@@ -163,24 +117,63 @@ class Projective(Transform):
         """Returns the entries of the identity matrix without the last."""
         return np.eye(self.ndim + 1, dtype=np.float32).reshape(-1)[:-1]
 
+    @compiled
     def matrix(self, params: ArrayLike) -> Float[Array, "*b m m"]:
         """Returns the homogeneous matrix ``(*batch, n + 1, n + 1)``."""
-        return _with_corner(jnp.asarray(params), self.ndim + 1)
+        [params] = self.check_params(params=params)
+        entries = jnp.concatenate([params, constant_like(params[..., :1], 1)], axis=-1)
+        return entries.reshape(*params.shape[:-1], self.ndim + 1, self.ndim + 1)
 
-    def apply(
-        self, params: Float[Array, "p"], points: Float[Array, "*points n"]
-    ) -> Float[Array, "*points n"]:
+    @compiled
+    def apply(self, params: ArrayLike, points: ArrayLike) -> Float[Array, "*points n"]:
         """Maps points by one parameter vector."""
-        return projective_points(self.matrix(params), points)
+        params, points = as_coordinates(params=params, points=points)
+        return projective_map(self.matrix(params), jnp.unstack(points, axis=-1))
+
+    def grid(
+        self, params: ArrayLike, shape: Sequence[int], *, align_corners: bool = ALIGN_CORNERS
+    ) -> Float[Array, "*b_shape n"]:
+        """See `Transform.grid`; a matrix ``(*batch, n + 1, n + 1)`` of any scale serves too."""
+        shape = check_shape(shape, self.ndim)
+        if np.shape(params)[-2:] == (self.ndim + 1, self.ndim + 1):
+            return projective_grid(params, shape, align_corners=align_corners)
+        [params] = self.check_params(params=params)
+        return projective_grid(self.matrix(params), shape, align_corners=align_corners)
 
     def compose(self, p: ArrayLike, q: ArrayLike) -> Float[Array, "*b p"]:
-        """Returns the parameters of ``p`` after ``q``."""
-        return self._params(jnp.matmul(self.matrix(p), self.matrix(q), precision="highest"))
+        """Returns the parameters of ``p`` after ``q``.
+
+        Raises:
+            ValueError: if known parameters put the origin at or behind the product's horizon.
+        """
+        p, q = self.check_params(p=p, q=q)
+        return self._params("compose", matrix_algebra.compose(self.matrix(p), self.matrix(q)))
 
     def invert(self, p: ArrayLike) -> Float[Array, "*b p"]:
-        """Returns the parameters of the inverse map."""
-        return self._params(jnp.linalg.inv(self.matrix(p)))
+        """Returns the parameters of the inverse map.
 
-    def _params(self, theta: Array) -> Array:
-        theta = theta / theta[..., -1:, -1:]
+        Raises:
+            ValueError: if known parameters put the origin at or behind the inverse's horizon.
+        """
+        [p] = self.check_params(p=p)
+        return self._params("invert", matrix_algebra.invert(self.matrix(p)))
+
+    def _params(self, method: str, theta: Array) -> Array:
+        if concrete(theta):
+            corner = np.asarray(jax.device_get(theta))[..., -1, -1]
+            if (corner <= 0).any():
+                n = self.ndim
+                raise ValueError(
+                    f"Projective.{method} gives a map with theta[{n}, {n}] = {corner.min():.3g}: "
+                    f"the origin is not in front of its horizon, which theta[{n}, {n}] = 1 cannot "
+                    f"express. Use the matrices: stn.{method}(transform.matrix(p), ...), and "
+                    "projective_grid."
+                )
+        return self._divide(theta)
+
+    @compiled
+    def _divide(self, theta: Array) -> Array:
+        corner = theta[..., -1:, -1:]
+        # Dividing by a negative number would turn what is behind the horizon to the front.
+        theta = theta / jnp.where(corner > 0, corner, jnp.nan)
         return theta.reshape(*theta.shape[:-2], self.num_params + 1)[..., :-1]

@@ -15,8 +15,15 @@ from jaxtyping import Array, Float
 
 from stn_jax.coordinates import ALIGN_CORNERS
 from stn_jax.transforms.affine import AffineFamily
-from stn_jax.transforms.base import check_ndim, check_shape
-from stn_jax.transforms.rotations import turn_after, turn_matrix
+from stn_jax.transforms.inputs import (
+    add_batch,
+    as_coordinates,
+    check_ndim,
+    check_shape,
+    compiled,
+    constant_like,
+)
+from stn_jax.transforms.rotations import compose_rotations, rotation_matrix
 
 
 def attention_grid(
@@ -48,14 +55,14 @@ def attention_grid(
         >>> attention_grid(jnp.array([0.5, 0.5, 0.5]), (1, 2)).tolist()
         [[[0.25, 0.5], [0.75, 0.5]]]
     """
-    theta = jnp.asarray(theta)
+    [theta] = as_coordinates(theta=theta)
     if not theta.ndim or theta.shape[-1] not in (3, 4):
         raise ValueError(
             f"theta has shape {theta.shape}; attention_grid needs (*batch, 3), scale and (x, y), "
             "or (*batch, 4) for volumes."
         )
     ndim = theta.shape[-1] - 1
-    check_shape(shape, ndim)
+    shape = check_shape(shape, ndim)
     return Attention(ndim).grid(theta, shape, align_corners=align_corners)
 
 
@@ -93,44 +100,48 @@ class _Restricted(AffineFamily):
         params[: self._sizes[0]] = 1
         return params
 
-    def _split(self, params: ArrayLike) -> tuple[Array, Array, Array]:
-        """Returns scale ``(*b, 1)``, turn ``(*b, k)`` and translation; neutral where missing."""
-        params = jnp.asarray(params)
+    def _split(self, params: Array) -> tuple[Array, Array, Array]:
+        """Returns scale ``(*b, 1)``, turn ``(*b, k)`` and translation; empty where missing."""
         first, second, _ = np.cumsum(self._sizes)
         scale, turn, shift = jnp.split(params, [first, second], axis=-1)
-        if not self.scales:
-            scale = jnp.ones_like(params[..., :1])
-        if not self.turns:
-            angles = self.ndim * (self.ndim - 1) // 2
-            turn = jnp.zeros((*params.shape[:-1], angles), params.dtype)
         return scale, turn, shift
 
-    def _join(self, scale: Array, turn: Array, shift: Array) -> Array:
-        parts = [scale] * self.scales + [turn] * self.turns + [shift]
-        return jnp.concatenate(parts, axis=-1)
+    def _linear(self, params: Array) -> Float[Array, "*b n n"]:
+        """Returns ``s R``."""
+        scale, turn, shift = self._split(params)
+        if self.turns:
+            linear = rotation_matrix(turn)
+        else:
+            eye = jnp.eye(self.ndim, dtype=params.dtype)
+            linear = constant_like(shift, 1)[..., None] * add_batch(eye, params.ndim + 1)
+        return scale[..., None] * linear if self.scales else linear
 
-    def _linear(self, params: ArrayLike) -> Float[Array, "*b n n"]:
-        scale, turn, _ = self._split(params)
-        return scale[..., None] * turn_matrix(turn)
-
+    @compiled
     def matrix(self, params: ArrayLike) -> Float[Array, "*b n n_plus_1"]:
         """Returns ``[s R | t]``."""
+        [params] = self.check_params(params=params)
         shift = self._split(params)[2]
         return jnp.concatenate([self._linear(params), shift[..., None]], axis=-1)
 
+    @compiled
     def compose(self, p: ArrayLike, q: ArrayLike) -> Float[Array, "*b p"]:
         """Returns the parameters of ``p`` after ``q``."""
-        p, q = jnp.broadcast_arrays(jnp.asarray(p), jnp.asarray(q))
+        p, q = self.check_params(p=p, q=q)
         (scale, turn, shift), (scale_q, turn_q, shift_q) = self._split(p), self._split(q)
         moved = jnp.sum(self._linear(p) * shift_q[..., None, :], axis=-1)
-        return self._join(scale * scale_q, turn_after(turn, turn_q), moved + shift)
+        parts = [scale * scale_q] if self.scales else []
+        parts += [compose_rotations(turn, turn_q)] if self.turns else []
+        return jnp.concatenate([*parts, moved + shift], axis=-1)
 
+    @compiled
     def invert(self, p: ArrayLike) -> Float[Array, "*b p"]:
         """Returns the parameters of the inverse map; the scale must not be 0."""
+        [p] = self.check_params(p=p)
         scale, turn, shift = self._split(p)
-        back = self._join(1 / scale, -turn, jnp.zeros_like(shift))
-        moved = jnp.sum(self._linear(back) * shift[..., None, :], axis=-1)
-        return self._join(1 / scale, -turn, -moved)
+        linear = jnp.concatenate([1 / scale, -turn], axis=-1)
+        back = self._linear(jnp.concatenate([linear, constant_like(shift, 0)], axis=-1))
+        moved = jnp.sum(back * shift[..., None, :], axis=-1)
+        return jnp.concatenate([linear, -moved], axis=-1)
 
 
 @dataclass(frozen=True)

@@ -8,17 +8,19 @@ Convention:
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-_SMALL = {jnp.dtype(jnp.float32): 1e-2, jnp.dtype(jnp.float64): 1e-4}
+from stn_jax.transforms.inputs import add_batch, constant_like
+
+_SMALL = {jnp.dtype(jnp.float32): 1e-2, jnp.dtype(jnp.float64): 1e-5}
 """Squared angle below which three terms of a series are exact to rounding."""
 
 
-def turn_matrix(vector: Float[Array, "*b k"]) -> Float[Array, "*b n n"]:
+def rotation_matrix(vector: Float[Array, "*b k"]) -> Float[Array, "*b n n"]:
     """Returns the rotation matrix: ``exp`` of the skew-symmetric matrix K of the vector.
 
     ``I + sin(a)/a K + (1 - cos(a))/a^2 K^2`` with ``a`` the vector's length (Rodrigues).
 
     Args:
-        vector: ``(*batch, 1)`` for images, ``(*batch, 3)`` for volumes.
+        vector: ``(*batch, 1)`` for images, ``(*batch, 3)`` for volumes; float32 or float64.
 
     Returns:
         ``(*batch, 2, 2)`` or ``(*batch, 3, 3)``.
@@ -29,24 +31,25 @@ def turn_matrix(vector: Float[Array, "*b k"]) -> Float[Array, "*b n n"]:
             [jnp.concatenate([cos, -sin], -1), jnp.concatenate([sin, cos], -1)], axis=-2
         )
     square = jnp.sum(vector * vector, axis=-1)[..., None, None]
-    x, y, z = jnp.moveaxis(vector, -1, 0)
-    zero = jnp.zeros_like(x)
+    x, y, z = jnp.unstack(vector, axis=-1)
+    zero = constant_like(x, 0)
     rows = [[zero, -z, y], [z, zero, -x], [-y, x, zero]]
     skew = jnp.stack([jnp.stack(row, axis=-1) for row in rows], axis=-2)
     twice = jnp.matmul(skew, skew, precision="highest")
+    identity = add_batch(jnp.eye(3, dtype=skew.dtype), skew.ndim)
     # (1 - cos a) / a^2 = (sin(a/2) / (a/2))^2 / 2, which does not cancel.
-    return jnp.eye(3, dtype=skew.dtype) + _sinc(square) * skew + _sinc(square / 4) ** 2 / 2 * twice
+    return identity + _sinc(square) * skew + _sinc(square / 4) ** 2 / 2 * twice
 
 
-def turn_after(p: Float[Array, "*b k"], q: Float[Array, "*b k"]) -> Float[Array, "*b k"]:
+def compose_rotations(p: Float[Array, "*b k"], q: Float[Array, "*c k"]) -> Float[Array, "*d k"]:
     """Returns the vector of the rotation ``p`` after the rotation ``q``.
 
     Angles add in 2-D. In 3-D the product of unit quaternions ``(cos a/2, sin a/2 axis)``, whose
     vector is at most pi long.
 
     Args:
-        p: ``(*batch, 1)`` or ``(*batch, 3)``.
-        q: as ``p``.
+        p: ``(*batch, 1)`` or ``(*batch, 3)``; float32 or float64.
+        q: as ``p``, with as many batch axes, which broadcast.
 
     Returns:
         As ``p``.
@@ -57,7 +60,7 @@ def turn_after(p: Float[Array, "*b k"], q: Float[Array, "*b k"]) -> Float[Array,
     real = a * b - jnp.sum(u * v, axis=-1, keepdims=True)
     imaginary = a * v + b * u + jnp.cross(u, v)
     # A quaternion and its negative are one rotation: take the one of the shorter way round.
-    sign = jnp.where(real < 0, -1, 1)
+    sign = jnp.where(real < 0, -1, 1).astype(real.dtype)
     real, imaginary = sign * real, sign * imaginary
     square = jnp.sum(imaginary**2, axis=-1, keepdims=True)
     small = square < _SMALL[square.dtype]

@@ -64,3 +64,36 @@ def test_warp_affine(photograph, border, options):
     assert theirs.std() > 0.05
     assert error.max() < 2 * steepest / 32  # each axis may be off by 1/32 pixel
     assert error.mean() < 2e-3
+
+
+@pytest.mark.parametrize("offset", [0, 500])
+def test_homographies_of_points_in_pixels(offset):
+    rng = np.random.default_rng(0)
+    square = np.array([(0, 0), (1, 0), (0, 1), (1, 1)])
+    for side in (10, 1000):
+        target, source = (
+            np.float32(side * (square + 0.2 * rng.uniform(-1, 1, (4, 2))) + offset) for _ in "ab"
+        )
+        theirs = cv2.getPerspectiveTransform(target, source)
+        ours = np.asarray(stn.homography_from_points(target, source), np.float64)
+        points = np.c_[side * rng.uniform(0, 1, (50, 2)) + offset, np.ones(50)]
+        moved = [points @ theta.T for theta in (ours, theirs)]
+        places = [m[:, :2] / m[:, 2:] for m in moved]
+        np.testing.assert_allclose(*places, rtol=0, atol=2e-5 * side * max(1, offset / side))
+
+
+def test_the_way_back_shows_the_picture_that_opencv_shows(photograph):
+    """A road seen from above: the middle of the way back lies behind its horizon."""
+    target = np.float32([(-1, -1), (1, -1), (1, 1), (-1, 1)])
+    source = np.float32([(-0.2, 0.3), (0.2, 0.3), (1, 1), (-1, 1)])
+    theta = stn.homography_from_points(target, source)
+    view = np.asarray(stn.grid_sample(photograph, stn.projective_grid(theta, TARGET)))
+    pixels = np.asarray(stn.denormalize_matrix(stn.invert(theta), TARGET, SHAPE), np.float64)
+    theirs = cv2.warpPerspective(
+        view, pixels, SHAPE[::-1], flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    )
+    ours = np.asarray(stn.grid_sample(view, stn.projective_grid(stn.invert(theta), SHAPE)))
+    assert theirs.std() > 0.05
+    assert np.abs(ours - theirs).mean() < 2e-3
+    with pytest.raises(ValueError, match=r"Projective\.invert"):
+        stn.Projective().invert(np.ravel(theta)[:8] / theta[2, 2])

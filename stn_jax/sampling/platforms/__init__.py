@@ -7,7 +7,7 @@ on the platform (docs/performance.md has the figures).
 
 import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
@@ -34,11 +34,11 @@ def choose(platform: str | None, values: Any) -> str:
 def _auto(image: Array, points: Array, interpolation: Interpolation) -> Array:
     """Samples by the platform's algorithm, in operations that JAX can differentiate."""
 
-    def by(platform: str | None) -> Callable[[Array, Array], Array]:
-        algorithm = ALGORITHMS[choose(platform, image.size)]
-        return functools.partial(algorithm, interpolation=interpolation)
+    def sample_by(platform: str | None, image: Array, points: Array) -> Array:
+        return ALGORITHMS[choose(platform, image.size)](image, points, interpolation)
 
-    return jax.lax.platform_dependent(image, points, tpu=by("tpu"), default=by(None))
+    by = {"tpu": functools.partial(sample_by, "tpu"), "default": functools.partial(sample_by, None)}
+    return jax.lax.platform_dependent(image, points, **by)
 
 
 ALGORITHMS: dict[str, Callable[[Array, Array, Interpolation], Array]] = {
@@ -58,7 +58,7 @@ def _triton() -> ModuleType:
     return gpu
 
 
-FORMS: dict[tuple[str, str], Callable[[], ModuleType]] = {
+FORMS: dict[tuple[str, str | None], Callable[[], ModuleType]] = {
     ("gather", "cpu"): lambda: cpu,
     ("triton", "cpu"): lambda: cpu,
     ("triton", "cuda"): _triton,
@@ -67,72 +67,52 @@ FORMS: dict[tuple[str, str], Callable[[], ModuleType]] = {
 """Modules whose functions, named as the maps, are an algorithm's own forms on a platform."""
 
 
-def lowering(
+def run(
     name: str,
-    derived: Callable[..., Callable[..., Array]],
+    function: Callable[..., Array],
     platform: str | None,
-    *,
+    *operands: Array,
     batch: int,
     algorithm: str,
     interpolation: Interpolation,
-    shape: Sequence[int],
-) -> Callable[..., Array]:
-    """Returns what a platform runs for a map.
+    shape: tuple[int, ...],
+) -> Array:
+    """Runs a map as its platform does.
 
     Args:
         name: the map's.
-        derived: ``(batch, algorithm, ...) -> function``, the map derived from an algorithm.
-        platform: where; None is any other.
-        batch: number of leading batch axes of the operands.
+        function: the map for one image, as derived from an algorithm.
+        platform: where; None is any other than `PLATFORMS`.
+        *operands: the map's, with ``batch`` leading axes.
+        batch: number of leading axes.
         algorithm: a name of `ALGORITHMS`.
         interpolation: what a point reads.
         shape: spatial axes of an image.
-
-    Returns:
-        A function of the operands.
     """
+    if algorithm == "auto":
+        algorithm = choose(platform, math.prod((*shape, operands[0].shape[-1])))
+    static = {"interpolation": interpolation, "shape": shape}
+    forms = FORMS.get((algorithm, platform))
+    own = getattr(forms(), name, None) if forms else None
+    sizes = [size for x in operands for size in x.shape]
+    if algorithm == "triton" and not all(isinstance(size, int) and size for size in sizes):
+        own = None  # a kernel needs sizes, and something to do
+    if own is None:
+        function = functools.partial(function, algorithm=algorithm, **static)
+        if algorithm == "matmul":
+            function = matmul.finite(name, function)
+        for _ in range(batch):
+            function = jax.vmap(function)
+        return function(*operands)
 
-    def run(*operands: Array) -> Array:
-        channels = operands[0].shape[-1]
-        chosen = algorithm
-        if algorithm == "auto":
-            chosen = choose(platform, math.prod((*shape, channels)))
-        static = {"interpolation": interpolation, "shape": tuple(shape)}
-        forms = FORMS.get((chosen, platform or ""))
-        module = forms() if forms else None
-        own = getattr(module, name, None)
-        sizes = [size for x in operands for size in x.shape]
-        if getattr(module, "NEEDS_SIZES", False) and not all(
-            isinstance(k, int) and k for k in sizes
-        ):
-            own = None
-        if own is None:
-            function = derived(batch=0, algorithm=chosen, **static)
-            if chosen == "matmul":
-                function = matmul.finite(name, function)
-            return _batched(function, batch)(*operands)
-        own = _of_flat_points(functools.partial(own, **static), first=name != "splat")
-        if not batch:
-            return own(*(x[None] for x in operands))[0]
-        return _batched(own, batch - 1)(*operands)
-
-    return run
-
-
-def _of_flat_points(function: Callable[..., Array], first: bool) -> Callable[..., Array]:
-    """Flattens points for a function of a batch; ``first``: the first operand is an image."""
-
-    def flat(*operands: Array) -> Array:
-        images, others = operands[:first], operands[first:]
-        batch, *points = others[0].shape[:-1]
-        count = math.prod(points)
-        out = function(*images, *(x.reshape(batch, count, x.shape[-1]) for x in others))
-        return out.reshape(batch, *points, out.shape[-1]) if images else out
-
-    return flat
-
-
-def _batched(function: Callable[..., Array], batch: int) -> Callable[..., Array]:
-    for _ in range(batch):
+    # Own forms take one batch axis, and one axis of points.
+    images = 0 if name == "splat" else 1
+    lead, points = operands[-1].shape[:batch], operands[-1].shape[batch:-1]
+    count = math.prod(points)
+    flat = [x.reshape(*lead, count, x.shape[-1]) for x in operands[images:]]
+    function = functools.partial(own, **static)
+    for _ in range(batch - 1):
         function = jax.vmap(function)
-    return function
+    arrays = [*operands[:images], *flat]
+    out = function(*arrays) if batch else function(*(x[None] for x in arrays))[0]
+    return out.reshape(*lead, *points, out.shape[-1]) if images else out

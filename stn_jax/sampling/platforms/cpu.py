@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
-from stn_jax.sampling.gather import read_pixels, row_major
+from stn_jax.sampling.gather import product_taps, read_pixels, row_major
 from stn_jax.sampling.interpolation import Interpolation
 from stn_jax.sampling.platforms.cpu_fusion import materialize, sum_channels, without_fusion
 
@@ -37,19 +37,18 @@ def read(
         interpolation: what a point reads.
         shape: spatial axes of an image.
     """
-    channels = image.shape[-1]
-    x, nan_mask = _materialize(*interpolation.coordinates(points, shape), channels)
+    x, nan_mask = interpolation.coordinates(jnp.unstack(points, axis=-1)[::-1], shape)
 
     def sum_taps(image: Array, nan_mask: Array, *x: Array) -> Array:
-        axes = [interpolation.taps(axis, size) for axis, size in zip(x, shape, strict=True)]
-        terms = [_weighted_pixels(image, taps, shape) for taps in itertools.product(*axes)]
+        terms = [_weigh(image, *taps) for taps in product_taps(x, shape, interpolation)]
         return jnp.where(nan_mask[..., None], jnp.nan, functools.reduce(jnp.add, terms))
 
-    if channels == 1:
-        return sum_taps(image, nan_mask, *x)
-    # A sum over channels, fused with the reading, would first store all taps.
-    result = jax.ShapeDtypeStruct((*points.shape[:-1], channels), image.dtype)
-    return without_fusion(sum_taps, result)(image, nan_mask, *x)
+    # Materialized, else each tap of each channel recomputes the coordinates.
+    operands = (image, nan_mask, *materialize(x))
+    if image.shape[-1] == 1:
+        return sum_taps(*operands)
+    # Fused with a sum over channels that reads them, samples would first store all taps.
+    return without_fusion(sum_taps, (*points.shape[:-1], image.shape[-1]), *operands)
 
 
 def vjp_points(
@@ -61,21 +60,22 @@ def vjp_points(
     shape: tuple[int, ...],
 ) -> Float[Array, "b p n"]:
     """Returns ``x'_k = sum_t dw_t/dx_k sum_c V'_c U_c[i_t]``: the points' gradient."""
-    channels = image.shape[-1]
-    # An axis depends on one coordinate alone, so one tangent of ones gives every derivative.
+    axes = list(jnp.unstack(points, axis=-1)[::-1])
+    ones = [jnp.ones_like(axis) for axis in axes]  # an axis depends on its own coordinate alone
     coordinates = functools.partial(interpolation.coordinates, shape=shape)
-    x, dx, nan_mask = jax.jvp(coordinates, (points,), (jnp.ones_like(points),), has_aux=True)
-    x, nan_mask = _materialize(x, nan_mask, channels, reverse=channels == 1)
-    axes = []  # of each axis: (index, weight, its derivative) of every tap
+    x, dx, nan_mask = jax.jvp(coordinates, (axes,), (ones,), has_aux=True)
+    # For one channel, defeat CSE with the forward pass (it would keep all taps alive): materialize
+    # the coordinates in reversed order, so that the two reductions differ.
+    order = -1 if image.shape[-1] == 1 else 1
+    x = materialize(x[::order])[::order]
+    taps = []  # of each axis: (index, weight, its derivative) of every tap
     for axis, d_axis, size in zip(x, dx, shape, strict=True):
-        taps = functools.partial(_weights_first, interpolation, size)
-        weights, slopes, indices = jax.jvp(taps, (axis,), (d_axis,), has_aux=True)
-        axes.append(list(zip(indices, weights, slopes, strict=True)))
-    every = list(itertools.product(*axes))
-    sums = sum_channels(
-        [values * _read_pixels(image, [index for index, _, _ in taps], shape) for taps in every]
-    )
-    changes = [_change(taps, sum_c) for taps, sum_c in zip(every, sums, strict=True)]
+        weights_first = functools.partial(_weights_first, interpolation, size)
+        weights, slopes, indices = jax.jvp(weights_first, (axis,), (d_axis,), has_aux=True)
+        taps.append(list(zip(indices, weights, slopes, strict=True)))
+    every = list(itertools.product(*taps))
+    sums = sum_channels([_project(image, values, [i for i, _, _ in tap]) for tap in every])
+    changes = [_change(tap, sum_c) for tap, sum_c in zip(every, sums, strict=True)]
     total = [functools.reduce(jnp.add, along) for along in zip(*changes, strict=True)]
     return jnp.stack([jnp.where(nan_mask, 0, d) for d in total[::-1]], axis=-1)
 
@@ -93,7 +93,7 @@ def splat(
     device loops over its own shard.
     """
     batch, count, channels = values.shape
-    x, nan_mask = interpolation.coordinates(points, shape)
+    x, nan_mask = interpolation.coordinates(jnp.unstack(points, axis=-1)[::-1], shape)
     *x, nan_mask = materialize([*x, nan_mask])
     operands = [values, nan_mask, *x]
     splat_some = functools.partial(_splat, interpolation=interpolation, shape=shape)
@@ -179,24 +179,6 @@ def _runs(
     return [(start, weights)]
 
 
-def _materialize(
-    x: Sequence[Float[Array, "b p"]],
-    nan_mask: Bool[Array, "b p"],
-    channels: int,
-    reverse: bool = False,
-) -> tuple[list[Float[Array, "b p"]], Bool[Array, "b p"]]:
-    """Materializes `Interpolation.coordinates`, else each tap of each channel recomputes them.
-
-    With ``reverse`` in reversed order: for one channel this defeats CSE with the forward pass,
-    which would keep all taps alive.
-    """
-    if channels != 1:
-        *x, nan_mask = materialize([*x, nan_mask])
-        return x, nan_mask
-    order = -1 if reverse else 1
-    return materialize(x[::order])[::order], nan_mask
-
-
 def _weights_first(
     interpolation: Interpolation, size: int, x: Array
 ) -> tuple[list[Array], list[Array]]:
@@ -208,20 +190,21 @@ def _weights_first(
 # What is done for each tap is jitted, so that it is traced once for all of them.
 
 
-@functools.partial(jax.jit, static_argnames="shape")
-def _read_pixels(
-    image: Float[Array, "b *shape c"], indices: Sequence[Array], shape: tuple[int, ...]
+@jax.jit
+def _weigh(
+    image: Float[Array, "b *shape c"], indices: Sequence[Array], weights: Sequence[Array]
 ) -> Float[Array, "b p c"]:
-    return jax.vmap(read_pixels)(image, row_major(indices, shape))
+    """What a tap adds to the samples: ``w_t U[i_t]``, see `stn_jax.sampling.kernels.weigh`."""
+    weight = functools.reduce(jnp.multiply, weights)[..., None]
+    return jnp.where(weight != 0, weight * jax.vmap(read_pixels)(image, indices), 0)
 
 
-@functools.partial(jax.jit, static_argnames="shape")
-def _weighted_pixels(
-    image: Float[Array, "b *shape c"], taps: Sequence[tuple[Array, Array]], shape: tuple[int, ...]
+@jax.jit
+def _project(
+    image: Float[Array, "b *shape c"], values: Float[Array, "b p c"], indices: Sequence[Array]
 ) -> Float[Array, "b p c"]:
-    pixels = _read_pixels(image, [index for index, _ in taps], shape)
-    weight = functools.reduce(jnp.multiply, [weight for _, weight in taps])[..., None]
-    return jnp.where(weight != 0, weight * pixels, 0)
+    """What a tap's sum over channels is of: ``V'_c U_c[i_t]``."""
+    return values * jax.vmap(read_pixels)(image, indices)
 
 
 @jax.jit
@@ -230,7 +213,7 @@ def _change(
 ) -> list[Float[Array, "b p"]]:
     """What a tap adds to the derivative along each axis: ``dw_t/dx_k sum_c V'_c U_c[i_t]``."""
     weight = functools.reduce(jnp.multiply, [weight for _, weight, _ in taps])
-    # The derivative too passes over pixels that have no weight: see `kernels.weigh`.
+    # The derivative too leaves out what is not finite and has no weight: see `kernels.weigh`.
     sum_c = jnp.where((weight != 0) | jnp.isfinite(sum_c), sum_c, 0)
     along = []
     for k, (_, _, slope) in enumerate(taps):

@@ -26,10 +26,7 @@ def sum_channels(arrays: Sequence[Float[Array, "*points c"]]) -> list[Float[Arra
         arrays = [lax.pad(a, jnp.zeros((), a.dtype), ends) for a in arrays]
     zeros = tuple(jnp.zeros((), a.dtype) for a in arrays)
 
-    def add(a: Sequence[Array], b: Sequence[Array]) -> Sequence[Array]:
-        return tuple(map(lax.add, a, b))
-
-    return list(lax.reduce(tuple(arrays), zeros, add, (last,)))
+    return list(lax.reduce(tuple(arrays), zeros, lambda a, b: tuple(map(lax.add, a, b)), (last,)))
 
 
 def materialize(arrays: Sequence[Shaped[Array, "*points"]]) -> list[Shaped[Array, "*points"]]:
@@ -41,24 +38,17 @@ def materialize(arrays: Sequence[Shaped[Array, "*points"]]) -> list[Shaped[Array
     return [total.astype(a.dtype) for total, a in zip(sums, arrays, strict=True)]
 
 
-def without_fusion(
-    compute: Callable[..., Array], result: jax.ShapeDtypeStruct
-) -> Callable[..., Array]:
-    """Stops XLA:CPU from fusing a function with what reads its result.
+def without_fusion(compute: Callable[..., Array], shape: Sequence[int], *operands: Array) -> Array:
+    """Calls a function, and stops XLA:CPU from fusing it with what reads its result.
 
     Args:
         compute: a function of arrays.
-        result: shape and dtype of what it returns.
+        shape: that of its result, in the first operand's dtype.
+        *operands: what it is called with.
     """
-
-    def branch(*operands: Array) -> Array:
-        always = lax.optimization_barrier(jnp.bool_(True))  # unknown to the compiler
-        return lax.cond(always, compute, zeros, *operands)
-
-    def zeros(*operands: Array) -> Array:
-        return jnp.zeros(result.shape, result.dtype)
-
-    return branch
+    always = lax.optimization_barrier(jnp.bool_(True))  # unknown to the compiler
+    dtype = operands[0].dtype
+    return lax.cond(always, compute, lambda *_: jnp.zeros(tuple(shape), dtype), *operands)
 
 
 @jax.custom_jvp
@@ -77,8 +67,9 @@ def materialize_input(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
         >>> materialize_input(jnp.arange(3.0)).tolist()
         [0.0, 1.0, 2.0]
     """
-    cpu = without_fusion(_identity, jax.ShapeDtypeStruct(x.shape, x.dtype))
-    return lax.platform_dependent(x, cpu=cpu, default=_identity)
+    return lax.platform_dependent(
+        x, cpu=lambda x: without_fusion(_identity, x.shape, x), default=_identity
+    )
 
 
 @materialize_input.defjvp

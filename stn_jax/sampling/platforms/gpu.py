@@ -29,7 +29,7 @@ from jax.experimental import pallas as pl
 from jax.experimental.pallas import triton as plgpu
 from jaxtyping import Array, Float
 
-from stn_jax.sampling.gather import product_taps
+from stn_jax.sampling.gather import product_taps, row_major
 from stn_jax.sampling.interpolation import Interpolation
 
 NEEDS_SIZES = True  # Not for a program of any size, nor of nothing.
@@ -153,9 +153,10 @@ def _taps(
     if interpolation.kernel.origin is jnp.round:
         kernel = dataclasses.replace(interpolation.kernel, origin=_round)
         interpolation = dataclasses.replace(interpolation, kernel=kernel)
-    padded, nan_mask = interpolation.pad(x[::-1], shape)
+    padded, nan_mask = interpolation.coordinates(x[::-1], shape)
     taps = product_taps(padded, shape, interpolation)
-    return [place for place, _ in taps], [weight for _, weight in taps], nan_mask
+    places = [row_major(indices, shape) for indices, _ in taps]
+    return places, [functools.reduce(jnp.multiply, weights) for _, weights in taps], nan_mask
 
 
 def _round(x: Float[Array, "p"]) -> Float[Array, "p"]:
@@ -177,7 +178,8 @@ class _Block:
 
     @classmethod
     def of(cls, values: Array, points: Array, interpret: bool) -> "_Block":
-        return cls(*points.shape[:2], values.shape[-1], interpret)
+        batch, count, _ = points.shape
+        return cls(batch, count, values.shape[-1], interpret)
 
     @property
     def shape(self) -> tuple[int, int]:

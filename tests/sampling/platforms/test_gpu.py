@@ -33,7 +33,7 @@ def case(n, mode, padding_mode, batch, channels, dtype, align_corners=False):
     """An interpolation, images, values and pixel coordinates: near, far, infinite and NaN."""
     rng = np.random.default_rng(n)
     interpolation = Interpolation(
-        kernels.named(mode, -0.75), PADDING_MODES[padding_mode], align_corners, normalized=False
+        kernels.MODES[mode](-0.75), PADDING_MODES[padding_mode], align_corners, normalized=False
     )
     image = rng.standard_normal((batch, *SHAPES[n], channels)).astype(dtype)
     values = rng.standard_normal((batch, POINTS[n], channels)).astype(dtype)

@@ -1,6 +1,7 @@
-"""Dense flows: every point has a displacement of its own."""
+"""Displacement fields: every point has a displacement of its own."""
 
 import math
+import operator
 from dataclasses import dataclass
 
 import jax.numpy as jnp
@@ -8,9 +9,11 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from stn_jax.coordinates import ALIGN_CORNERS, coordinate_dtype, identity_grid, pixel_pitch
-from stn_jax.sampling import grid_sample
+from stn_jax import _checks as checks
+from stn_jax.coordinates import ALIGN_CORNERS, identity_grid, pixel_pitch
+from stn_jax.sampling.grid_sample import grid_sample
 from stn_jax.transforms.base import Transform
+from stn_jax.transforms.inputs import add_batch, as_coordinates, compiled
 
 UNITS = ("normalized", "pixels")
 """What a displacement can be counted in."""
@@ -43,28 +46,37 @@ def flow_grid(
         [[[0.5, 0.0], [1.5, 0.0]]]
     """
     flow = normalized_flow("flow", flow, units, align_corners)
-    n = flow.shape[-1]
-    shape = flow.shape[-1 - n : -1]
-    return flow + identity_grid(shape, align_corners=align_corners, dtype=flow.dtype)
+    return _add_points(flow, align_corners=bool(align_corners))
+
+
+@compiled
+def _add_points(flow: Array, *, align_corners: bool) -> Array:
+    shape = flow.shape[-1 - flow.shape[-1] : -1]
+    points = identity_grid(shape, align_corners=align_corners, dtype=flow.dtype)
+    return flow + add_batch(points, flow.ndim)
 
 
 def normalized_flow(argument: str, flow: ArrayLike, units: str, align_corners: bool) -> Array:
     """Checks a flow and turns it into normalised units; ``argument`` is its name in errors."""
-    flow = jnp.asarray(flow)
+    [flow] = as_coordinates(**{argument: flow})
     n = flow.shape[-1] if flow.ndim else 0
     if n not in (2, 3) or flow.ndim < n + 1:
         raise ValueError(
             f"{argument} has shape {flow.shape}; it must be (*batch, h, w, 2) or "
             "(*batch, d, h, w, 3), a displacement (x, y[, z]) for each pixel."
         )
-    if units not in UNITS:
-        raise ValueError(f"units={units!r} is not known; choose 'normalized' or 'pixels'.")
-    flow = flow.astype(coordinate_dtype(flow))
-    if units == "normalized":
-        return flow
-    sizes = flow.shape[-1 - n : -1][::-1]
-    pitch = [pixel_pitch(size, align_corners=align_corners) for size in sizes]
-    return flow * jnp.asarray(pitch, flow.dtype)
+    checks.name("units", units, UNITS)
+    return flow if units == "normalized" else _from_pixels(flow, align_corners=bool(align_corners))
+
+
+@compiled
+def _from_pixels(flow: Array, *, align_corners: bool) -> Array:
+    sizes = flow.shape[-1 - flow.shape[-1] : -1][::-1]
+    scaled = [
+        displacement * jnp.asarray(pixel_pitch(size, align_corners=align_corners), flow.dtype)
+        for displacement, size in zip(jnp.unstack(flow, axis=-1), sizes, strict=True)
+    ]
+    return jnp.stack(scaled, axis=-1)
 
 
 @dataclass(frozen=True)
@@ -94,9 +106,13 @@ class Flow(Transform):
 
     def __post_init__(self) -> None:
         """Checks the lattice."""
-        object.__setattr__(self, "shape", tuple(map(int, self.shape)))
-        if len(self.shape) not in (2, 3) or min(self.shape) < 1:
+        try:
+            shape = tuple(map(operator.index, self.shape))
+        except TypeError:
+            shape = ()
+        if len(shape) not in (2, 3) or min(shape) < 1:
             raise ValueError(f"shape={self.shape} does not fit; give (h, w) or (d, h, w).")
+        object.__setattr__(self, "shape", shape)
 
     @property
     def ndim(self) -> int:
@@ -116,29 +132,35 @@ class Flow(Transform):
         """Returns the displacement at each point of the lattice."""
         return params.reshape(*self.shape, self.ndim)
 
-    def apply(
-        self, params: Float[Array, "p"], points: Float[Array, "*points n"]
-    ) -> Float[Array, "*points n"]:
+    @compiled
+    def apply(self, params: ArrayLike, points: ArrayLike) -> Float[Array, "*points n"]:
         """Maps points by one parameter vector."""
-        return points + interpolated(
-            self.displacement(params), points, self.mode, self.align_corners
-        )
+        params, points = as_coordinates(params=params, points=points)
+        grid = points_as_grid(points)
+        moved = sample_field(self.displacement(params), grid, self.mode, self.align_corners)
+        return points + moved.reshape(points.shape)
 
 
-def interpolated(
-    field: Float[Array, "*shape n"],
-    points: Float[Array, "*points n"],
+def points_as_grid(points: Float[Array, "*points n"]) -> Float[Array, "*shape n"]:
+    """Gives points the axes of a grid, as samplers want them; a grid stays as it is."""
+    n = points.shape[-1]
+    if points.ndim <= n + 1:
+        return add_batch(points, n + 1)
+    return points.reshape(*[1] * (n - 1), -1, n)
+
+
+def sample_field(
+    field: Float[Array, "*b_shape n"],
+    points: Float[Array, "*c_points n"],
     mode: str,
     align_corners: bool,
-) -> Float[Array, "*points n"]:
-    """Returns the value of one field at any points; beyond its edge the border's."""
-    flat = points.reshape(*[1] * (field.ndim - 2), -1, points.shape[-1])
-    values = grid_sample(
+) -> Float[Array, "*d_points n"]:
+    """Returns the values of a vector field at a grid of points; beyond its edge the border's."""
+    return grid_sample(
         field,
-        flat,
+        points,
         mode=mode,
         padding_mode="border",
         cubic_coefficient=-0.5,
         align_corners=align_corners,
     )
-    return values.reshape(points.shape)

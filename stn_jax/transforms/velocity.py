@@ -1,86 +1,28 @@
-"""Maps that are always invertible: exponentials of affine matrices and of velocity fields.
-
-An exponential is the map after one unit of time of a steady motion; running the motion backwards,
-that is, negating its parameters, undoes it.
-"""
+"""Velocity fields: the map after one unit of time of a steady flow, undone by its negative."""
 
 import functools
+import operator
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from stn_jax import _checks as checks
 from stn_jax.coordinates import ALIGN_CORNERS, identity_grid
-from stn_jax.transforms.affine import AffineFamily
-from stn_jax.transforms.base import check_ndim
-from stn_jax.transforms.flow import Flow, interpolated, normalized_flow
+from stn_jax.transforms.displacement import (
+    Flow,
+    normalized_flow,
+    points_as_grid,
+    sample_field,
+)
+from stn_jax.transforms.inputs import add_batch, as_coordinates, compiled, constant_like
 
-_SQUARINGS = 6
-_TERMS = 13  # With a norm of 1/2 after halving, the rest of the series is below 1e-15.
-
-
-@dataclass(frozen=True)
-class AffineDiffeomorphic(AffineFamily):
-    """Matrix exponential: ``theta = exp([L | v])``, invertible whatever the parameters.
-
-    The parameters are the entries of ``[L | v]``, ``(n, n + 1)`` by rows; ``det = exp(trace L)``
-    is positive, so nothing is ever mirrored or collapsed.
-
-    Attributes:
-        ndim: number of spatial axes.
-
-    References:
-        Skafte Detlefsen, Freifeld and Hauberg, "Deep Diffeomorphic Transformer Networks", 2018.
-
-    Example:
-        >>> quarter = jnp.array([0.0, -jnp.pi / 2, 0.0, jnp.pi / 2, 0.0, 0.0])
-        >>> AffineDiffeomorphic().matrix(quarter).round(3) + 0.0
-        Array([[ 0., -1.,  0.],
-               [ 1.,  0.,  0.]], dtype=float32)
-    """
-
-    ndim: int = 2
-
-    def __post_init__(self) -> None:
-        """Checks the number of axes."""
-        check_ndim(self.ndim)
-
-    @property
-    def num_params(self) -> int:
-        """As many as an affine matrix has entries."""
-        return self.ndim * (self.ndim + 1)
-
-    def identity(self) -> np.ndarray:
-        """Returns zeros: no motion."""
-        return np.zeros(self.num_params, np.float32)
-
-    def matrix(self, params: ArrayLike) -> Float[Array, "*b n n_plus_1"]:
-        """Returns ``exp([L | v])`` by scaling and squaring of ``exp(M) - I``.
-
-        ``E(2 M) = 2 E(M) + E(M)^2`` for ``E(M) = exp(M) - I``: near the identity, squaring E and
-        not the exponential keeps every digit.
-        """
-        params = jnp.asarray(params)
-        n = self.ndim
-        rows = params.reshape(*params.shape[:-1], n, n + 1)
-        generator = jnp.concatenate([rows, jnp.zeros_like(rows[..., :1, :])], axis=-2)
-        times = functools.partial(jnp.matmul, precision="highest")
-        small = generator / 2**_SQUARINGS
-        change = small
-        for term in range(_TERMS, 1, -1):  # Horner: M (I + M/2 (I + M/3 (...)))
-            change = small + times(small, change) / term
-        for _ in range(_SQUARINGS):
-            change = 2 * change + times(change, change)
-        return change[..., :n, :] + jnp.eye(n, n + 1, dtype=change.dtype)
-
-    def invert(self, p: ArrayLike) -> Float[Array, "*b p"]:
-        """Returns the parameters of the inverse map: ``exp(-M)``."""
-        return -jnp.asarray(p)
+_MOST_SQUARINGS = 100
+"""Velocities divided by 2^100 are still normal float32 numbers; more squarings gain nothing."""
 
 
 def velocity_grid(
@@ -113,8 +55,8 @@ def velocity_grid(
 
     Args:
         velocity: ``(*batch, h, w, 2)`` or ``(*batch, d, h, w, 3)``, (x, y[, z]) per unit of time.
-        steps: number of squarings, ``max |v| / 2^steps`` should be below half a pixel; or of
-            Runge-Kutta steps.
+        steps: number of squarings, at most 100, ``max |v| / 2^steps`` should be below half a pixel;
+            or of Runge-Kutta steps.
         integrator: ``"squaring"`` or ``"runge_kutta"``, dearer and more exact.
         units: ``"normalized"``, or ``"pixels"`` of an image of the field's own shape.
         mode: interpolation of the displacement, as for `grid_sample`; ``"bicubic"`` is Keys' with
@@ -138,17 +80,10 @@ def velocity_grid(
         [0.25, 0.25]
     """
     velocity = normalized_flow("velocity", velocity, units, align_corners)
-    _check(steps, integrator)
-    n = velocity.shape[-1]
-    batched = functools.partial(
-        INTEGRATORS[integrator], steps=steps, mode=mode, align_corners=align_corners
+    check_steps(steps, integrator)
+    return _own_points(velocity, bool(align_corners)) + INTEGRATORS[integrator](
+        velocity, int(steps), mode, bool(align_corners)
     )
-    for _ in range(velocity.ndim - n - 1):
-        batched = jax.vmap(batched)
-    points = identity_grid(
-        velocity.shape[-1 - n : -1], align_corners=align_corners, dtype=velocity.dtype
-    )
-    return points + batched(velocity)
 
 
 @dataclass(frozen=True)
@@ -179,63 +114,77 @@ class Velocity(Flow):
     def __post_init__(self) -> None:
         """Checks the lattice, the number of steps and the integrator."""
         super().__post_init__()
-        _check(self.steps, self.integrator)
+        check_steps(self.steps, self.integrator)
 
     def displacement(self, params: Float[Array, "p"]) -> Float[Array, "*shape n"]:
         """Returns the displacement after one unit of time at each point of the lattice."""
         velocity = super().displacement(params)
         return INTEGRATORS[self.integrator](velocity, self.steps, self.mode, self.align_corners)
 
-    def apply(
-        self, params: Float[Array, "p"], points: Float[Array, "*points n"]
-    ) -> Float[Array, "*points n"]:
+    @compiled
+    def apply(self, params: ArrayLike, points: ArrayLike) -> Float[Array, "*points n"]:
         """Maps points by one parameter vector."""
         if self.integrator == "squaring":
             return super().apply(params, points)
+        params, points = as_coordinates(params=params, points=points)
         velocity = super().displacement(params)
-        return _follow(velocity, points, self.steps, self.mode, self.align_corners)
+        grid = points_as_grid(points)
+        moved = _follow(velocity, grid, self.steps, self.mode, self.align_corners)
+        return moved.reshape(points.shape)
 
+    @compiled
     def invert(self, p: ArrayLike) -> Float[Array, "*b p"]:
         """Returns the parameters of the inverse map."""
-        return -jnp.asarray(p)
+        [p] = self.check_params(p=p)
+        return -p
+
+
+@functools.partial(jax.jit, static_argnames="align_corners")
+def _own_points(
+    velocity: Float[Array, "*b_shape n"], align_corners: bool
+) -> Float[Array, "*ones_shape n"]:
+    """The points at which a field is given, with batch axes of length 1."""
+    shape = velocity.shape[-1 - velocity.shape[-1] : -1]
+    points = identity_grid(shape, align_corners=align_corners, dtype=velocity.dtype)
+    return add_batch(points, velocity.ndim)
 
 
 @functools.partial(jax.jit, static_argnames=("steps", "mode", "align_corners"))
 def _square(
-    velocity: Float[Array, "*shape n"], steps: int, mode: str, align_corners: bool
-) -> Float[Array, "*shape n"]:
-    """Scaling and squaring of one field: its displacement after one unit of time."""
-    points = identity_grid(velocity.shape[:-1], align_corners=align_corners, dtype=velocity.dtype)
+    velocity: Float[Array, "*b_shape n"], steps: int, mode: str, align_corners: bool
+) -> Float[Array, "*b_shape n"]:
+    """Scaling and squaring: the displacement after one unit of time."""
+    points = _own_points(velocity, align_corners)
 
     def square(displacement: Array, _: None) -> tuple[Array, None]:
-        moved = interpolated(displacement, points + displacement, mode, align_corners)
+        moved = sample_field(displacement, points + displacement, mode, align_corners)
         return displacement + moved, None
 
-    first = velocity / 2**steps
-    midpoint = interpolated(first, points + first / 2, mode, align_corners)
+    first = velocity * 2.0**-steps
+    midpoint = sample_field(first, points + first / 2, mode, align_corners)
     return jax.lax.scan(square, midpoint, length=steps)[0]
 
 
 def _runge_kutta(
-    velocity: Float[Array, "*shape n"], steps: int, mode: str, align_corners: bool
-) -> Float[Array, "*shape n"]:
-    """The displacement of the lattice's own points."""
-    points = identity_grid(velocity.shape[:-1], align_corners=align_corners, dtype=velocity.dtype)
+    velocity: Float[Array, "*b_shape n"], steps: int, mode: str, align_corners: bool
+) -> Float[Array, "*b_shape n"]:
+    """Runge-Kutta: the displacement of the field's own points."""
+    points = _own_points(velocity, align_corners)
     return _follow(velocity, points, steps, mode, align_corners) - points
 
 
 @functools.partial(jax.jit, static_argnames=("steps", "mode", "align_corners"))
 def _follow(
-    velocity: Float[Array, "*shape n"],
-    points: Float[Array, "*points n"],
+    velocity: Float[Array, "*b_shape n"],
+    points: Float[Array, "*c_points n"],
     steps: int,
     mode: str,
     align_corners: bool,
-) -> Float[Array, "*points n"]:
-    """Takes points along one field for one unit of time, by Runge-Kutta of fourth order."""
+) -> Float[Array, "*d_points n"]:
+    """Takes points along a field for one unit of time, by Runge-Kutta of fourth order."""
 
     def speed(points: Array) -> Array:
-        return interpolated(velocity, points, mode, align_corners)
+        return sample_field(velocity, points, mode, align_corners)
 
     def step(points: Array, _: None) -> tuple[Array, None]:
         a = speed(points)
@@ -244,18 +193,29 @@ def _follow(
         d = speed(points + c / steps)
         return points + (a + 2 * b + 2 * c + d) / (6 * steps), None
 
-    return jax.lax.scan(step, points, length=steps)[0]
+    return jax.lax.scan(step, points + _zeros(velocity), length=steps)[0]
+
+
+def _zeros(velocity: Float[Array, "*b_shape n"]) -> Float[Array, "*b_ones 1"]:
+    """One zero per field of a batch, which gives a scan's first carry the type of all others."""
+    axes = tuple(range(-1 - velocity.shape[-1], 0))
+    return jnp.sum(constant_like(velocity, 0), axis=axes, keepdims=True)
 
 
 INTEGRATORS: dict[str, Callable[..., Array]] = {"squaring": _square, "runge_kutta": _runge_kutta}
 """What makes a field's displacement of its velocity, by its public name."""
 
 
-def _check(steps: int, integrator: str) -> None:
+def check_steps(steps: Any, integrator: str) -> None:
+    """Refuses an unknown integrator, or a number of steps that it cannot take."""
     checks.name("integrator", integrator, INTEGRATORS)
-    least = 0 if integrator == "squaring" else 1
-    if steps < least:
+    least, most = (0, _MOST_SQUARINGS) if integrator == "squaring" else (1, None)
+    try:
+        fits = operator.index(steps) >= least and (most is None or steps <= most)
+    except TypeError:
+        fits = False
+    if not fits:
+        wanted = f"from {least} to {most}" if most else f"from {least} on"
         raise ValueError(
-            f"steps={steps} must not be "
-            + ("negative." if least == 0 else "below 1 for integrator='runge_kutta'.")
+            f"steps={steps!r} does not fit; integrator={integrator!r} takes whole numbers {wanted}."
         )

@@ -1,0 +1,44 @@
+"""Displacement fields read where they point."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import stn_jax as stn
+from stn_jax import coordinates
+
+
+@pytest.mark.parametrize("align_corners", [False, True])
+@pytest.mark.parametrize("shape", [(3, 5), (2, 3, 4)])
+def test_a_flow_reads_where_it_points(shape, align_corners):
+    n = len(shape)
+    rng = np.random.default_rng(0)
+    image, flow = rng.random((*shape, 1)), rng.uniform(-1, 1, (*shape, n))
+    corners = {"align_corners": align_corners}
+    at = np.stack(np.indices(shape)[::-1], axis=-1) + flow
+    expected = stn.sample_pixels(image, at)
+    by_pixels = stn.flow_grid(flow, units="pixels", **corners)
+    np.testing.assert_allclose(stn.grid_sample(image, by_pixels, **corners), expected, atol=1e-12)
+    pitch = [coordinates.pixel_pitch(size, **corners) for size in shape[::-1]]
+    grid = stn.flow_grid(flow * pitch, **corners)
+    np.testing.assert_allclose(grid, by_pixels, atol=1e-14)
+    fine = stn.Flow(shape, align_corners=align_corners).grid(
+        (flow * pitch).ravel(), shape, **corners
+    )
+    np.testing.assert_allclose(fine, grid, atol=1e-14)
+    still = stn.velocity_grid(0 * flow, units="pixels", **corners)
+    np.testing.assert_allclose(
+        still, stn.identity_grid(shape, dtype=np.float64, **corners), atol=1e-15
+    )
+    velocity = stn.velocity_grid(0.1 * flow, units="pixels", **corners)
+    expected = stn.velocity_grid(0.1 * flow * pitch, **corners)
+    np.testing.assert_allclose(velocity, expected, atol=1e-14)
+
+
+def test_a_flow_on_a_coarse_lattice_is_interpolated_and_held_beyond_it():
+    flow = np.arange(4.0).reshape(2, 2, 1) * np.array([0.1, -0.2])
+    transform = stn.Flow((2, 2))
+    points = jnp.array([[-0.5, -0.5], [0.0, 0.0], [0.0, 0.5], [1.0, 1.0], [9.0, -9.0]])
+    moved = transform.apply(jnp.asarray(flow.ravel()), points) - points
+    times = np.array([0, 1.5, 2.5, 3, 1])[:, None]
+    np.testing.assert_allclose(moved, times * [0.1, -0.2], atol=1e-12)
