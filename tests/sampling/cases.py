@@ -18,7 +18,7 @@ FAR = [-0.5, 1e7, -1e30, np.inf, -np.inf]
 
 def interpolation(mode, padding_mode, align_corners=False, normalized=False):
     """An `Interpolation` by public names; in pixels, so that integers are exact."""
-    kernel = kernels.named(mode, -0.75)
+    kernel = kernels.MODES[mode](-0.75)
     return Interpolation(kernel, PADDING_MODES[padding_mode], align_corners, normalized)
 
 
@@ -39,20 +39,20 @@ def draw(n, *, batch=2, channels=2, dtype=np.float64, seed=0):
     return tuple(jnp.asarray(a, dtype) for a in (image, x, values))
 
 
+def axes(points):
+    """A point's coordinates, an array for each axis in image order."""
+    return list(jnp.unstack(points, axis=-1)[::-1])
+
+
 def platform_maps(algorithm, platform, interpolation, shape, batch=1):
-    """The four maps by name, as `platforms.lowering` makes them for any platform.
+    """The four maps by name, as a platform runs them.
 
     Their operations run on the platform at hand, so a CPU can test what a TPU would run.
     """
+    static = {"algorithm": algorithm, "interpolation": interpolation, "shape": shape}
     return {
-        name: platforms.lowering(
-            name,
-            getattr(operator, name)._batched,
-            platform,
-            batch=batch,
-            algorithm=algorithm,
-            interpolation=interpolation,
-            shape=shape,
+        name: functools.partial(
+            platforms.run, name, getattr(operator, name).function, platform, batch=batch, **static
         )
         for name in ("read", "jvp_points", "splat", "vjp_points")
     }

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from sampling.cases import interpolation
+from sampling.cases import axes, interpolation
 
 import stn_jax as stn
 from stn_jax.sampling.kernels import MODES
@@ -19,14 +19,14 @@ RAMP = np.arange(16.0).reshape(4, 4, 1)
 def test_normalised_points_become_pixels_in_image_order(align_corners):
     row = interpolation("bilinear", "zeros", align_corners, normalized=True)
     grid = stn.identity_grid((3, 4), align_corners=align_corners, dtype=jnp.float64)
-    (y, x), nan_mask = row.coordinates(grid, (3, 4))
+    (y, x), nan_mask = row.coordinates(axes(grid), (3, 4))
     np.testing.assert_allclose([y, x], np.indices((3, 4)), atol=1e-12)
     assert not nan_mask.any()
 
 
 def test_a_point_with_one_nan_coordinate_is_masked_and_finite():
     points = jnp.array([[1.0, np.nan], [np.nan, 2.0], [np.inf, 1.0]])
-    (y, x), nan_mask = interpolation("bilinear", "border").coordinates(points, (4, 5))
+    (y, x), nan_mask = interpolation("bilinear", "border").coordinates(axes(points), (4, 5))
     np.testing.assert_array_equal(nan_mask, [True, True, False])
     np.testing.assert_array_equal(x, [0, 0, 4])
     np.testing.assert_array_equal(y, [0, 0, 1])
@@ -37,7 +37,7 @@ def test_every_tap_lies_in_the_image(mode, padding_mode):
     row = interpolation(mode, padding_mode)
     for size in (1, 4):
         x = jnp.array([[-1e30, -4.0, -0.5, 0.0, 0.3, size - 0.5, size + 3.9, np.inf]])
-        (x, _), _ = row.coordinates(jnp.stack([x, x], axis=-1), (size, size))
+        (x, _), _ = row.coordinates([x, x], (size, size))
         taps = row.taps(x, size)
         assert len(taps) == row.kernel.num_taps
         assert all(np.all((i >= 0) & (i < size)) for i, _ in taps)
@@ -106,7 +106,7 @@ def test_points_moved_onto_the_border_keep_their_derivative():
     grid = jnp.stack([grid[..., 0] - 1e-8, grid[..., 1]], axis=-1)
 
     def pixels(grid):
-        return row.coordinates(grid, (7, 13))[0]
+        return row.coordinates(axes(grid), (7, 13))[0]
 
     (y, x), (dy, dx) = jax.jvp(pixels, (grid,), (jnp.ones_like(grid),))
     assert x.min() == y.min() == 0
