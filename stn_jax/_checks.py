@@ -94,7 +94,7 @@ def separable_sample(
 def static_shape(shape: Sequence[int]) -> tuple[int, ...]:
     """Returns a shape as a tuple of integers, or of symbols in an exported program."""
     try:
-        sizes = tuple(
+        sizes: tuple[Any, ...] = tuple(
             size if jax.export.is_symbolic_dim(size) else operator.index(size) for size in shape
         )
     except TypeError:

@@ -195,12 +195,10 @@ def _sample(
     checks.name("padding_mode", padding_mode, PADDING_MODES)
     checks.name("backend", backend, platforms.ALGORITHMS)
     image, points = checks.image_and_points(image, points, "grid" if normalized else "coordinates")
-    if antialias is not False or max_levels is not None:
-        checks.antialias(antialias, mode, max_levels)
-    padding, fill = PADDING_MODES[padding_mode], None
-    if padding.fill is not None or fill_value is not 0.0:  # noqa: F632
-        fill = checks.fill(fill_value, padding_mode, image.shape[-1])
+    checks.antialias(antialias, mode, max_levels)
+    fill = checks.fill(fill_value, padding_mode, image.shape[-1])
     kernel = kernels.MODES[mode](float(cubic_coefficient))
+    padding = PADDING_MODES[padding_mode]
     interpolation = Interpolation(kernel, padding, bool(align_corners), normalized)
     return _sample_batch(
         image, points, fill, interpolation, backend, max_levels if antialias else 0

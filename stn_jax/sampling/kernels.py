@@ -121,7 +121,11 @@ def bicubic(coefficient: float) -> Kernel:
 
 
 def _lanczos3_weights(t: Array) -> list[Array]:
-    raw = [jnp.sinc(t - k) * jnp.sinc((t - k) / 3) for k in range(-2, 4)]
+    # sin(pi (t - k)) = (-1)^k sin(pi t): at t = 0 every weight but one is exactly 0.
+    sine, is_low = jnp.sin(jnp.pi * t) / jnp.pi, t < 0.5
+    near = jnp.where(is_low, sine / jnp.where(is_low, 1 - t, 1), jnp.sinc(1 - t))
+    sincs = [sine / (t + 2), -sine / (t + 1), jnp.sinc(t), near, sine / (t - 2), -sine / (t - 3)]
+    raw = [sinc * jnp.sinc((t - k) / 3) for k, sinc in zip(range(-2, 4), sincs, strict=True)]
     total = functools.reduce(jnp.add, raw)
     return [weight / total for weight in raw]
 

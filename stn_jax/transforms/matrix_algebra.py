@@ -105,7 +105,7 @@ def _homogeneous(matrix: Array) -> Array:
 
 
 def matrix_product(
-    a: Float[Array, "*#b i j"], b: Float[Array, "*#b j k"]
+    a: Float[Array, "... i j"], b: Float[Array, "... j k"]
 ) -> Float[Array, "*d i k"]:
     """The product of small matrices, as sums of products: no backend rounds it."""
     return jnp.sum(a[..., :, :, None] * b[..., None, :, :], axis=-2)
