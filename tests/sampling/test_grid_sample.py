@@ -208,11 +208,8 @@ def test_one_program_has_gradients_of_any_size(backend):
         ({"padding_mode": "constant", "fill_value": 1j}, TypeError, "fill_value=1j"),
         ({"fill_value": 1.0}, ValueError, "padding_mode='fill'"),
         ({"fill_value": np.nan}, ValueError, "padding_mode='fill'"),
-        ({"antialias": None}, TypeError, "antialias=None must be True or False"),
-        ({"antialias": 2}, TypeError, "antialias=2"),
         ({"antialias": True, "mode": "nearest"}, ValueError, "use 'bilinear'"),
         ({"antialias": True, "max_levels": -1}, ValueError, "max_levels=-1 must not be negative"),
-        ({"antialias": True, "max_levels": 1.5}, TypeError, "max_levels=1.5"),
         ({"max_levels": 2}, ValueError, "antialias=True"),
     ],
 )
@@ -223,18 +220,9 @@ def test_errors_say_what_to_do(sample, change, error, words):
     if sample is stn.sample_pixels:
         words = words.replace("grid has", "coordinates has")
         words = words.replace("(*batch, h, w, 2)", "coordinates has shape (3, 2)")
-    if error is TypeError and isinstance(arguments.get("antialias", True), (type(None), int)):
-        pass
     with pytest.raises(error) as caught:
         sample(image, grid, **arguments)
     assert words in str(caught.value)
-
-
-@pytest.mark.parametrize("true", [True, np.True_])
-def test_numpys_true_is_true(true):
-    grid = stn.identity_grid((2, 2))
-    value = stn.grid_sample(np.float32(IMAGE), grid, antialias=true, max_levels=np.int64(1))
-    assert np.abs(value - stn.grid_sample(np.float32(IMAGE), grid)).max() > 1e-3
 
 
 def test_images_beyond_32_bits_are_refused():
