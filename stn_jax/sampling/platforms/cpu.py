@@ -20,6 +20,7 @@ from stn_jax.sampling.interpolation import Interpolation
 from stn_jax.sampling.platforms.cpu_fusion import materialize, sum_channels, without_fusion
 
 _CHUNK = 1 << 18  # Values splatted at a time: what they need fits a core's cache.
+_MAX_INT32 = 2**31 - 1  # Places of values, of all images that are splatted together.
 
 
 def read(
@@ -68,15 +69,19 @@ def vjp_points(
     # the coordinates in reversed order, so that the two reductions differ.
     order = -1 if image.shape[-1] == 1 else 1
     x = materialize(x[::order])[::order]
-    taps = []  # of each axis: (index, weight, its derivative) of every tap
+    indices, weights, slopes = [], [], []  # of each axis, of its taps
     for axis, d_axis, size in zip(x, dx, shape, strict=True):
-        weights_first = functools.partial(_weights_first, interpolation, size)
-        weights, slopes, indices = jax.jvp(weights_first, (axis,), (d_axis,), has_aux=True)
-        taps.append(list(zip(indices, weights, slopes, strict=True)))
-    every = list(itertools.product(*taps))
-    sums = sum_channels([_project(image, values, [i for i, _, _ in tap]) for tap in every])
-    changes = [_change(tap, sum_c) for tap, sum_c in zip(every, sums, strict=True)]
-    total = [functools.reduce(jnp.add, along) for along in zip(*changes, strict=True)]
+        taps = functools.partial(_weights_first, interpolation, size)
+        weight, slope, index = jax.jvp(taps, (axis,), (d_axis,), has_aux=True)
+        indices.append(index)
+        weights.append(weight)
+        slopes.append(slope)
+    every = itertools.product(*indices)
+    sums = sum_channels([_project(image, values, index) for index in every])
+    # What is not finite and has no weight does not count: see `kernels.weigh`.
+    has_weight = itertools.product(*([w != 0 for w in along] for along in weights))
+    known = [_where_known(s, along) for s, along in zip(sums, has_weight, strict=True)]
+    total = _contract(known, weights, slopes)
     return jnp.stack([jnp.where(nan_mask, 0, d) for d in total[::-1]], axis=-1)
 
 
@@ -97,9 +102,13 @@ def splat(
     *x, nan_mask = materialize([*x, nan_mask])
     operands = [values, nan_mask, *x]
     splat_some = functools.partial(_splat, interpolation=interpolation, shape=shape)
+    values_per_image = math.prod(shape) * channels
     if not all(isinstance(size, int) for size in (batch, count, channels, *shape)):
         return splat_some(*operands).reshape(batch, *shape, channels)
     num_images = max(_CHUNK // max(count * channels, 1), 1)  # at a time
+    if num_images == 1:
+        num_images = max(_MAX_INT32 // values_per_image, 1)
+        splat_some = functools.partial(_splat_parts, interpolation=interpolation, shape=shape)
     num_shards = math.gcd(batch, jax.device_count()) or 1
     shard = functools.partial(_map_chunks, splat_some, chunk=num_images)
     if num_shards > 1:
@@ -117,33 +126,62 @@ def _splat(
     interpolation: Interpolation,
     shape: tuple[int, ...],
 ) -> Float[Array, "m size"]:
-    """Splats onto some images, flat; onto a large one a chunk of points at a time."""
-    images, count, channels = values.shape
-    zero = jnp.zeros((images, math.prod(shape) * channels), values.dtype)
+    """Splats onto some images, flat."""
+    images, _, channels = values.shape
+    total = jnp.zeros((images, math.prod(shape) * channels), values.dtype)
+    for place, update in _updates(values, nan_mask, x, interpolation, shape):
+        total = jax.vmap(_add_rows)(total, place * channels, update)
+    return total
 
-    def add(total: Array, operands: Sequence[Array]) -> tuple[Array, None]:
-        values, nan_mask, *x = operands
-        values = jnp.where(nan_mask[..., None], 0, values)
-        for place, weights in _windows(x, shape, interpolation, channels):
-            update = weights[..., None] * values[..., None, :]
-            update = jnp.where(weights[..., None] != 0, update, 0)
-            total = jax.vmap(_add_rows)(total, place * channels, update)
+
+def _splat_parts(
+    values: Float[Array, "m p c"],
+    nan_mask: Bool[Array, "m p"],
+    *x: Float[Array, "m p"],
+    interpolation: Interpolation,
+    shape: tuple[int, ...],
+) -> Float[Array, "m size"]:
+    """Splats onto large images, flat, a part of one's points at a time."""
+    images, count, channels = values.shape
+    pixels = math.prod(shape)
+    size = -(-count // -(-count * channels // _CHUNK))  # of as many parts as there have to be
+    num_parts = -(-count // size)
+
+    def add(total: Array, part: Sequence[Array]) -> tuple[Array, None]:
+        first_pixel, values, nan_mask, *x = part
+        for place, update in _updates(values, nan_mask, x, interpolation, shape):
+            total = _add_rows(total, (first_pixel + place) * channels, update)
         return total, None
 
-    operands = [values, nan_mask, *x]
-    chunks = -(-count * channels // _CHUNK) if isinstance(count * channels, int) else 1
-    if images != 1 or chunks <= 1:
-        return add(zero, operands)[0]
-    size = -(-count // chunks)
-    return lax.scan(add, zero, [_fold(a, 1, size) for a in operands])[0]
+    parts = [_fold(a, 1, size) for a in (values, nan_mask, *x)]
+    flat = [jnp.swapaxes(a, 0, 1).reshape(images * num_parts, *a.shape[2:]) for a in parts]
+    first_pixel = jnp.repeat(jnp.arange(images, dtype=jnp.int32) * pixels, num_parts)
+    zero = jnp.zeros((images * pixels * channels,), values.dtype)
+    return lax.scan(add, zero, (first_pixel, *flat))[0].reshape(images, pixels * channels)
+
+
+def _updates(
+    values: Float[Array, "*points c"],
+    nan_mask: Bool[Array, "*points"],
+    x: Sequence[Float[Array, "*points"]],
+    interpolation: Interpolation,
+    shape: tuple[int, ...],
+) -> list[tuple[Int[Array, "*points"], Float[Array, "*points w c"]]]:
+    """Lists ``(place, update)``: what is added to the w pixels from each place on."""
+    values = jnp.where(nan_mask[..., None], 0, values)[..., None, :]
+    updates = []
+    for place, weights in _windows(x, shape, interpolation, values.shape[-1]):
+        weight = weights[..., None]
+        updates.append((place, jnp.where(weight != 0, weight * values, 0)))
+    return updates
 
 
 def _windows(
-    x: Sequence[Float[Array, "m p"]],
+    x: Sequence[Float[Array, "*points"]],
     shape: Sequence[int],
     interpolation: Interpolation,
     channels: int,
-) -> list[tuple[Int[Array, "m p"], Float[Array, "m p w"]]]:
+) -> list[tuple[Int[Array, "*points"], Float[Array, "*points w"]]]:
     """Lists ``(place, weights)`` of runs of w pixels along the last axis, that a point reads."""
     *above, last = [interpolation.taps(axis, size) for axis, size in zip(x, shape, strict=True)]
     runs = _runs(last, shape[-1], interpolation.padding.wraps)
@@ -163,7 +201,7 @@ def _windows(
 
 def _runs(
     taps: Sequence[tuple[Array, Array]], size: int, wraps: bool
-) -> list[tuple[Int[Array, "m p"], list[Float[Array, "m p"]]]]:
+) -> list[tuple[Int[Array, "*points"], list[Float[Array, "*points"]]]]:
     """Makes one run of a point's taps on one axis: ``(start, weights)`` of neighbours.
 
     Where taps may lie on both ends of the axis each stays alone.
@@ -208,21 +246,38 @@ def _project(
 
 
 @jax.jit
-def _change(
-    taps: Sequence[tuple[Array, Array, Array]], sum_c: Float[Array, "b p"]
-) -> list[Float[Array, "b p"]]:
-    """What a tap adds to the derivative along each axis: ``dw_t/dx_k sum_c V'_c U_c[i_t]``."""
-    weight = functools.reduce(jnp.multiply, [weight for _, weight, _ in taps])
-    # The derivative too leaves out what is not finite and has no weight: see `kernels.weigh`.
-    sum_c = jnp.where((weight != 0) | jnp.isfinite(sum_c), sum_c, 0)
-    along = []
-    for k, (_, _, slope) in enumerate(taps):
-        others = [weight for j, (_, weight, _) in enumerate(taps) if j != k]
-        along.append(functools.reduce(jnp.multiply, others, slope) * sum_c)
-    return along
+def _where_known(
+    sum_c: Float[Array, "b p"], has_weight: Sequence[Bool[Array, "b p"]]
+) -> Float[Array, "b p"]:
+    is_read = functools.reduce(jnp.logical_and, has_weight)
+    return jnp.where(is_read | jnp.isfinite(sum_c), sum_c, 0)
 
 
-def _interleave(arrays: Sequence[Float[Array, "m p"]]) -> Float[Array, "m p w"]:
+def _contract(
+    values: list[Array], weights: Sequence[Sequence[Array]], slopes: Sequence[Sequence[Array]]
+) -> list[Array]:
+    """Contracts values of all taps with the weights, for each axis with its slopes instead.
+
+    Axis by axis, the last one first: values are in the order of `itertools.product`.
+    """
+    changes: list[list[Array]] = []
+    for weight, slope in list(zip(weights, slopes, strict=True))[::-1]:
+        changes = [_sum_groups(values, slope), *(_sum_groups(c, weight) for c in changes)]
+        values = _sum_groups(values, weight)
+    return [change for (change,) in changes]
+
+
+def _sum_groups(values: Sequence[Array], weights: Sequence[Array]) -> list[Array]:
+    """Sums each run of as many values as weights, weighted."""
+    width = len(weights)
+    runs = [values[k : k + width] for k in range(0, len(values), width)]
+    return [
+        functools.reduce(jnp.add, [w * v for w, v in zip(weights, run, strict=True)])
+        for run in runs
+    ]
+
+
+def _interleave(arrays: Sequence[Float[Array, "*points"]]) -> Float[Array, "*points w"]:
     """Stacks arrays on a last axis, by selecting on its index: faster than copies on a CPU."""
     shape = (*arrays[0].shape, len(arrays))
     at = lax.broadcasted_iota(jnp.int32, shape, len(shape) - 1)
