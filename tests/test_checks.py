@@ -43,6 +43,6 @@ def test_a_fill_is_a_floating_array(fill):
 
 @pytest.mark.parametrize("shape", [(2.5, 3), ("a", 2), (2, None)])
 def test_a_shape_is_integers(shape):
-    with pytest.raises(ValueError, match="shape=.*must be integers"):
+    with pytest.raises(ValueError, match=r"shape=.*must be integers"):
         checks.static_shape(shape)
     assert checks.static_shape([np.int64(2), 3]) == (2, 3)

@@ -74,9 +74,7 @@ def places(file: Path) -> list[tuple[tuple[int, int], list[tuple[str, int]]]]:
     found: dict[tuple[int, int], list[tuple[str, int]]] = {}
     for name in sorted(plugins.operator_names()):
         operator = plugins.get_operator(name)
-        if name.lower().endswith(("noop", "no-op")) or operator.arguments():
-            continue
-        if IDENTITY.search(name):
+        if operator.arguments() or IDENTITY.search(name):
             continue
         positions = [p for node in ast_nodes(tree) for p in operator().mutation_positions(node)]
         for occurrence, (start, _) in enumerate(positions):
@@ -95,9 +93,7 @@ def _annotations(source: str) -> list[tuple[tuple[int, int], tuple[int, int]]]:
             annotation = getattr(node, field, None)
             if annotation is not None:
                 nodes.append(annotation)
-    return [
-        ((n.lineno, n.col_offset), (n.end_lineno or 0, n.end_col_offset or 0)) for n in nodes
-    ]
+    return [((n.lineno, n.col_offset), (n.end_lineno or 0, n.end_col_offset or 0)) for n in nodes]
 
 
 def draw(count: int, seed: int) -> list[Mutant]:
@@ -131,7 +127,7 @@ def stages(file: str) -> list[list[str]]:
 
 
 def run_tests(tree: Path, tests: list[str], timeout: float) -> tuple[bool, str]:
-    """Runs tests in a copy of the tree; returns whether they pass, and what the first failure was."""
+    """Runs tests in a copy of the tree; returns whether they pass, and the first failure."""
     command = [sys.executable, "-m", "pytest", "-x", "-q", "-m", "not slow", "--tb=no"]
     process = subprocess.Popen(
         [*command, "-p", "no:cacheprovider", "-p", "no:xdist", *tests],

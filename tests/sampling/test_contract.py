@@ -12,8 +12,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from sampling.cases import SHAPES, draw, interpolation, platform_maps
 
+from sampling.cases import SHAPES, draw, interpolation, platform_maps
 from stn_jax.sampling.kernels import MODES
 from stn_jax.sampling.padding import PADDING_MODES
 from stn_jax.sampling.platforms import ALGORITHMS

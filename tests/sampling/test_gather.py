@@ -3,8 +3,8 @@
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from sampling.cases import interpolation, primitives
 
+from sampling.cases import interpolation, primitives
 from stn_jax.sampling import gather
 
 

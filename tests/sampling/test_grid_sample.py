@@ -77,6 +77,7 @@ def test_nothing_gives_nothing(backend):
         ((2, 4, 5, 2), (2, 0, 3, 2)),
         ((2, 4, 5, 0), (2, 3, 3, 2)),
     ):
+
         def run(u, x):
             values, pull = jax.vjp(lambda u, x: stn.grid_sample(u, x, backend=backend), u, x)
             return values, *pull(values)
@@ -108,7 +109,9 @@ def test_the_precision_is_that_of_the_inputs(x64):
         assert stn.grid_sample(IMAGE, GRID).dtype == (np.float64 if x64 else np.float32)
 
 
-@pytest.mark.parametrize("fill", [0.5, np.float32(0.5), np.full(2, 0.5), jnp.float32(0.5)], ids=type)
+@pytest.mark.parametrize(
+    "fill", [0.5, np.float32(0.5), np.full(2, 0.5), jnp.float32(0.5)], ids=type
+)
 def test_a_fill_of_any_type_keeps_the_image_dtype(fill):
     image = jnp.asarray(IMAGE, jnp.bfloat16)
     for padding_mode in ("fill", "constant"):
@@ -152,7 +155,9 @@ SIZES = [("b, h, w, 2", "b, p, q, 2"), ("b, 4, 5, c", "b, 3, 6, 2")]
 
 
 @pytest.mark.parametrize("backend", ALL)
-@pytest.mark.parametrize(("padding_mode", "align_corners"), [("border", False), ("reflection", True)])
+@pytest.mark.parametrize(
+    ("padding_mode", "align_corners"), [("border", False), ("reflection", True)]
+)
 def test_one_program_samples_images_of_any_size(backend, padding_mode, align_corners):
     options = {"padding_mode": padding_mode, "align_corners": align_corners}
 
@@ -160,7 +165,9 @@ def test_one_program_samples_images_of_any_size(backend, padding_mode, align_cor
         return stn.grid_sample(u, x, backend=backend, **options)
 
     images, grids = np.stack([IMAGE, -IMAGE]), np.stack([GRID, GRID[::-1]])
-    expected = np.stack([stn.grid_sample(u, x, **options) for u, x in zip(images, grids, strict=True)])
+    expected = np.stack(
+        [stn.grid_sample(u, x, **options) for u, x in zip(images, grids, strict=True)]
+    )
     for shapes in SIZES:
         np.testing.assert_allclose(exported(call, shapes, images, grids), expected, atol=1e-5)
 
@@ -177,7 +184,9 @@ def test_one_program_has_gradients_of_any_size(backend):
     images, grids = np.float32(IMAGE[None]), np.float32(GRID[None])
     found = exported(gradients, ("b, h, w, c", "b, p, q, 2"), images, grids)
     expected = gradients(jnp.asarray(images), jnp.asarray(grids))
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), list(found), list(expected))
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), list(found), list(expected)
+    )
 
 
 # Errors.

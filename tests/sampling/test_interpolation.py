@@ -6,9 +6,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from sampling.cases import axes, interpolation
 
 import stn_jax as stn
+from sampling.cases import axes, interpolation
 from stn_jax.sampling.kernels import MODES
 from stn_jax.sampling.padding import PADDING_MODES
 
@@ -93,7 +93,9 @@ def test_the_identity_keeps_every_pixel_whatever_the_fill(padding_mode, dtype, f
     """Also where rounding carries the border's coordinates beyond it: 7 and 13 divide badly."""
     image = jnp.arange(91.0).reshape(7, 13, 1).astype(dtype)
     options = {"padding_mode": padding_mode, "fill_value": fill, "align_corners": align_corners}
-    value = stn.grid_sample(image, stn.identity_grid((7, 13), align_corners=align_corners), **options)
+    value = stn.grid_sample(
+        image, stn.identity_grid((7, 13), align_corners=align_corners), **options
+    )
     assert value.dtype == image.dtype
     np.testing.assert_allclose(
         np.asarray(value, np.float64), np.asarray(image, np.float64), rtol=1e-5, atol=1e-4

@@ -51,7 +51,11 @@ def test_nearest_takes_halves_to_the_even_pixel():
 @pytest.mark.parametrize(
     ("a", "expected"),
     [  # at t = 1/2 and 1/4, from Keys' two polynomials by hand
-        (-0.5, [[-0.0625, 0.5625, 0.5625, -0.0625], [-0.0703125, 0.8671875, 0.2265625, -0.0234375]]),
+        (
+            -0.5,
+            [[-0.0625, 0.5625, 0.5625, -0.0625],
+             [-0.0703125, 0.8671875, 0.2265625, -0.0234375]],
+        ),
         (-0.75, [[-0.09375, 0.59375, 0.59375, -0.09375]]),
     ],
 )  # fmt: skip
@@ -91,7 +95,9 @@ def test_the_derivative_at_an_integer_is_the_right_sided_one():
     def profile(x):
         return KERNELS["bilinear"].weight_at(x, jnp.array([2.0, 3.0, 4.0]))
 
-    np.testing.assert_array_equal(jax.jvp(profile, (jnp.array([3.0]),), (jnp.ones(1),))[1], [0, -1, 1])
+    np.testing.assert_array_equal(
+        jax.jvp(profile, (jnp.array([3.0]),), (jnp.ones(1),))[1], [0, -1, 1]
+    )
 
 
 @pytest.mark.parametrize("mode", ["bicubic", "lanczos3"])

@@ -4,8 +4,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from sampling.cases import SHAPES, draw, interpolation, platform_maps, primitives
 
+from sampling.cases import SHAPES, draw, interpolation, platform_maps, primitives
 from stn_jax.sampling import gather, matmul
 
 

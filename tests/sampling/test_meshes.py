@@ -1,4 +1,4 @@
-"""Explicit meshes, which `jax.make_mesh` makes by default: values and gradients as on one device."""
+"""Explicit meshes, which `jax.make_mesh` makes by default: results are those of one device."""
 
 import json
 import subprocess

@@ -6,9 +6,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from sampling.cases import interpolation, platform_maps
 
 import stn_jax as stn
+from sampling.cases import interpolation, platform_maps
 from stn_jax.sampling import nonfinite
 
 MEMBERS = [("gather", None), ("gather", "cpu"), ("matmul", "tpu"), ("windowed", None),

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from jax.ad_checkpoint import print_saved_residuals
 from jax.test_util import check_grads
-from sampling.cases import SHAPES, draw, interpolation, primitives
 
 import stn_jax as stn
+from sampling.cases import SHAPES, draw, interpolation, primitives
 from stn_jax.sampling import gather, kernels, operator, platforms
 from stn_jax.sampling.kernels import MODES
 from stn_jax.sampling.padding import PADDING_MODES
@@ -58,7 +58,7 @@ def test_tracing_does_not_run_the_sampler(monkeypatch):
     image, grid = example(7)  # of no other test's shape, so that nothing is cached
     for backend in platforms.ALGORITHMS:
         sample = functools.partial(stn.grid_sample, backend=backend)
-        values, pull = jax.eval_shape(functools.partial(jax.vjp, sample), image, grid)
+        values, _ = jax.eval_shape(functools.partial(jax.vjp, sample), image, grid)
         assert values.shape == (7, 3, 5, 2)
 
         def both(image, grid, sample=sample):

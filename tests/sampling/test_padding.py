@@ -1,4 +1,4 @@
-"""Padding: positions against `numpy.pad`, coordinates and their derivatives against PyTorch's rule."""
+"""Padding: positions against `numpy.pad`, coordinates and derivatives by pencil."""
 
 import jax
 import jax.numpy as jnp
@@ -31,7 +31,8 @@ def test_positions_are_those_of_numpy_pad(row, name, size):
     ("padding_mode", "align_corners", "x", "moved", "slope"),
     [  # four pixels, 0 ... 3
         ("border", False, [-1, 0, 0.25, 3, 3.5], [0, 0, 0.25, 3, 3], [0, 0, 1, 0, 0]),
-        ("reflection", True, [-1.25, 0.5, 3.25, 6.5, 7], [1.25, 0.5, 2.75, 0.5, 1], [-1, 1, -1, 1, 1]),
+        ("reflection", True, [-1.25, 0.5, 3.25, 6.5, 7], [1.25, 0.5, 2.75, 0.5, 1],
+         [-1, 1, -1, 1, 1]),
         ("reflection", False, [-0.75, 0.5, 4.25, 7.75, 8], [0, 0.5, 2.75, 0, 0], [0, 1, -1, 0, 0]),
     ],
 )  # fmt: skip

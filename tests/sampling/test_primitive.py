@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.interpreters import ad
-from sampling.cases import primitives
 
+from sampling.cases import primitives
 from stn_jax.sampling._primitive import Map
 
 RUNS = []

@@ -127,9 +127,7 @@ def test_a_nan_or_far_point_disturbs_no_other():
 def test_max_levels_is_the_most_halvings():
     image = texture(64).astype(np.float64)
     grid = stn.affine_grid(similarity(1.0, 0.0), (8, 8))  # a step of 8: asks for nearly 3
-    none, one, two = (
-        stn.grid_sample(image, grid, antialias=True, max_levels=k) for k in (0, 1, 2)
-    )
+    none, one, two = (stn.grid_sample(image, grid, antialias=True, max_levels=k) for k in (0, 1, 2))
     np.testing.assert_array_equal(none, stn.grid_sample(image, grid))
     half, quarter = (image.reshape(64 // k, k, 64 // k, k, 1).mean((1, 3)) for k in (2, 4))
     np.testing.assert_allclose(one, stn.grid_sample(half, grid), atol=1e-6)
@@ -140,9 +138,7 @@ def test_max_levels_is_the_most_halvings():
 def test_without_max_levels_a_point_mixes_the_two_levels_that_it_asks_for():
     image = texture(64).astype(np.float64)
     grid = stn.affine_grid(similarity(1.0, 0.0), (8, 8))
-    value, three = (
-        stn.grid_sample(image, grid, antialias=True, max_levels=k) for k in (None, 3)
-    )
+    value, three = (stn.grid_sample(image, grid, antialias=True, max_levels=k) for k in (None, 3))
     np.testing.assert_allclose(value, three, atol=1e-12)
     two = (image.reshape(64 // k, k, 64 // k, k, 1).mean((1, 3)) for k in (4, 8))
     share = (1 + 63 / 3 - 16) / (64 - 16)  # between 4^2 and 4^3, linear in 4^l

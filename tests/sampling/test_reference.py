@@ -5,8 +5,8 @@ import itertools
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from sampling.cases import SHAPES, draw, interpolation
 
+from sampling.cases import SHAPES, draw, interpolation
 from stn_jax.sampling import reference
 
 NUMPY = {
@@ -29,7 +29,11 @@ def lanczos(u):
     return np.where(np.abs(u) < 3, np.sinc(u) * np.sinc(u / 3), 0)
 
 
-PROFILES = {"bilinear": lambda u: np.maximum(0, 1 - np.abs(u)), "bicubic": keys, "lanczos3": lanczos}
+PROFILES = {
+    "bilinear": lambda u: np.maximum(0, 1 - np.abs(u)),
+    "bicubic": keys,
+    "lanczos3": lanczos,
+}
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from sampling.cases import primitives
 
 import stn_jax as stn
+from sampling.cases import primitives
 from stn_jax.sampling.kernels import MODES
 from stn_jax.sampling.padding import PADDING_MODES
 
@@ -31,9 +31,7 @@ def by_grid(image, scale, translation, shape, **options):
 @pytest.mark.parametrize(
     ("padding_mode", "mode", "n"),
     [
-        row
-        if row[2] == 2 and row[:2] in QUICK
-        else pytest.param(*row, marks=pytest.mark.slow)
+        row if row[2] == 2 and row[:2] in QUICK else pytest.param(*row, marks=pytest.mark.slow)
         for row in itertools.product(PADDING_MODES, MODES, (2, 3))
     ],
 )
@@ -80,9 +78,7 @@ def test_with_antialias_equals_jax_image_resize_inside(method, mode, size):
         image, np.ones(2), np.zeros(2), size, mode=mode, cubic_coefficient=-0.5
     )
     expected = jax.image.resize(image, (*size, 2), method, antialias=True)
-    y, x = (
-        -(-radius * max(small, big) // big) for small, big in zip(size, shape, strict=True)
-    )
+    y, x = (-(-radius * max(small, big) // big) for small, big in zip(size, shape, strict=True))
     inside = np.s_[y:-y, x:-x]
     assert ours[inside].size
     np.testing.assert_allclose(ours[inside], expected[inside], atol=1e-6)  # theirs is rounded

@@ -3,8 +3,8 @@
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from sampling.cases import SHAPES, draw, interpolation, primitives
 
+from sampling.cases import SHAPES, draw, interpolation, primitives
 from stn_jax.sampling import gather, windowed
 
 NUMPY = {
@@ -22,7 +22,9 @@ NUMPY = {
 def test_an_image_is_continued_as_by_numpy_pad(row, name, size):
     image = np.random.default_rng(0).random((3, size, 2))
     expected = np.pad(image, [(0, 0), (7, 7), (0, 0)], mode=name)
-    found = windowed._continue(jnp.asarray(image), 1, -7, size + 14, interpolation("bilinear", *row))
+    found = windowed._continue(
+        jnp.asarray(image), 1, -7, size + 14, interpolation("bilinear", *row)
+    )
     np.testing.assert_array_equal(found, expected)
 
 

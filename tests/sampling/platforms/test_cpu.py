@@ -10,8 +10,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from sampling.cases import interpolation, primitives
 
+from sampling.cases import interpolation, primitives
 from stn_jax.sampling import gather
 from stn_jax.sampling.platforms import cpu
 
@@ -104,7 +104,9 @@ def test_a_splat_of_one_channel_and_of_several_agree():
     splat = jax.jit(lambda v: cpu.splat(v, points, interpolation=row, shape=(4, 5)))
     together = splat(values)
     for c in range(3):
-        np.testing.assert_allclose(splat(values[..., c : c + 1])[..., 0], together[..., c], atol=1e-12)
+        np.testing.assert_allclose(
+            splat(values[..., c : c + 1])[..., 0], together[..., c], atol=1e-12
+        )
 
 
 def test_no_form_stores_all_taps():
@@ -115,7 +117,10 @@ def test_no_form_stores_all_taps():
     values = jax.ShapeDtypeStruct((8, count, 3), jnp.float32)
     taps = 16 * 8 * count * 3 * 4
     static = {"interpolation": row, "shape": shape}
-    for function, operands in ((cpu.read, (image, points)), (cpu.vjp_points, (image, values, points))):
+    for function, operands in (
+        (cpu.read, (image, points)),
+        (cpu.vjp_points, (image, values, points)),
+    ):
         program = jax.jit(lambda *x, f=function: f(*x, **static)).lower(*operands).compile()
         assert program.memory_analysis().temp_size_in_bytes < taps / 2
 
@@ -153,7 +158,8 @@ for name, chunk in (("whole", 1 << 18), ("two images", 864), ("parts", 200)):
     report[name] = {
         "collectives": len(re.findall(names, compiled.as_text())),
         "split": all(x.sharding.is_equivalent_to(split, x.ndim) for x in ours),
-        "difference": max(float(np.abs(np.asarray(a) - np.asarray(b)).max()) for a, b in zip(ours, one)),
+        "difference": max(float(np.abs(np.asarray(a) - np.asarray(b)).max())
+                          for a, b in zip(ours, one)),
     }
 print(json.dumps(report))
 """
@@ -162,9 +168,7 @@ print(json.dumps(report))
 @pytest.fixture(scope="module")
 def reports():
     root = Path(__file__).parents[3]
-    done = subprocess.run(
-        [sys.executable, "-c", SHARDED], cwd=root, capture_output=True, text=True
-    )
+    done = subprocess.run([sys.executable, "-c", SHARDED], cwd=root, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
 

@@ -1,4 +1,4 @@
-"""Which algorithm and form each platform runs: the table of stn_jax/sampling/platforms/__init__.py."""
+"""Which algorithm, and which form of each map, a platform runs."""
 
 import jax
 import jax.numpy as jnp
@@ -82,6 +82,9 @@ def test_one_program_for_all_platforms_holds_the_form_of_each():
     text = program.mlir_module()
     assert "stablehlo.gather" in text
     assert "stablehlo.dot_general" in text
-    assert not program.call(jnp.ones((4, 5, 1), jnp.float32), jnp.zeros((3, 3, 2), jnp.float32))[
-        ..., 0
-    ].min() < 1
+    assert (
+        not program.call(jnp.ones((4, 5, 1), jnp.float32), jnp.zeros((3, 3, 2), jnp.float32))[
+            ..., 0
+        ].min()
+        < 1
+    )
