@@ -98,7 +98,7 @@ def test_a_nan_cotangent_reaches_the_pixels_that_its_point_reads(algorithm, plat
     points = np.full((2, 4, 7, 2), (3.0, 0.5))  # (x, y)
     values = np.zeros((2, 4, 7, 2))
     points[0, 0, :2] = (1.25, 2.0), (np.nan, 1.0)
-    values[0, 0, :3] = np.nan, np.nan, 2.0
+    values[0, 0, :3] = [[np.nan], [np.nan], [2.0]]
     points, values = jnp.asarray(points), jnp.asarray(values)
     with jax.disable_jit():
         row = interpolation("bilinear", "border")

@@ -42,9 +42,9 @@ CALLS = {  # function, and its arrays
 }  # fmt: skip
 
 
-def value_and_gradients(name):
-    function, *arrays = CALLS[name]
-    arrays = [jax.device_put(a) for a in arrays]
+def value_and_gradients(name, arrays=None):
+    function, *given = CALLS[name]
+    arrays = [jax.device_put(a) for a in given] if arrays is None else arrays
     value = function(*arrays)
     every = tuple(range(len(arrays)))
     return value, *jax.grad(lambda *a: jnp.sum(function(*a) ** 2), every)(*arrays)
@@ -52,7 +52,7 @@ def value_and_gradients(name):
 
 @contextlib.contextmanager
 def switches():
-    """All that do not change which programs there are, at once."""
+    """All that refuse something and leave the result as it is."""
     with contextlib.ExitStack() as stack:
         for switch in (
             jax.numpy_rank_promotion("raise"),
@@ -66,17 +66,29 @@ def switches():
 
 @pytest.mark.parametrize("name", CALLS)
 @pytest.mark.parametrize("x64", [True, pytest.param(False, marks=pytest.mark.slow)])
-def test_strict_users(name, x64):
-    with jax.enable_x64(x64):
-        with jax.numpy_rank_promotion("allow"), jax.numpy_dtype_promotion("standard"):
-            expected = jax.eval_shape(lambda: value_and_gradients(name))
-        with switches():
-            found = value_and_gradients(name)
-    assert [a.dtype for a in found] == [a.dtype for a in expected] == [np.float32] * len(found)
+def test_programs_of_strict_users(name, x64):
+    """Ranks, dtypes and types are checked as a program is made: it need not be compiled."""
+    with jax.enable_x64(x64), switches():
+        program = jax.jit(lambda *arrays: value_and_gradients(name, arrays))
+        out = program.lower(*CALLS[name][1:]).out_info
+    assert {leaf.dtype for leaf in jax.tree.leaves(out)} == {np.dtype(np.float32)}
+
+
+RUN = ["auto", "fill", "matmul", "separable_sample"]
+
+
+@pytest.mark.parametrize(
+    "name", [n if n in RUN else pytest.param(n, marks=pytest.mark.slow) for n in CALLS]
+)
+def test_results_of_strict_users(name):
+    with switches():
+        found = value_and_gradients(name)
     assert all(np.isfinite(a).all() for a in found)
 
 
-@pytest.mark.parametrize("name", ["auto", "fill", "antialias", "separable_sample"])
+@pytest.mark.parametrize(
+    "name", ["auto", *(pytest.param(n, marks=pytest.mark.slow) for n in CALLS if n != "auto")]
+)
 def test_without_jit(name):
     expected = value_and_gradients(name)
     with jax.disable_jit():

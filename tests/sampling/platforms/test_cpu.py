@@ -39,10 +39,10 @@ def derived(values, points, row, shape):
     [
         (1, 12, 2, 8, 1),  # parts of an image's points, a whole number of them
         (1, 13, 2, 8, 1),  # a prime number of points: the last part is filled up with zeros
-        (1, 12, 2, 24, 0),  # all at once
+        (1, 12, 2, 48, 0),  # all at once
         (4, 6, 1, 12, 1),  # two images at a time
         (5, 6, 1, 12, 1),  # the last two of which one is none
-        (3, 13, 2, 8, 2),  # one image at a time, of each a part
+        (3, 13, 2, 8, 1),  # parts of several images, one loop over all of them
     ],
 )
 def test_splat_goes_by_chunks(monkeypatch, batch, count, channels, chunk, loops):
@@ -55,6 +55,20 @@ def test_splat_goes_by_chunks(monkeypatch, batch, count, channels, chunk, loops)
         return cpu.splat(values, points, interpolation=row, shape=(4, 5))
 
     assert primitives(splat, values, points).get("scan", 0) == loops
+    np.testing.assert_allclose(jax.jit(splat)(values, points), expected, atol=1e-12)
+
+
+def test_images_whose_pixels_an_int32_cannot_count_go_one_after_the_other(monkeypatch):
+    values, points = operands(5, 13)
+    row = interpolation("bilinear", "border")
+    monkeypatch.setattr(cpu, "_CHUNK", 8)
+    monkeypatch.setattr(cpu, "_MAX_INT32", 2 * 4 * 5 * 2)  # two images at a time
+
+    def splat(values, points):
+        return cpu.splat(values, points, interpolation=row, shape=(4, 5))
+
+    assert primitives(splat, values, points)["scan"] == 2
+    expected = derived(values, points, row, (4, 5))
     np.testing.assert_allclose(jax.jit(splat)(values, points), expected, atol=1e-12)
 
 
