@@ -85,9 +85,7 @@ def test_a_crisp_fill_shows_whole_where_the_point_is_outside(fill, mode):
 
 
 @pytest.mark.parametrize("padding_mode", ["fill", "constant"])
-@pytest.mark.parametrize(
-    ("dtype", "fill"), [("float32", np.nan), ("float32", 1e9), ("bfloat16", 255.0)]
-)
+@pytest.mark.parametrize(("dtype", "fill"), [("float32", np.nan), ("bfloat16", 255.0)])
 @pytest.mark.parametrize("align_corners", [False, True])
 def test_the_identity_keeps_every_pixel_whatever_the_fill(padding_mode, dtype, fill, align_corners):
     """Also where rounding carries the border's coordinates beyond it: 7 and 13 divide badly."""

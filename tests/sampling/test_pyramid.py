@@ -57,7 +57,9 @@ def test_less_of_a_shrunken_picture_aliases(picture, factor, angle):
 
 
 @pytest.mark.parametrize("mode", ["bilinear", pytest.param("lanczos3", marks=pytest.mark.slow)])
-@pytest.mark.parametrize("padding_mode", ["zeros", "reflection", slow("border"), slow("constant")])
+@pytest.mark.parametrize(
+    "padding_mode", ["reflection", slow("zeros"), slow("border"), slow("constant")]
+)
 def test_nothing_changes_where_nothing_shrinks(padding_mode, mode):
     rng = np.random.default_rng(0)
     image, weight = rng.random((8, 7, 1)), rng.random((8, 7, 1))
