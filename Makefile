@@ -3,6 +3,7 @@
 #   make test        lint, types, doctests and tests
 #   make test-peers  the same numbers from PyTorch, ONNX, SciPy, kornia ...; the code in docs/
 #   make test-all    everything, the slow tests too
+#   make mutants     changes lines of the numerics at random: does a quick test notice? (an hour)
 #   make bench       times everything against its peers; runs/benchmarks has what was found
 
 PYTHON ?= python3
@@ -19,7 +20,7 @@ PLAINLY := XLA_FLAGS="--xla_backend_optimization_level=0 --xla_llvm_disable_expe
 export TPU_STDERR_LOG_LEVEL ?= 3
 export TPU_MIN_LOG_LEVEL ?= 3
 
-.PHONY: train test test-peers test-all bench lint clean
+.PHONY: train test test-peers test-all mutants bench lint clean
 
 train: .venv/train
 	$(RUN) -m train fit configs/quickstart.py --workdir runs/quickstart
@@ -35,6 +36,12 @@ test-peers: .venv/peers
 test-all: lint .venv/tpu
 	$(TEST) --doctest-modules stn_jax
 	$(TEST)
+
+MUTANTS ?= 60
+SEED ?= 0
+
+mutants: .venv/mutants
+	$(RUN) tests/mutants/run.py --count $(MUTANTS) --seed $(SEED)
 
 bench: .venv/peers
 	$(RUN) benchmarks/run.py
@@ -68,4 +75,8 @@ clean:
 
 .venv/tpu: .venv/peers
 	$(PIP) --editable ".[train,test,peers,tpu]"
+	@touch $@
+
+.venv/mutants: .venv/test
+	$(PIP) --editable ".[train,test,mutants]"
 	@touch $@

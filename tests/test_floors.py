@@ -6,8 +6,11 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-FLOORS = "_checks _mesh coordinates sampling transforms warp regularizers nn linen lasagne models".split()
+FLOORS = "_mesh _checks coordinates sampling transforms warp regularizers nn linen lasagne models"
+FLOORS = FLOORS.split()
 FILES = sorted((ROOT / "stn_jax").rglob("*.py"))
+NUMERICS = {"_mesh", "_checks", "coordinates", "sampling", "transforms", "warp", "regularizers"}
+each = pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
 
 
 def imported(path):
@@ -20,44 +23,37 @@ def imported(path):
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-def floor(module):
-    """The floor's number of ``stn_jax.floor...``; None for other packages."""
+def floor_of(module):
+    """The name in ``stn_jax.name...``; None for other packages."""
     parts = module.split(".")
     if parts[0] != "stn_jax":
         return None
     assert len(parts) > 1, "a floor imports from floors, not from the roof (stn_jax itself)"
-    return FLOORS.index(parts[1])
+    return parts[1]
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def own_floor(path):
+    return path.relative_to(ROOT / "stn_jax").parts[0].removesuffix(".py")
+
+
+@each
 def test_imports_go_down(path):
-    own = ".".join(path.relative_to(ROOT).with_suffix("").parts)
     if path == ROOT / "stn_jax" / "__init__.py":
         return
+    own = own_floor(path)
     for module in imported(path):
-        below = floor(module)
-        assert below is None or below <= floor(own), f"{own} imports {module} from a floor above"
+        below = floor_of(module)
+        if below is not None:
+            assert FLOORS.index(below) <= FLOORS.index(own), f"{own} imports {module} from above"
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_numerics_know_no_flax_and_the_library_no_training(path):
+@each
+def test_numerics_import_no_flax_and_the_library_no_training(path):
     roots = {module.split(".")[0] for module in imported(path)}
-    assert not roots & {"train", "configs", "optax", "orbax", "tyro"}
-    if path.parent.name in ("stn_jax", "sampling", "transforms") and path.name != "linen.py":
+    assert not roots & {"train", "configs", "benchmarks", "optax", "orbax", "tyro"}
+    if own_floor(path) in NUMERICS:
         assert "flax" not in roots
 
 
 def test_every_file_has_a_floor():
-    top = {path.relative_to(ROOT / "stn_jax").parts[0].removesuffix(".py") for path in FILES}
-    assert top <= {*FLOORS, "__init__"}
-
-
-def test_files_are_rooms():
-    """No file is so long that it wants a wall."""
-    long = {
-        str(path.relative_to(ROOT)): lines
-        for folder in ("stn_jax", "train", "configs")
-        for path in (ROOT / folder).rglob("*.py")
-        if (lines := len(path.read_text().splitlines())) > 350
-    }
-    assert not long
+    assert {own_floor(path) for path in FILES} == {*FLOORS, "__init__"}

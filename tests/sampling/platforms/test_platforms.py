@@ -1,0 +1,90 @@
+"""Which algorithm, and which form of each map, a platform runs."""
+
+import jax
+import jax.numpy as jnp
+import pytest
+from jax import export
+
+import stn_jax as stn
+from stn_jax.sampling import platforms
+from stn_jax.sampling.platforms import cpu, gpu
+
+
+@pytest.mark.parametrize(
+    ("platform", "values", "algorithm"),
+    [
+        ("cpu", 100, "gather"),
+        ("cpu", 10**9, "gather"),
+        ("cuda", 100, "gather"),
+        ("rocm", 100, "gather"),
+        (None, 100, "gather"),
+        ("tpu", 100, "matmul"),
+        ("tpu", 2**17, "matmul"),
+        ("tpu", 2**17 + 1, "windowed"),
+    ],
+)
+def test_auto_takes_what_is_fast(platform, values, algorithm):
+    assert platforms.choose(platform, values) == algorithm
+
+
+def test_on_a_tpu_an_image_of_unknown_size_is_not_multiplied():
+    (size,) = export.symbolic_shape("h")
+    assert platforms.choose("tpu", 3 * size) == "windowed"
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "platform", "module"),
+    [
+        ("gather", "cpu", cpu),
+        ("triton", "cpu", cpu),
+        ("triton", "cuda", gpu),
+        ("triton", "rocm", gpu),
+    ],
+)
+def test_forms_of_their_own(algorithm, platform, module):
+    assert platforms.FORMS[algorithm, platform]() is module
+    for name in ("read", "splat", "vjp_points"):
+        assert callable(getattr(module, name))
+
+
+def test_all_other_platforms_run_the_algorithm():
+    rows = {(a, p) for a in platforms.ALGORITHMS for p in (*platforms.PLATFORMS, None)}
+    assert len(platforms.FORMS) == 4
+    assert {*platforms.FORMS} <= rows
+
+
+@pytest.mark.parametrize(
+    ("platform", "size", "has", "has_not"),
+    [
+        ("cpu", 16, {"gather", "scatter"}, {"dot_general"}),
+        ("cuda", 16, {"gather", "scatter"}, {"dot_general"}),
+        ("tpu", 16, {"dot_general"}, {"gather", "scatter"}),
+        ("tpu", 600, {"gather"}, {"dot_general"}),
+    ],
+)
+def test_programs_for_a_platform_with_any_number_of_images(platform, size, has, has_not):
+    """No such device is here: the program for it is made, with both gradients, and not run."""
+    (batch,) = export.symbolic_shape("b")
+    image = jax.ShapeDtypeStruct((batch, size, size, 3), jnp.float32)
+    grid = jax.ShapeDtypeStruct((batch, 8, 8, 2), jnp.float32)
+
+    def loss(image, grid):
+        return jnp.sum(stn.grid_sample(image, grid) ** 2)
+
+    gradient = jax.jit(jax.value_and_grad(loss, (0, 1)))
+    text = export.export(gradient, platforms=[platform])(image, grid).mlir_module()
+    assert {word for word in has | has_not if f"stablehlo.{word}" in text} == has
+
+
+def test_one_program_for_all_platforms_holds_the_form_of_each():
+    sizes = (jax.ShapeDtypeStruct(s, jnp.float32) for s in ((4, 5, 1), (3, 3, 2)))
+    program = export.export(jax.jit(stn.grid_sample), platforms=("cpu", "cuda", "tpu"))(*sizes)
+    text = program.mlir_module()
+    assert "stablehlo.gather" in text
+    assert "stablehlo.dot_general" in text
+    assert (
+        not program.call(jnp.ones((4, 5, 1), jnp.float32), jnp.zeros((3, 3, 2), jnp.float32))[
+            ..., 0
+        ].min()
+        < 1
+    )

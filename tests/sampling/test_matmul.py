@@ -1,0 +1,76 @@
+"""Sampling by products; values and gradients of every kernel and padding are in test_contract."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from sampling.cases import SHAPES, draw, interpolation, platform_maps, primitives
+from stn_jax.sampling import gather, matmul
+
+
+def test_products_only():
+    """Neither samples nor gradients gather or scatter: matrix units do it all."""
+    image, points, values = draw(2)
+    maps = platform_maps("matmul", "tpu", interpolation("bilinear", "zeros"), SHAPES[2])
+    for name, operands in {
+        "read": (image, points),
+        "splat": (values, points),
+        "vjp_points": (image, values, points),
+    }.items():
+        counts = primitives(maps[name], *operands)
+        assert counts["dot_general"] > 0
+        assert not {name for name in counts if "gather" in name or "scatter" in name}
+
+
+@pytest.mark.parametrize("count", [12, 13])  # whole chunks; a prime number
+def test_many_points_go_by_chunks(monkeypatch, count):
+    """With the values and gradients of all at once, and no larger intermediate than allowed."""
+    rng = np.random.default_rng(0)
+    image = jnp.asarray(rng.standard_normal((4, 5, 2)))
+    points = jnp.asarray(rng.uniform(-1, 5, (count, 2)))
+    values = jnp.asarray(rng.standard_normal((count, 2)))
+    row = interpolation("bilinear", "border")
+    expected, pull = jax.vjp(lambda u, x: gather.sample(u, x, row), image, points)
+    expected = expected, *pull(values)
+
+    monkeypatch.setattr(matmul, "_MAX_INTERMEDIATE", 4 * 5 * 2)  # four points at a time
+
+    def run(image, points, values):
+        found, pull = jax.vjp(lambda u, x: matmul.sample(u, x, row), image, points)
+        return found, *pull(values)
+
+    assert primitives(run, image, points, values)["scan"] >= 2  # forward and back
+    for ours, want in zip(jax.jit(run)(image, points, values), expected, strict=True):
+        np.testing.assert_allclose(ours, want, atol=1e-12)
+
+
+def test_few_points_go_at_once():
+    image, points = jnp.ones((4, 5, 2)), jnp.ones((3, 7, 2))
+    row = interpolation("bilinear", "border")
+    assert "scan" not in primitives(lambda u, x: matmul.sample(u, x, row), image, points)
+
+
+def test_a_matrix_has_the_weight_of_every_pixel():
+    row = interpolation("bilinear", "reflection")
+    weights = matmul._weights(jnp.array([0.25, 3.0, 4.25]), 5, row)
+    expected = [[0.75, 0, 0], [0.25, 0, 0], [0, 0, 0], [0, 1, 0], [0, 0, 1]]
+    np.testing.assert_allclose(weights, expected, atol=1e-15)
+
+
+def test_cotangents_of_any_size_meet_pixels_of_any_size():
+    """Products tell what is finite by size; a cotangent must not take part in that."""
+    row = interpolation("bilinear", "zeros")
+    maps = platform_maps("matmul", "tpu", row, (4, 5), batch=0)
+    rng = np.random.default_rng(0)
+    image, values = rng.standard_normal((4, 5, 2)), rng.standard_normal((6, 2))
+    points = jnp.asarray(rng.uniform(0, 3, (6, 2)))
+    values *= 10.0 ** np.array([[-30], [-10], [0], [10], [30], [0]])
+    image, values = jnp.asarray(image, jnp.float32), np.array(values, np.float32)
+    values[5, 0] = np.inf
+    points = points.astype(jnp.float32)
+    found = maps["vjp_points"](image, jnp.asarray(values), points)
+    _, pull = jax.vjp(lambda x: gather.sample(image, x, row), points)
+    (expected,) = pull(jnp.asarray(values))
+    np.testing.assert_allclose(found[:5], expected[:5], rtol=1e-4)
+    assert not np.isfinite(found[5]).any()
