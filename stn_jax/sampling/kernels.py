@@ -120,6 +120,14 @@ def bicubic(coefficient: float) -> Kernel:
     )
 
 
+def _lanczos3_profile(u: Array) -> Array:
+    # Rounded, sin(pi u) is not 0 at the integers: an exact 0 there, with the derivative kept.
+    is_zero = (u == jnp.round(u)) & (u != 0)
+    value = jnp.sinc(u) * jnp.sinc(u / 3)
+    value -= jax.lax.stop_gradient(jnp.where(is_zero, value, 0))
+    return jnp.where((u >= -3) & (u < 3), value, 0)
+
+
 def _lanczos3_weights(t: Array) -> list[Array]:
     # sin(pi (t - k)) = (-1)^k sin(pi t): at t = 0 every weight but one is exactly 0.
     sine, is_low = jnp.sin(jnp.pi * t) / jnp.pi, t < 0.5
@@ -131,7 +139,7 @@ def _lanczos3_weights(t: Array) -> list[Array]:
 
 
 LANCZOS3 = Kernel(
-    profile=lambda u: jnp.where((u >= -3) & (u < 3), jnp.sinc(u) * jnp.sinc(u / 3), 0),
+    profile=_lanczos3_profile,
     weights=_lanczos3_weights,
     radius=3,
     pads_each_tap=True,

@@ -7,6 +7,7 @@ own with all its operands fused into it, gathers too; and a conditional.
 """
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -38,7 +39,7 @@ def materialize(arrays: Sequence[Shaped[Array, "*points"]]) -> list[Shaped[Array
     return [total.astype(a.dtype) for total, a in zip(sums, arrays, strict=True)]
 
 
-def without_fusion(compute: Callable[..., Array], shape: Sequence[int], *operands: Array) -> Array:
+def without_fusion(compute: Callable[..., Array], shape: Sequence[Any], *operands: Array) -> Array:
     """Calls a function, and stops XLA:CPU from fusing it with what reads its result.
 
     Args:
