@@ -36,7 +36,7 @@ def auto_axes(split: Callable[..., Split]) -> Callable[..., Callable[..., Array]
             others = operands[len(arrays) :]
             sharding = NamedSharding(mesh, PartitionSpec(*_unique(split(*operands))))
             inside = jax.sharding.auto_axes(
-                lambda *arrays: function(*arrays, *others), out_sharding=sharding
+                jax.jit(lambda *arrays: function(*arrays, *others)), out_sharding=sharding
             )
             with jax.sharding.use_abstract_mesh(mesh):
                 return inside(*arrays)

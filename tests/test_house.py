@@ -130,7 +130,7 @@ for entry in sorted(entered):
 
 
 def test_a_forward_call_passes_through_few_functions_and_files():
-    """The first call of a process: checks, traces, lowers and runs."""
+    """The first call of a process: checks, traces, lowers and runs. Lambdas count."""
     done = subprocess.run(
         [sys.executable, "-c", PROBE], cwd=ROOT, capture_output=True, text=True, check=False
     )
@@ -138,5 +138,5 @@ def test_a_forward_call_passes_through_few_functions_and_files():
     entered = [line.split() for line in done.stdout.splitlines()]
     files = {name for name, *_ in entered}
     assert any(name.endswith("gather.py") for name in files)  # it went all the way
-    assert len(entered) <= 30, done.stdout
-    assert len(files) <= 8, sorted(files)
+    assert len(entered) <= 45, done.stdout
+    assert len(files) <= 13, sorted(files)

@@ -9,7 +9,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from train.config import TrainConfig
-from train.devices import AXIS
+from train.devices import AXIS, loops_are_slow
 from train.errors import UserError
 
 
@@ -33,12 +33,12 @@ def check_batch(batch_size: int, images: int, devices: int) -> None:
 def steps_per_dispatch(run: TrainConfig, platform: str) -> int:
     """Returns the number of optimiser steps for each call of the compiled step.
 
-    One on a CPU, where XLA compiles a loop's body without its fast convolutions. Elsewhere the
-    largest number up to 16 that divides every period of logging, evaluation and checkpoints.
+    One where loops are slow. Elsewhere the largest number up to 16 that divides every period of
+    logging, evaluation and checkpoints.
     """
     if run.steps_per_dispatch:
         return run.steps_per_dispatch
-    if platform == "cpu":
+    if loops_are_slow(platform):
         return 1
     period = math.gcd(run.log_every, run.eval_every, run.checkpoint_every)
     return max(count for count in range(1, 17) if period % count == 0)

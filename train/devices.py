@@ -39,3 +39,16 @@ def describe_devices() -> str:
     """Returns a line such as ``8 x cpu``."""
     devices = jax.devices()
     return f"{len(devices)} x {devices[0].device_kind}"
+
+
+def loops_are_slow(platform: str) -> bool:
+    """Returns whether XLA compiles a loop's body without its fast convolutions."""
+    return platform == "cpu"
+
+
+def options_to_run_once() -> dict[str, int] | None:
+    """Returns compiler options for a program that runs once.
+
+    XLA:CPU spends long on optimising random numbers; unoptimised, such a program starts sooner.
+    """
+    return {"xla_backend_optimization_level": 0} if jax.default_backend() == "cpu" else None

@@ -20,7 +20,7 @@ from stn_jax.regularizers import outside_penalty
 from stn_jax.sampling.platforms.cpu_fusion import materialize_input
 from train.batches import Batch
 from train.config import Config, DataConfig, OptimConfig
-from train.devices import AXIS
+from train.devices import AXIS, options_to_run_once
 from train.distortions import distorted_batch
 from train.network import Network, Params
 from train.optim import is_localization
@@ -168,9 +168,8 @@ def make_init(
             ),
         )
 
-    # It runs once, and XLA:CPU spends long on optimising random numbers: compile without.
-    options = {"xla_backend_optimization_level": 0} if jax.default_backend() == "cpu" else None
-    return jax.jit(init, out_shardings=NamedSharding(mesh, P()), compiler_options=options)
+    out = NamedSharding(mesh, P())
+    return jax.jit(init, out_shardings=out, compiler_options=options_to_run_once())
 
 
 def make_train_step(

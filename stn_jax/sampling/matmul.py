@@ -9,6 +9,7 @@ compiler computes the weights where they are multiplied and stores none of them.
 import functools
 import math
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -53,7 +54,7 @@ def sample(
 
 
 def _weights(
-    x: Float[Array, "p"], size: int, interpolation: Interpolation
+    x: Float[Array, "p"], size: Any, interpolation: Interpolation
 ) -> Float[Array, "size p"]:
     """The weight of every pixel of one axis at every coordinate."""
     pixel = jnp.arange(size, dtype=jnp.int32)[:, None]

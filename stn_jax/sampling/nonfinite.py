@@ -1,10 +1,14 @@
 """Keeps pixels that are not finite out of matrix products, where 0 * NaN would spread them.
 
 A product with a matrix of weights multiplies every pixel by every weight, zeros too. So the array
-is scaled into the middle of the exponent's range, infinities and NaN become powers of two far above
+is scaled into the middle of the exponent's range, infinities and NaN become numbers far above
 it, and what comes out is told apart by its size: a sum that has no part in such a pixel is small,
 one that has a part, of however small a weight, is huge. No second product and no look at the whole
 batch, which on a mesh would be a collective.
+
+Two corners differ from a gather: +inf and -inf together give an infinity, not NaN; and at an
+integer coordinate the points' gradient, which is right-sided, is not finite if the next pixel is
+not.
 """
 
 import functools

@@ -87,7 +87,9 @@ def halve(image: Float[Array, "*shape c"]) -> Float[Array, "*half c"]:
         for index, weight in _covered(size):
             column = weight.reshape([-1 if k == axis else 1 for k in range(image.ndim)])
             pixels = jnp.take(image, index, axis=axis)
-            total += weigh(jnp.asarray(column, image.dtype), pixels)
+            # A constant would be typed by the mesh outside: make it depend on an operand.
+            column = jnp.where(jnp.isnan(pixels), column, column).astype(image.dtype)
+            total += weigh(column, pixels)
         image = total
     return image
 

@@ -178,6 +178,8 @@ def _axis_weights(
         interpolation.align_corners,
     )
     (points,) = coords.open_grid((count,), align_corners=align_corners, dtype=scale.dtype)
+    # A constant would be typed by the mesh outside: make it depend on an operand.
+    points = jnp.where(jnp.isnan(scale), points, points)
     (x,) = interpolation.pixels([scale * points + translation], (size,))
     number = coords.number_like(size, x)
     width = clip(jnp.abs(scale) * _pitch_ratio(count, size, align_corners), 1, number)

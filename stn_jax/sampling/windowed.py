@@ -8,6 +8,7 @@ that the kernel reads from there, ``k^n c`` numbers in a row. A point then reads
 import functools
 import itertools
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -58,7 +59,7 @@ def sample(
 
 
 def _continue(
-    image: Float[Array, "..."], axis: int, low: int, count: int, interpolation: Interpolation
+    image: Float[Array, "..."], axis: int, low: int, count: Any, interpolation: Interpolation
 ) -> Float[Array, "..."]:
     """Continues an image along one axis: the pixels at positions ``low ... low + count - 1``."""
     size = image.shape[axis]

@@ -181,7 +181,7 @@ def _windows(
     x: Sequence[Float[Array, "*points"]],
     shape: Sequence[Any],
     interpolation: Interpolation,
-    channels: int,
+    channels: Any,
 ) -> list[tuple[Int[Array, "*points"], Float[Array, "*points w"]]]:
     """Lists ``(place, weights)`` of runs of w pixels along the last axis, that a point reads."""
     *above, last = [interpolation.taps(axis, size) for axis, size in zip(x, shape, strict=True)]
