@@ -94,9 +94,10 @@ def run(
     static = {"interpolation": interpolation, "shape": shape}
     forms = FORMS.get((algorithm, platform))
     own = getattr(forms(), name, None) if forms else None
-    sizes = [size for x in operands for size in x.shape]
-    if algorithm == "triton" and not all(isinstance(size, int) and size for size in sizes):
-        own = None  # a kernel needs sizes, and something to do
+    # Own forms need sizes, but for that of the batch; a kernel this too, and something to do.
+    sizes = [size for x in operands for size in x.shape[0 if algorithm == "triton" else batch :]]
+    if not all(isinstance(k, int) and (k or algorithm != "triton") for k in sizes):
+        own = None
     if own is None:
         function = functools.partial(function, algorithm=algorithm, **static)
         if algorithm == "matmul":
