@@ -88,8 +88,8 @@ def halve(image: Float[Array, "*shape c"]) -> Float[Array, "*half c"]:
             column = weight.reshape([-1 if k == axis else 1 for k in range(image.ndim)])
             pixels = jnp.take(image, index, axis=axis)
             # A constant would be typed by the mesh outside: make it depend on an operand.
-            column = jnp.where(jnp.isnan(pixels), column, column).astype(image.dtype)
-            total += weigh(column, pixels)
+            weights = jnp.where(jnp.isnan(pixels), column, column).astype(image.dtype)
+            total += weigh(weights, pixels)
         image = total
     return image
 
