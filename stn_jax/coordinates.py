@@ -194,7 +194,7 @@ def denormalize_grid(
         ValueError: if the grid's last axis and the shape have different numbers of axes.
 
     Example:
-        >>> denormalize_grid(identity_grid((2, 3)), (2, 3)).round(3)[1].tolist()
+        >>> (denormalize_grid(identity_grid((2, 3)), (2, 3)).round(3) + 0.0)[1].tolist()
         [[0.0, 1.0], [1.0, 1.0], [2.0, 1.0]]
     """
     return _convert_grid("grid", grid, shape, normalized_to_pixel, align_corners)
