@@ -60,6 +60,7 @@ def test_the_same_arguments_as_nnx(name):
 
 
 @pytest.mark.parametrize("kind", ["fc", "conv"])
+@jax.numpy_rank_promotion("allow")  # Flax adds biases
 def test_localization_is_nnx_localization(kind):
     """With the same parameters the networks give the same theta."""
     transform, options = stn.Projective(), {"hidden": (5, 4), "shrink": 2}

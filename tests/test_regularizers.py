@@ -15,7 +15,7 @@ PENALTIES = [stn.outside_penalty, stn.identity_penalty, stn.folding_penalty]
 def jittered(n, scale=0.02, seed=0):
     shape = SHAPES[n]
     noise = np.random.default_rng(seed).standard_normal((2, *shape, n))
-    return stn.identity_grid(shape, dtype=jnp.float64) + scale * noise
+    return stn.identity_grid(shape, dtype=jnp.float64)[None] + scale * noise
 
 
 @pytest.mark.parametrize("n", [2, 3])

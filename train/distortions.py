@@ -207,10 +207,11 @@ def _projection_grid(key: Array, frame: _Frame) -> Float[Array, "H W 2"]:
     size, move = random.split(key)
     scale = random.uniform(size, (), frame.dtype, 0.75, 1)
     noise = random.normal(move, (4, *_CORNERS.shape), frame.dtype)
-    draws = scale * _CORNERS * frame.image / 2 + 5 * frame.pixel * noise
+    square = scale * (_CORNERS * frame.image / 2)
+    draws = square[None] + 5 * frame.pixel[None, None] * noise
     edges = jnp.roll(draws, -1, axis=1) - draws
     turns = jnp.cross(edges, jnp.roll(edges, -1, axis=1))
-    corners = draws[jnp.argmax(jnp.all(turns > 0, axis=1))] * (2 / frame.canvas)
+    corners = draws[jnp.argmax(jnp.all(turns > 0, axis=1))] * (2 / frame.canvas)[None]
     theta = stn.homography_from_points(corners, _CORNERS)
     in_front = jnp.sign(theta[2, :2] @ corners[0] + theta[2, 2])
     return stn.projective_grid(theta * in_front, frame.shape)
@@ -221,20 +222,20 @@ def _elastic_grid(key: Array, frame: _Frame) -> Float[Array, "H W 2"]:
     size, move = random.split(key)
     scale = random.uniform(size, (), frame.dtype, 0.75, 1)
     noise = random.normal(move, _KNOTS.shape, frame.dtype)
-    offsets = 1.5 * frame.pixel * noise * (2 / frame.canvas)
+    offsets = 1.5 * (frame.pixel * (2 / frame.canvas))[None] * noise
     ratio = frame.canvas / frame.image
 
     # A spline is linear in its offsets. The 16 unit responses are the same for every image; summing
     # them one by one, unlike a matmul, gives the same bits for every batch size.
-    units = jnp.eye(len(_KNOTS), dtype=frame.dtype)[..., None] * jnp.ones(2, frame.dtype)
+    units = jnp.eye(len(_KNOTS), dtype=frame.dtype)[..., None] * jnp.ones((1, 1, 2), frame.dtype)
     spline = functools.partial(
         stn.thin_plate_spline_grid, shape=frame.shape, control_points=_KNOTS / ratio
     )
     identity = stn.identity_grid(frame.shape, dtype=frame.dtype)
     bend = identity
-    for response, offset in zip(spline(units) - identity, offsets, strict=True):
-        bend = bend + response * offset
-    return bend * (ratio / scale)
+    for response, offset in zip(spline(units) - identity[None], offsets, strict=True):
+        bend = bend + response * offset[None, None]
+    return bend * (ratio / scale)[None, None]
 
 
 _GRIDS: dict[str, Callable[[Array, _Frame], Array]] = {
@@ -271,6 +272,6 @@ def _paste_patches(
     m, *size, _ = patches.shape
     room = np.subtract(image.shape[:2], size)
     top, left = _draw_corners(key, np.tile(room, (m, 1))).T
-    rows = top[:, None, None] + np.arange(size[0], dtype=np.int32)[:, None]
-    columns = left[:, None, None] + np.arange(size[1], dtype=np.int32)
+    rows = top[:, None, None] + np.arange(size[0], dtype=np.int32)[None, :, None]
+    columns = left[:, None, None] + np.arange(size[1], dtype=np.int32)[None, None]
     return image.at[rows, columns].max(patches)

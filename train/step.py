@@ -100,7 +100,7 @@ def example_metrics(network: Network, prediction: Prediction, labels: Array) -> 
         axes = jnp.unstack(warp.grid, axis=-1)
         is_outside = functools.reduce(jnp.logical_or, [jnp.abs(x) > 1 for x in axes])
         outside += jnp.mean(is_outside.astype(jnp.float32), axis=(1, 2))
-        distance += jnp.linalg.norm(warp.theta - network.identity, axis=-1)
+        distance += jnp.linalg.norm(warp.theta - network.identity[None], axis=-1)
     count = len(prediction.warps)
     return ExampleMetrics(loss, predicted, error, outside / count, distance / count)
 

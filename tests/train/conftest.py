@@ -44,7 +44,11 @@ def get_config():
 @pytest.fixture
 def plain_numerics() -> Iterator[None]:
     """JAX's default numerics, since optax does not support strict promotion."""
-    with jax.enable_x64(False), jax.numpy_dtype_promotion("standard"):
+    with (
+        jax.enable_x64(False),
+        jax.numpy_dtype_promotion("standard"),
+        jax.numpy_rank_promotion("allow"),
+    ):
         yield
 
 

@@ -13,7 +13,7 @@ import stn_jax as stn
 def test_homography_takes_points_to_points():
     rng = np.random.default_rng(0)
     square = jnp.array([[-1.0, -1.0], [1.0, -1.0], [1.0, 1.0], [-1.0, 1.0]])
-    source = square + 0.2 * rng.standard_normal((5, 4, 2))
+    source = square[None] + 0.2 * rng.standard_normal((5, 4, 2))
     theta = stn.homography_from_points(square, source)
     for k in range(5):
         found = stn.Projective().apply(theta[k].ravel()[:-1], square)
