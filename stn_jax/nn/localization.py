@@ -242,7 +242,7 @@ def convolved_shape(
         before, shape = shape, tuple((side - size + 1) // factor for side in shape)
         if min(shape) < 1:
             raise ValueError(
-                f"an input of {_by(sides)} pixels is too small: convolution {index} has "
+                f"input_shape of {_by(sides)} pixels is too small: convolution {index} has "
                 f"kernel_size {size} and sees {_by(before)} pixels"
                 f"{', which are pooled by 2' if factor == 2 else ''}."
             )
