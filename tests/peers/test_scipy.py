@@ -16,6 +16,7 @@ BOUNDARIES = [
     ("reflection", {"align_corners": False}, "reflect"),
     ("zeros", {}, "grid-constant"),
     ("fill", {"fill_value": np.array([0.3, -2.0])}, "grid-constant"),
+    ("constant", {"fill_value": np.array([0.3, -2.0])}, "constant"),
     ("border", {}, "nearest"),
 ]
 SHAPES = [(5, 7), (1, 6), (4, 5, 3)]
