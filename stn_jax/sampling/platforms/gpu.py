@@ -32,8 +32,6 @@ from jaxtyping import Array, Float
 from stn_jax.sampling.gather import product_taps, row_major
 from stn_jax.sampling.interpolation import Interpolation
 
-NEEDS_SIZES = True  # Not for a program of any size, nor of nothing.
-
 _VALUES = 256  # Values of a block: two for each of 128 threads, whose taps so stay in registers.
 
 
