@@ -61,7 +61,7 @@ def _unequal(shape: Sequence[Any], dtype: DTypeLike) -> Array:
     place = functools.reduce(
         jnp.add, [(k + 1) * lax.broadcasted_iota(jnp.int32, shape, k) for k in range(len(shape))]
     )
-    return 1 + (place % 7).astype(dtype) / 8
+    return 1 + (place & 7).astype(dtype) / 8
 
 
 def normalize(values: Float[Array, "*points c"]) -> tuple[Array, Array, Array]:
