@@ -30,15 +30,15 @@ from rich.table import Table
 from timing import Competitor, alternate, cores, milliseconds, save, verdict
 from torch_networks import PaperNetwork, Tutorial, distort
 
-from train.batches import Batches
-from train.config import Config, DataConfig, ModelConfig, OptimConfig, TrainConfig
+from train.config.parts import Config, DataConfig, ModelConfig, OptimConfig, TrainConfig
 from train.data import Dataset, load
-from train.devices import make_mesh, replicate, tune_malloc
-from train.distortions import distorted_batch
-from train.evaluate import input_shape
-from train.network import Params, build_network
-from train.optim import make_optimizer
-from train.step import Data, make_init, make_objective, make_train_step
+from train.data.batches import Batches
+from train.data.distortions import distorted_batch
+from train.evaluation.evaluator import input_shape
+from train.run.devices import make_mesh, replicate, tune_malloc
+from train.step.network import Params, build_network
+from train.step.optimizer import make_optimizer
+from train.step.step import Data, make_init, make_objective, make_train_step
 
 BATCH = 256
 RATE = 1e-3

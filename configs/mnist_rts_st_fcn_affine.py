@@ -5,7 +5,7 @@ Cost:     7 minutes on 2 CPU cores
 Expected: 1.35 % test error (paper, 150,000 steps: 0.8 %)
 """
 
-from train.config import Config, DataConfig, ModelConfig, OptimConfig, TrainConfig
+from train.config.parts import Config, DataConfig, ModelConfig, OptimConfig, TrainConfig
 
 
 def get_config() -> Config:

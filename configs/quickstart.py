@@ -5,7 +5,7 @@ Cost:     3 to 4 minutes on 2 CPU cores
 Expected: 1.75 % test error (35 of 2,000 digits)
 """
 
-from train.config import Config, DataConfig, ModelConfig, OptimConfig, TrainConfig
+from train.config.parts import Config, DataConfig, ModelConfig, OptimConfig, TrainConfig
 
 
 def get_config() -> Config:

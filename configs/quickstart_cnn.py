@@ -8,7 +8,7 @@ Expected: 4.35 % test error (quickstart: 1.75 %)
 import dataclasses
 
 from configs.quickstart import get_config as quickstart
-from train.config import Config
+from train.config.parts import Config
 
 
 def get_config() -> Config:

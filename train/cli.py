@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 import tyro
 
-from train.config import Config, DataConfig, ModelConfig, OptimConfig, TrainConfig
+from train.config.parts import Config, DataConfig, ModelConfig, OptimConfig, TrainConfig
 from train.errors import TrainingError, UserError
 
 T = TypeVar("T")
@@ -163,18 +163,18 @@ def _dispatch(command: Fit | Evaluate | Predict | Plot | Compile) -> int:
 
         return fit(command.config, Path(command.workdir))
     if isinstance(command, Evaluate):
-        from train.evaluate import evaluate
+        from train.evaluation.evaluator import evaluate
 
         return evaluate(Path(command.workdir), command.split, command.batch_size)
     if isinstance(command, Predict):
-        from train.predict import predict
+        from train.evaluation.predict import predict
 
         return predict(command.images, Path(command.workdir), Path(command.out), command.batch_size)
     if isinstance(command, Compile):
-        from train.compile import compile_for
+        from train.plan.compile import compile_for
 
         return compile_for(command.config, command.topology)
-    from train.figures import plot
+    from train.evaluation.figures import plot
 
     return plot(Path(command.workdir))
 

@@ -8,21 +8,21 @@ from pathlib import Path
 import jax
 import numpy as np
 
-import train.figures as figures
-from train.batches import Batches, check_batch, steps_per_dispatch
-from train.checkpoints import Checkpoints, HostState
-from train.config import Config
+import train.evaluation.figures as figures
+from train.config.parts import Config
 from train.data import load
-from train.devices import describe_devices, make_mesh, replicate, tune_malloc
+from train.data.batches import Batches, check_batch, steps_per_dispatch
 from train.errors import TrainingError
-from train.evaluate import Evaluator, input_shape, summarize
-from train.metrics import MetricsWriter
-from train.network import build_network
-from train.optim import make_optimizer, make_schedule
-from train.progress import ProgressBar, log, show_table
-from train.revision import git_revision
-from train.step import TrainState, make_init, make_train_step, non_finite_names
-from train.workdir import SUMMARY, make_workdir, read_summary, write_json, write_metadata
+from train.evaluation.evaluator import Evaluator, input_shape, summarize
+from train.run.checkpoints import Checkpoints, HostState
+from train.run.devices import describe_devices, make_mesh, replicate, tune_malloc
+from train.run.log import MetricsWriter
+from train.run.progress import ProgressBar, log, show_table
+from train.run.revision import git_revision
+from train.run.workdir import SUMMARY, make_workdir, read_summary, write_json, write_metadata
+from train.step.network import build_network
+from train.step.optimizer import make_optimizer, make_schedule
+from train.step.step import TrainState, make_init, make_train_step, non_finite_names
 
 SNAPSHOT_FRACTIONS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
 """Fractions of the run at which the filmstrip has an image, besides the first and last step."""

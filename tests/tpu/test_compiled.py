@@ -1,7 +1,7 @@
 """The default sampler compiled for TPUs: algorithm, memory, estimated time. Needs libtpu, no TPU.
 
 Times are estimates for one v5e: the sum of the compiler's cycles, and for gathers and scatters,
-which have none, the bytes of their rows (`train.tpu`). docs/performance.md quotes them.
+which have none, the bytes of their rows (`train.plan.hlo`). docs/performance.md quotes them.
 """
 
 import importlib.util
@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import stn_jax as stn
-from train import tpu
+from train.plan import hlo as tpu
 
 pytestmark = [
     pytest.mark.slow,

@@ -8,18 +8,18 @@ import numpy as np
 import pytest
 from running import Training, run_train
 
-from train.batches import Batches
 from train.cli import load_config
-from train.config import DataConfig
+from train.config.parts import DataConfig
 from train.data import Dataset, load
-from train.devices import make_mesh, replicate
-from train.evaluate import input_shape
-from train.network import build_network
-from train.optim import make_optimizer
-from train.step import Data, make_init, make_train_step
+from train.data.batches import Batches
+from train.evaluation.evaluator import input_shape
+from train.run.devices import make_mesh, replicate
+from train.step.network import build_network
+from train.step.optimizer import make_optimizer
+from train.step.step import Data, make_init, make_train_step
 
 CONFIG = """
-from train.config import Config, DataConfig, ModelConfig, OptimConfig, TrainConfig
+from train.config.parts import Config, DataConfig, ModelConfig, OptimConfig, TrainConfig
 
 def get_config():
     return Config(

@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from train.batches import Batches
-from train.config import Config
+from train.config.parts import Config
 from train.data import Dataset
-from train.network import Network
-from train.step import Data
+from train.data.batches import Batches
+from train.step.network import Network
+from train.step.step import Data
 
 ROOT = Path(__file__).parents[2]
 QUICKSTART = str(ROOT / "configs" / "quickstart.py")

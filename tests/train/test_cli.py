@@ -64,11 +64,11 @@ def test_configs_that_do_not_match_the_data_are_refused(
     ("source", "message"),
     [
         (
-            "from train.config import *\nget_config = lambda: Config(train=TrainConfig(stepz=1))",
+            "from train.config.parts import *\nget_config = lambda: Config(train=TrainConfig(stepz=1))",
             "TrainConfig has no field 'stepz'; perhaps you meant 'steps'",
         ),
         (
-            "from train.config import *\nget_config = lambda: Config(train=TrainConfig(steps=-1))",
+            "from train.config.parts import *\nget_config = lambda: Config(train=TrainConfig(steps=-1))",
             "train.steps=-1 is not allowed; it must be above 0",
         ),
         ("get_config = lambda: 3", "returned an object of type int"),

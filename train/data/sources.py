@@ -13,7 +13,7 @@ from train.data.folder import load_folder
 from train.data.mnist import UnknownName, load_mnist, load_named
 
 if TYPE_CHECKING:
-    from train.config import DataConfig
+    from train.config.parts import DataConfig
 
 BUNDLED = Path(__file__).parent / "bundled" / "digits.npz"
 """The 10,000 + 2,000 real digits in the repository."""

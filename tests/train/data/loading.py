@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from train.config import DataConfig
+from train.config.parts import DataConfig
 from train.data import DataError, load
 
 WHOLE_MNIST = Path(__file__).parents[4] / "shared" / "data" / "mnist"

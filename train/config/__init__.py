@@ -1,0 +1,1 @@
+"""What a run is made of, how it is checked, how it is written down and read back."""

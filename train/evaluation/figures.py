@@ -1,0 +1,287 @@
+"""Figures of a run: the transformer's output, the worst mistakes, the curves."""
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import jax
+import jax.numpy as jnp
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+from stn_jax.coordinates import denormalize_grid
+from train.evaluation.evaluator import MAX_VISUALIZED, Evaluator, load_evaluator
+from train.run.log import read_metrics
+from train.run.progress import log
+from train.step.network import Params
+from train.step.step import ExampleMetrics, Visualization
+
+FILM = 6
+"""Number of images on the filmstrip; their snapshots are saved during training."""
+
+TILE = 1.15
+"""Side of one image on a sheet, inches."""
+
+OUTLINE, WRONG, BAND = "#ffb000", "#d1242f", "#262626"
+TRAIN, EVALUATED = "#9aa5b1", "#0b62c4"
+
+STYLE = {
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": "#888888",
+    "axes.titlesize": 10,
+    "axes.titlelocation": "left",
+    "xtick.color": "#555555",
+    "ytick.color": "#555555",
+}
+
+
+def draw_figures(
+    workdir: Path, evaluator: Evaluator, params: Params, per_image: ExampleMetrics
+) -> Path:
+    """Draws all figures of a run.
+
+    Args:
+        workdir: work directory, with its metrics and snapshots.
+        evaluator: evaluator with the test images.
+        params: parameters of the network.
+        per_image: metrics of each test image.
+
+    Returns:
+        Path of the most informative figure.
+    """
+    folder = workdir / "figures"
+    folder.mkdir(exist_ok=True)
+    names, labels = evaluator.dataset.class_names, evaluator.labels("test")
+
+    def draw_sheet(name: str, indices: np.ndarray, title: str) -> Path:
+        shown = evaluator.visualize(params, "test", indices)
+        captions = [
+            _caption(names, int(per_image.predicted[i]), int(labels[i])) for i in indices.tolist()
+        ]
+        return _save(folder / f"{name}.png", draw_examples(shown, captions, title))
+
+    first = np.arange(min(MAX_VISUALIZED, len(labels)))
+    if per_image.outside is None:
+        picture = draw_sheet("examples", first, "Test images and their predicted labels")
+    else:
+        picture = draw_sheet(
+            "transformer",
+            first,
+            "Test images with the window that the transformer reads, and its output",
+        )
+    worst = np.argsort(-per_image.loss, kind="stable")[:MAX_VISUALIZED]
+    worst = worst[per_image.error[worst] > 0]
+    if len(worst):
+        draw_sheet("mistakes", worst, "The worst mistakes on test images")
+    _save(folder / "curves.png", draw_curves(workdir))
+    snapshots = sorted((workdir / "snapshots").glob("*.npz"))
+    if snapshots:
+        _save(folder / "learning.png", draw_filmstrip(snapshots))
+    return picture
+
+
+def draw_examples(shown: Visualization, captions: Sequence[tuple[str, bool]], title: str) -> Figure:
+    """Draws inputs, each beside the transformer's output.
+
+    Args:
+        shown: the images and the network's output.
+        captions: text of each image, and whether the prediction is right.
+        title: title of the figure.
+    """
+    wide = 1 if shown.grid is None else 2
+    columns = 8 // wide  # even if fewer are shown, so that the title fits
+    fig, ax = _canvas(columns * (wide + 0.15), 1.3 * -(-len(captions) // columns), title)
+    for i, (caption, right) in enumerate(captions):
+        x, y = i % columns * (wide + 0.15), i // columns * 1.3 + 0.2
+        color = "black" if right else WRONG
+        ax.text(x, y - 0.05, caption, color=color, fontsize=9, ha="left", va="bottom")
+        _pair(
+            ax,
+            shown.images[i],
+            *((shown.grid[i], shown.features[i]) if wide == 2 else ()),
+            at=(x, y),
+        )
+    return fig
+
+
+def _caption(names: Sequence[str], predicted: int, label: int) -> tuple[str, bool]:
+    answer, true = (
+        name if len(name) <= 12 else name[:11] + "…" for name in (names[predicted], names[label])
+    )
+    return (answer, True) if predicted == label else (f"{answer}, is {true}", False)
+
+
+def _canvas(width: float, height: float, title: str, left: float = 0.0) -> tuple[Figure, Axes]:
+    """Returns empty axes in units of one tile, y downwards; faster than axes for each image."""
+    with plt.rc_context(STYLE):
+        fig = plt.figure(figsize=(TILE * (left + width + 0.1), TILE * (height + 0.1) + 0.35))
+        ax = fig.add_axes((0, 0, 1, 1 - 0.35 / fig.get_figheight()))
+        ax.set_xlim(-left - 0.1, width)
+        ax.set_ylim(height + 0.1, 0)
+        ax.set_axis_off()
+        y = 1 - 0.12 / fig.get_figheight()
+        fig.text(0.1 * TILE / fig.get_figwidth(), y, title, ha="left", va="top", fontsize=11)
+    return fig, ax
+
+
+def _pair(
+    ax: Axes,
+    image: np.ndarray,
+    grid: np.ndarray | None = None,
+    features: np.ndarray | None = None,
+    *,
+    at: tuple[float, float],
+) -> None:
+    """Draws an image and, if given, the transformer's output in the next tile."""
+    x, y = at
+    if grid is None or features is None:
+        _show(ax, image, x, y, 0.98)
+        return
+    _show_input(ax, image, grid, x, y)
+    _show(ax, features, x + 1, y, 0.98)
+
+
+def _show(ax: Axes, image: np.ndarray, x: float, y: float, size: float) -> tuple[float, ...]:
+    """Draws an image ``(h, w, c)`` in [0, 1]; unless it has 3 channels, the first one in grey.
+
+    Returns:
+        Left, upper edge, and the side of one pixel.
+    """
+    height, width = image.shape[:2]
+    pixel = size / max(height, width)
+    left, top = x + (size - width * pixel) / 2, y + (size - height * pixel) / 2
+    ax.imshow(
+        np.clip(image if image.shape[-1] == 3 else image[..., 0], 0, 1),
+        cmap="gray",
+        vmin=0,
+        vmax=1,
+        interpolation="nearest",
+        extent=(left, left + width * pixel, top + height * pixel, top),
+        aspect="auto",
+        zorder=1,
+    )
+    return left, top, pixel
+
+
+def _show_input(ax: Axes, image: np.ndarray, grid: np.ndarray, x: float, y: float) -> None:
+    """Draws an image and the outline of the window; a dot marks the output's upper left corner.
+
+    A band around the image shows where the window leaves it.
+    """
+    tile = Rectangle((x, y), 0.98, 0.98, facecolor=BAND, linewidth=0, zorder=0)
+    ax.add_patch(tile)
+    left, top, pixel = _show(ax, image, x + 0.1, y + 0.1, 0.78)
+    border = np.concatenate([grid[0], grid[1:, -1], grid[-1, -2::-1], grid[-2::-1, 0]])
+    columns, rows = np.asarray(denormalize_grid(jnp.asarray(border), image.shape[:2])).T
+    xs, ys = left + (columns + 0.5) * pixel, top + (rows + 0.5) * pixel
+    for line in (
+        *ax.plot(xs, ys, color=OUTLINE, linewidth=1.2, solid_joinstyle="round", zorder=2),
+        *ax.plot(xs[0], ys[0], "o", color=OUTLINE, markersize=3.2, zorder=2),
+    ):
+        line.set_clip_path(tile)
+
+
+def draw_curves(workdir: Path) -> Figure:
+    """Draws error, loss and the transformer's statistics against the step."""
+    panels: list[tuple[str, str, float]] = [
+        ("error", "error, %", 1),
+        ("loss", "loss", 1),
+        ("theta_distance", "distance of theta from the identity", 1),
+        ("outside", "samples outside the image, %", 100),
+    ]
+    panels = [panel for panel in panels if read_metrics(workdir, "train", panel[0])[0]]
+    with plt.rc_context(STYLE):
+        fig, axes = plt.subplots(
+            1, len(panels), figsize=(3.1 * len(panels), 2.7), layout="constrained", squeeze=False
+        )
+        for ax, (name, title, factor) in zip(axes[0], panels, strict=True):
+            for split, color in (("train", TRAIN), ("valid", EVALUATED), ("test", EVALUATED)):
+                steps, values = read_metrics(workdir, split, name)
+                if not steps or (split == "test" and read_metrics(workdir, "valid", name)[0]):
+                    continue
+                style: dict[str, Any] = (
+                    {"marker": "o", "markersize": 3} if color == EVALUATED else {}
+                )
+                ax.plot(steps, np.multiply(values, factor), color=color, label=split, **style)
+            if name in ("error", "loss"):
+                ax.set_yscale("log", nonpositive="mask")
+                ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+                ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+                ax.yaxis.set_minor_locator(NullLocator())
+            else:
+                ax.set_ylim(bottom=0)
+            ax.set_title(title)
+            ax.set_xlabel("step")
+        axes[0, 0].legend(frameon=False, handlelength=1.2)
+    return fig
+
+
+def draw_filmstrip(snapshots: Sequence[Path]) -> Figure:
+    """Draws the same few images at successive steps, each beside the transformer's output."""
+    arrays = [np.load(path) for path in snapshots]
+    count = len(arrays[0]["images"])
+    title = (
+        "Test images with the window that the transformer reads, and its output, during training"
+    )
+    fig, ax = _canvas(count * 2.15, 1.06 * len(arrays), title, left=0.5)
+    for j, (path, frame) in enumerate(zip(snapshots, arrays, strict=True)):
+        y = 1.06 * j + 0.06
+        label = f"step\n{int(path.stem):,}"
+        ax.text(-0.08, y + 0.5, label, ha="right", va="center", fontsize=9)
+        for i in range(count):
+            image, grid, features = (frame[name][i] for name in ("images", "grid", "features"))
+            _pair(ax, image, grid, features, at=(i * 2.15, y))
+    return fig
+
+
+def save_snapshot(workdir: Path, evaluator: Evaluator, params: Params, step: int) -> None:
+    """Saves a few test images with the transformer's current output, if there is one."""
+    shown = evaluator.visualize(params, "test", np.arange(min(FILM, len(evaluator.labels("test")))))
+    if shown.grid is None:
+        return
+    folder = workdir / "snapshots"
+    folder.mkdir(exist_ok=True)
+    arrays = {"images": shown.images, "grid": shown.grid, "features": shown.features}
+    _replace(folder / f"{step:07}.npz", lambda path: np.savez_compressed(path, **arrays))
+
+
+def _save(path: Path, fig: Figure) -> Path:
+    _replace(path, lambda temporary: fig.savefig(temporary, dpi=160))
+    plt.close(fig)
+    return path
+
+
+def _replace(path: Path, write: Callable[[Path], object]) -> None:
+    """Writes a file atomically; only process 0 writes."""
+    if jax.process_index():
+        return
+    temporary = path.with_name(f".{os.getpid()}.{path.name}")
+    write(temporary)
+    os.replace(temporary, path)
+
+
+def plot(workdir: Path) -> int:
+    """Draws the figures of a run again; the verb ``plot``.
+
+    Args:
+        workdir: work directory of a run.
+
+    Returns:
+        The exit code.
+    """
+    run, evaluator = load_evaluator(workdir)
+    per_image = evaluator.example_metrics(run.params, "test", run.config.train.eval_batch_size)
+    picture = draw_figures(workdir, evaluator, run.params, per_image)
+    log(f"figures are in {picture.parent}")
+    return 0

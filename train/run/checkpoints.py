@@ -1,0 +1,126 @@
+"""Checkpoints of the last state and, with validation images, of the best one.
+
+Orbax writes in the background to a temporary directory and renames it when complete, so a SIGKILL
+never leaves a broken checkpoint. The state contains everything that the next step depends on, so a
+resumed run equals an uninterrupted one bit for bit.
+"""
+
+import logging
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import orbax.checkpoint as ocp
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from train.errors import UserError
+from train.step.step import TrainState
+
+logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax logs every save
+
+
+class HostState(NamedTuple):
+    """What is saved with the training state but kept on the host.
+
+    Attributes:
+        metrics_bytes: size of ``metrics.jsonl``; later lines are written again after resuming.
+        seconds: total time of the run, interruptions excluded.
+        train_seconds: time spent in training steps, compilation excluded.
+        train_examples: number of images processed in that time.
+        best_error: lowest validation error so far, in percent; None before the first evaluation.
+        best_step: the step of ``best_error``.
+    """
+
+    metrics_bytes: int = 0
+    seconds: float = 0.0
+    train_seconds: float = 0.0
+    train_examples: int = 0
+    best_error: float | None = None
+    best_step: int | None = None
+
+
+class Checkpoints:
+    """The checkpoints of a run: ``last``, and ``best`` after the first validation.
+
+    Args:
+        directory: directory of the checkpoints.
+        read_only: open existing checkpoints without changing anything.
+    """
+
+    def __init__(self, directory: Path, *, read_only: bool = False):
+        options = ocp.CheckpointManagerOptions(
+            max_to_keep=None if read_only else 1,
+            create=not read_only,
+            read_only=read_only,
+            cleanup_tmp_directories=not read_only,
+        )
+        names = [name for name in ("last", "best") if not read_only or (directory / name).is_dir()]
+        self.managers = {
+            name: ocp.CheckpointManager((directory / name).absolute(), options=options)
+            for name in names
+        }
+
+    def step(self, which: str = "last") -> int | None:
+        """Returns the step of a checkpoint, or None if there is none."""
+        return self.managers[which].latest_step() if which in self.managers else None
+
+    def save(self, which: str, state: TrainState, step: int, host_state: HostState) -> None:
+        """Starts saving in the background; returns as soon as the state may be donated."""
+        self.managers[which].save(
+            step,
+            args=ocp.args.Composite(
+                state=ocp.args.StandardSave(state),
+                host_state=ocp.args.JsonSave(host_state._asdict()),
+            ),
+        )
+
+    def restore(
+        self, which: str, abstract_state: TrainState, mesh: Mesh
+    ) -> tuple[TrainState, HostState]:
+        """Loads a checkpoint.
+
+        Args:
+            which: ``last`` or ``best``.
+            abstract_state: the state as `jax.ShapeDtypeStruct`, with the saved shapes and dtypes.
+            mesh: the devices; the state is replicated over them.
+
+        Returns:
+            The training state and the host's.
+
+        Raises:
+            UserError: if there is none.
+        """
+        step = self.step(which)
+        if step is None:
+            raise UserError("the work directory holds no checkpoint yet; train first.")
+        replicated = NamedSharding(mesh, PartitionSpec())
+        abstract = jax.tree.map(
+            lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=replicated), abstract_state
+        )
+        loaded: Any = self.managers[which].restore(
+            step,
+            args=ocp.args.Composite(
+                state=ocp.args.StandardRestore(abstract), host_state=ocp.args.JsonRestore()
+            ),
+        )
+        return loaded.state, HostState(**loaded.host_state)
+
+    def delete_best_after(self, step: int) -> None:
+        """Deletes a best checkpoint that is later than ``step``, where a run resumes.
+
+        The resumed run evaluates that step again and saves it again if it is still the best.
+        """
+        best = self.step("best")
+        if best is not None and best > step:
+            self.managers["best"].delete(best)
+
+    def wait(self) -> None:
+        """Waits until all background saves have finished."""
+        for manager in self.managers.values():
+            manager.wait_until_finished()
+
+    def close(self) -> None:
+        """Waits for background saves and closes the managers."""
+        self.wait()
+        for manager in self.managers.values():
+            manager.close()
