@@ -1,8 +1,12 @@
 """The result of every data source: checked arrays of images and labels."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
+
+SHOWN = 2
+"""Number of images of a held-out set that `Dataset.describe` names."""
 
 
 class DataError(ValueError):
@@ -29,6 +33,11 @@ class Dataset:
         x_test: test images.
         y_test: their labels.
         class_names: one name for each class.
+        files: where each training image came from, for reports; None is its index.
+        groups: int64, ``(n,)``, the group of each training image; images of one group are never on
+            two sides of a split. None if each image stands for itself.
+        held_out: for each set that was held out of the training images, where they came from.
+        notes: what was found and is not used, one sentence each.
 
     Raises:
         DataError: if the arrays are inconsistent.
@@ -42,6 +51,10 @@ class Dataset:
     x_test: np.ndarray
     y_test: np.ndarray
     class_names: tuple[str, ...]
+    files: tuple[str, ...] | None = None
+    groups: np.ndarray | None = None
+    held_out: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Checks the arrays against each other."""
@@ -84,54 +97,16 @@ class Dataset:
         """Number of classes."""
         return len(self.class_names)
 
-
-def with_validation(dataset: Dataset, fraction: float) -> Dataset:
-    """Moves the same fraction of each class from the training to the validation set.
-
-    The choice depends only on the data, not on the seed of a run, so that runs can be compared.
-
-    Args:
-        dataset: a dataset without validation images.
-        fraction: in (0, 1).
-
-    Returns:
-        The dataset with fewer training images.
-
-    Raises:
-        DataError: if it has validation images, or the fraction is out of range.
-    """
-    if not 0 < fraction < 1:
-        raise DataError(f"data.valid_fraction={fraction} is not allowed; it must be in [0, 1).")
-    if len(dataset.x_valid):
-        raise DataError(
-            f"{dataset.name} has {len(dataset.x_valid)} validation images of its own, so "
-            f"data.valid_fraction={fraction} has nothing to do; set it to 0."
-        )
-    kept, held = hold_out(dataset.y_train, fraction)
-    return replace(
-        dataset,
-        x_train=dataset.x_train[kept],
-        y_train=dataset.y_train[kept],
-        x_valid=dataset.x_train[held],
-        y_valid=dataset.y_train[held],
-    )
-
-
-def hold_out(labels: np.ndarray, fraction: float) -> tuple[np.ndarray, np.ndarray]:
-    """Holds out the same fraction of each class; the same labels give the same split.
-
-    Args:
-        labels: ``(n,)``.
-        fraction: fraction of each class to hold out; at least one example, but never all.
-
-    Returns:
-        Ascending indices of the examples kept and of those held out. A class with a single example
-        keeps it.
-    """
-    random = np.random.RandomState(0)  # a frozen stream, unlike a Generator's
-    held = np.zeros(len(labels), bool)
-    for label in np.unique(labels):
-        members = random.permutation(np.flatnonzero(labels == label))
-        count = min(max(1, round(fraction * len(members))), len(members) - 1)
-        held[members[:count]] = True
-    return np.flatnonzero(~held), np.flatnonzero(held)
+    def describe(self) -> str:
+        """Returns one line: how many images each set has, and which were held out."""
+        words = {"train": "training", "valid": "validation", "test": "test"}
+        counts = {word: len(getattr(self, f"y_{split}")) for split, word in words.items()}
+        listed = ", ".join(f"{count:,} {word}" for word, count in counts.items() if count)
+        text = f"{self.name}: {listed} images of {self.num_classes:,} classes"
+        for split, files in self.held_out.items():
+            more = ", ..." if len(files) > SHOWN else ""
+            text += (
+                f"; the {words[split]} images were held out of the training images "
+                f"({', '.join(files[:SHOWN])}{more})"
+            )
+        return text

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import difflib
+import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from train.data.arrays import load_arrays
-from train.data.dataset import DataError, Dataset, with_validation
+from train.data.dataset import DataError, Dataset
 from train.data.folder import load_folder
+from train.data.held_out import with_validation
 from train.data.mnist import UnknownName, load_mnist, load_named
+from train.run.progress import log
 
 if TYPE_CHECKING:
     from train.config.parts import DataConfig
@@ -20,7 +23,7 @@ BUNDLED = Path(__file__).parent / "bundled" / "digits.npz"
 
 
 def load(config: DataConfig) -> Dataset:
-    """Loads the dataset of a config.
+    """Loads the dataset of a config, and says how many images each set has and what is not used.
 
     ``config.name`` is ``"bundled"``, ``"mnist"``, the path of an ``.npz`` file or of a folder of
     images, or the name of a set of tensorflow-datasets.
@@ -38,7 +41,11 @@ def load(config: DataConfig) -> Dataset:
         dataset = _load_by_name(config)
     except OSError as error:
         raise DataError(f"{config.name} cannot be read ({error}).") from error
-    return with_validation(dataset, config.valid_fraction) if config.valid_fraction else dataset
+    if config.valid_fraction:
+        dataset = with_validation(dataset, config.valid_fraction)
+    for line in (dataset.describe(), *dataset.notes):
+        log(line)
+    return dataset
 
 
 def _load_by_name(config: DataConfig) -> Dataset:
@@ -49,11 +56,16 @@ def _load_by_name(config: DataConfig) -> Dataset:
     if name == "mnist":
         manual_dir = Path(config.manual_dir) if config.manual_dir else None
         return load_mnist(name, data_dir, manual_dir, size)
-    path = Path(name).expanduser()
-    if path.suffix == ".npz":
+    path = Path(os.path.expanduser(name))
+    if path.suffix.lower() == ".npz":
         return load_arrays(path, name, size)
     if name and path.is_dir():
         return load_folder(path, name, size)
+    if path.is_file():
+        raise DataError(
+            f"data.name={name!r} is a file that is not read; give an .npz file of arrays, or a "
+            "folder of images; unpack an archive of them."
+        )
     try:
         if not re.fullmatch(r"\w+(/[\w.-]+)?(:[\w.*]+)?", name):
             raise UnknownName(name)
