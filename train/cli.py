@@ -8,7 +8,9 @@ import dataclasses
 import difflib
 import importlib.util
 import io
+import os
 import re
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,6 +24,7 @@ from train.errors import TrainingError, UserError
 T = TypeVar("T")
 
 CONFIGS = Path(__file__).parents[1] / "configs"
+INSTALL = "pip install 'stn-jax[train]', or '.[train]' in a clone"
 
 USAGE = """\
 usage: python -m train VERB ...
@@ -37,7 +40,8 @@ usage: python -m train VERB ...
   compile CONFIG --topology v5e:2x4 [--train.batch-size 4096 ...]
       estimate memory, communication and time of a step on a TPU; no TPU is needed
 
-python -m train VERB --help lists the options of a verb."""
+python -m train fit CONFIG --help lists the options of fit with that config, and VERB --help those
+of another verb. --version prints the version."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,23 +112,46 @@ def main(arguments: Sequence[str]) -> int:
         arguments: the command line, without the program's name.
 
     Returns:
-        The exit code: 0 success, 1 training failed, 2 user error, 130 interrupted.
+        The exit code: 0 success, 1 training failed, 2 user error, 128 and the number of a signal.
     """
+    if isinstance(sys.stdout, io.TextIOWrapper):  # names in letters that a terminal lacks
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        return _run(list(arguments))
+        code = _run(list(arguments))
+        sys.stdout.flush()
+        return code
     except UserError as error:
-        print(f"error: {_join_lines(str(error))}", file=sys.stderr)
-        return 2
+        return _fail(2, str(error))
     except TrainingError as error:
-        print(f"error: {_join_lines(str(error))}", file=sys.stderr)
-        return 1
+        return _fail(1, str(error))
     except KeyboardInterrupt:
-        print("\ninterrupted; the same command resumes from the last checkpoint", file=sys.stderr)
-        return 130
+        print("\ninterrupted", file=sys.stderr)
+        return 128 + signal.SIGINT
+    except BrokenPipeError:  # what reads the output has gone, as `| head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at exit
+        return 128 + signal.SIGPIPE
+    except OSError as error:
+        path = f"{error.filename}: " if error.filename else ""
+        return _fail(1, f"{path}{error.strerror or error}")
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package in ("train", "stn_jax", "configs"):
+            raise
+        return _fail(2, f"{package} is not installed; {INSTALL}")
+
+
+def _fail(code: int, message: str) -> int:
+    print(f"error: {_join_lines(message)}", file=sys.stderr)
+    return code
 
 
 def _run(arguments: list[str]) -> int:
     verb, rest = (arguments[0], arguments[1:]) if arguments else ("--help", [])
+    if verb == "--version":
+        import stn_jax
+
+        print(f"stn_jax {stn_jax.__version__}")
+        return 0
     if verb in ("-h", "--help"):
         print(USAGE)
         return 0
@@ -139,11 +166,14 @@ def _run(arguments: list[str]) -> int:
 
     command: Any
     if configured:
-        path = Path(rest[0])
+        first = next((i for i, word in enumerate(rest) if word.endswith(".py")), 0)
+        if rest[first].startswith("-"):
+            raise UserError(f"{verb} needs a config file; {_known_configs()}.")
+        path = expand(rest.pop(first))
         config = load_config(path)
         default = Fit(config, f"runs/{path.stem}") if verb == "fit" else Compile(config)
         prog = f"python -m train {verb} {path}"
-        command = _parse(VERBS[verb], rest[1:], default=default, prog=prog)
+        command = _parse(VERBS[verb], rest, default=default, prog=prog)
     else:
         command = _parse(VERBS[verb], rest, prog=f"python -m train {verb}")
     if command is None:  # --help was asked for
@@ -155,28 +185,53 @@ def _run(arguments: list[str]) -> int:
         return _dispatch(command)
     except DataError as error:
         raise UserError(str(error)) from error
+    except KeyboardInterrupt as stop:
+        print(f"\ninterrupted{_explain_interrupt(command)}", file=sys.stderr)
+        return 128 + getattr(stop, "number", signal.SIGINT)
+
+
+def _explain_interrupt(command: object) -> str:
+    """Returns what became of an interrupted run, as it stands on the disk."""
+    if not isinstance(command, Fit):
+        return ""
+    from train.run.workdir import SUMMARY, saved_step
+
+    workdir = expand(command.workdir)
+    step = saved_step(workdir)
+    if (workdir / SUMMARY).is_file():
+        return "; the run is finished"
+    if step is None:
+        return " before the first checkpoint; the same command starts again"
+    return f"; the same command resumes from step {step:,}"
 
 
 def _dispatch(command: Fit | Evaluate | Predict | Plot | Compile) -> int:
     if isinstance(command, Fit):
         from train.fit import fit
 
-        return fit(command.config, Path(command.workdir))
+        return fit(command.config, expand(command.workdir))
     if isinstance(command, Evaluate):
         from train.evaluation.evaluator import evaluate
 
-        return evaluate(Path(command.workdir), command.split, command.batch_size)
+        return evaluate(expand(command.workdir), command.split, command.batch_size)
     if isinstance(command, Predict):
         from train.evaluation.predict import predict
 
-        return predict(command.images, Path(command.workdir), Path(command.out), command.batch_size)
+        return predict(
+            command.images, expand(command.workdir), expand(command.out), command.batch_size
+        )
     if isinstance(command, Compile):
         from train.plan.compile import compile_for
 
         return compile_for(command.config, command.topology)
     from train.evaluation.figures import plot
 
-    return plot(Path(command.workdir))
+    return plot(expand(command.workdir))
+
+
+def expand(path: str) -> Path:
+    """Returns a path from the command line; a leading tilde is the home folder."""
+    return Path(os.path.expanduser(path))
 
 
 def load_config(path: Path) -> Config:

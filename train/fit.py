@@ -16,10 +16,13 @@ from train.errors import TrainingError
 from train.evaluation.evaluator import Evaluator, input_shape, summarize
 from train.run.checkpoints import Checkpoints, HostState
 from train.run.devices import describe_devices, make_mesh, replicate, tune_malloc
+from train.run.interrupt import Interrupt
+from train.run.json_files import write_json
+from train.run.lock import RunLock
 from train.run.log import MetricsWriter
 from train.run.progress import ProgressBar, log, show_table
 from train.run.revision import git_revision
-from train.run.workdir import SUMMARY, make_workdir, read_summary, write_json, write_metadata
+from train.run.workdir import SUMMARY, check_data, make_workdir, read_summary, write_metadata
 from train.step.network import build_network
 from train.step.optimizer import make_optimizer, make_schedule
 from train.step.step import TrainState, make_init, make_train_step, non_finite_names
@@ -42,16 +45,23 @@ def fit(config: Config, workdir: Path) -> int:
         UserError: for a mistake that the user can correct; raised before training.
         TrainingError: if a loss, gradient or update is not finite.
     """
-    started_at = time.perf_counter()
     tune_malloc()
-    run, steps = config.train, config.train.steps
-
-    # ---- Work directory --------------------------------------------------------------------------
     summary = read_summary(workdir, config)
-    if summary is not None:
-        log(f"{workdir} is finished: test error {summary['test_error']:.2f} %; nothing to do")
-        return 0
-    make_workdir(workdir)
+    if summary is None:
+        make_workdir(workdir)
+        with RunLock(workdir):
+            summary = read_summary(workdir, config)  # another process may have finished meanwhile
+            if summary is None:
+                return _fit(config, workdir)
+    dataset = load(config.data)
+    check_data(workdir, dataset, input_shape(config.data, dataset.image_shape))
+    log(f"{workdir} is finished: test error {summary['test_error']:.2f} %; nothing to do")
+    return 0
+
+
+def _fit(config: Config, workdir: Path) -> int:
+    started_at = time.perf_counter()
+    run, steps = config.train, config.train.steps
 
     # ---- Data, devices, network ------------------------------------------------------------------
     dataset = load(config.data)
@@ -72,9 +82,8 @@ def fit(config: Config, workdir: Path) -> int:
     parameters = sum(math.prod(value.shape) for value in abstract_state.params.values())
     per_dispatch = steps_per_dispatch(run, jax.default_backend())
     log(
-        f"{dataset.name}: {len(dataset.y_train):,} training images, {config.data.distortion}, "
-        f"{shape[1]} x {shape[0]} pixels; {config.model.name}, {parameters:,} parameters; "
-        f"{describe_devices()}"
+        f"{config.data.distortion}, {shape[1]} x {shape[0]} pixels; {config.model.name}, "
+        f"{parameters:,} parameters; {describe_devices()}"
     )
 
     # ---- Initial or restored state ---------------------------------------------------------------
@@ -100,7 +109,8 @@ def fit(config: Config, workdir: Path) -> int:
     logged = step // run.log_every * run.log_every
     warm = False
     before = time.perf_counter()
-    with closing(checkpoints), closing(metrics), ProgressBar(step, steps) as bar:
+    interrupt = Interrupt(active=jax.process_count() == 1)
+    with closing(checkpoints), closing(metrics), ProgressBar(step, steps) as bar, interrupt:
         while step < steps:
             # Dispatch steps until the next log entry, evaluation or checkpoint.
             stop = min(
@@ -119,6 +129,8 @@ def fit(config: Config, workdir: Path) -> int:
                     if not warm:  # do not count compilation
                         jax.block_until_ready(state)
                         warm, first, before = True, step, time.perf_counter()
+                    if interrupt.requested:
+                        break
             _stop_if_non_finite(state, checkpoints)
             now = time.perf_counter()
             host_state = host_state._replace(
@@ -154,14 +166,18 @@ def fit(config: Config, workdir: Path) -> int:
             if step in snapshot_steps:
                 figures.save_snapshot(workdir, evaluator, state.eval_params, step)
 
-            # Save.
-            if step % run.checkpoint_every == 0 or step == steps:
+            # Save; where a signal has come, at once.
+            stopping = interrupt.requested
+            if step % run.checkpoint_every == 0 or step == steps or stopping:
                 now = time.perf_counter()
                 host_state = host_state._replace(
                     metrics_bytes=metrics.flush(), seconds=host_state.seconds + now - started_at
                 )
                 started_at = now
                 checkpoints.save("last", state, step, host_state)
+            if stopping:
+                checkpoints.wait()
+                interrupt.stop()
             before = time.perf_counter()
 
         # Test with the parameters of the lowest validation error, or without validation the last.
@@ -173,7 +189,6 @@ def fit(config: Config, workdir: Path) -> int:
         metrics.write(steps, "test", numbers)
 
     # ---- Result ----------------------------------------------------------------------------------
-    picture = figures.draw_figures(workdir, evaluator, state.eval_params, per_image)
     seconds = host_state.seconds + time.perf_counter() - started_at
     rate = host_state.train_examples / max(host_state.train_seconds, 1e-9)
     write_json(
@@ -193,6 +208,9 @@ def fit(config: Config, workdir: Path) -> int:
             "jax_version": jax.__version__,
         },
     )
+    picture, failures = figures.draw_figures(workdir, evaluator, state.eval_params, per_image)
+    for failure in failures:
+        log(failure)
     wrong, total = int(per_image.error.sum()), len(per_image.error)
     show_table(
         {

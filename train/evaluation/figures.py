@@ -1,15 +1,9 @@
 """Figures of a run: the transformer's output, the worst mistakes, the curves."""
 
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-import matplotlib
-
-matplotlib.use("Agg")
-
-import jax
 import jax.numpy as jnp
 import matplotlib.pyplot as plt
 import numpy as np
@@ -19,7 +13,10 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from stn_jax.coordinates import denormalize_grid
+from train.errors import UserError
+from train.evaluation.drawing import replace, save_all
 from train.evaluation.evaluator import MAX_VISUALIZED, Evaluator, load_evaluator
+from train.evaluation.examples import spread_over_classes
 from train.run.log import read_metrics
 from train.run.progress import log
 from train.step.network import Params
@@ -34,61 +31,59 @@ TILE = 1.15
 OUTLINE, WRONG, BAND = "#ffb000", "#d1242f", "#262626"
 TRAIN, EVALUATED = "#9aa5b1", "#0b62c4"
 
-STYLE = {
-    "font.size": 9,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.edgecolor": "#888888",
-    "axes.titlesize": 10,
-    "axes.titlelocation": "left",
-    "xtick.color": "#555555",
-    "ytick.color": "#555555",
-}
+
+class Drawn(NamedTuple):
+    """What came of drawing the figures of a run.
+
+    Attributes:
+        picture: path of the most informative figure.
+        failures: one line for each figure that could not be drawn.
+    """
+
+    picture: Path
+    failures: list[str]
 
 
 def draw_figures(
     workdir: Path, evaluator: Evaluator, params: Params, per_image: ExampleMetrics
-) -> Path:
-    """Draws all figures of a run.
+) -> Drawn:
+    """Draws all figures of a run, as many as possible.
 
     Args:
         workdir: work directory, with its metrics and snapshots.
         evaluator: evaluator with the test images.
         params: parameters of the network.
         per_image: metrics of each test image.
-
-    Returns:
-        Path of the most informative figure.
     """
-    folder = workdir / "figures"
-    folder.mkdir(exist_ok=True)
     names, labels = evaluator.dataset.class_names, evaluator.labels("test")
 
-    def draw_sheet(name: str, indices: np.ndarray, title: str) -> Path:
-        shown = evaluator.visualize(params, "test", indices)
-        captions = [
-            _caption(names, int(per_image.predicted[i]), int(labels[i])) for i in indices.tolist()
-        ]
-        return _save(folder / f"{name}.png", draw_examples(shown, captions, title))
+    def sheet(indices: np.ndarray, title: str) -> Callable[[], Figure]:
+        def draw() -> Figure:
+            shown = evaluator.visualize(params, "test", indices)
+            captions = [
+                _caption(names, int(per_image.predicted[i]), int(labels[i]))
+                for i in indices.tolist()
+            ]
+            return draw_examples(shown, captions, title)
 
-    first = np.arange(min(MAX_VISUALIZED, len(labels)))
+        return draw
+
     if per_image.outside is None:
-        picture = draw_sheet("examples", first, "Test images and their predicted labels")
+        first, title = "examples.png", "Test images and their predicted labels"
     else:
-        picture = draw_sheet(
-            "transformer",
-            first,
-            "Test images with the window that the transformer reads, and its output",
-        )
+        first = "transformer.png"
+        title = "Test images with the window that the transformer reads, and its output"
+    figures = {first: sheet(spread_over_classes(labels, MAX_VISUALIZED), title)}
     worst = np.argsort(-per_image.loss, kind="stable")[:MAX_VISUALIZED]
     worst = worst[per_image.error[worst] > 0]
     if len(worst):
-        draw_sheet("mistakes", worst, "The worst mistakes on test images")
-    _save(folder / "curves.png", draw_curves(workdir))
-    snapshots = sorted((workdir / "snapshots").glob("*.npz"))
+        figures["mistakes.png"] = sheet(worst, "The worst mistakes on test images")
+    figures["curves.png"] = lambda: draw_curves(workdir)
+    snapshots = sorted((workdir / "snapshots").glob("[0-9]*.npz"))
     if snapshots:
-        _save(folder / "learning.png", draw_filmstrip(snapshots))
-    return picture
+        figures["learning.png"] = lambda: draw_filmstrip(snapshots)
+    folder = workdir / "figures"
+    return Drawn(folder / first, save_all(folder, figures))
 
 
 def draw_examples(shown: Visualization, captions: Sequence[tuple[str, bool]], title: str) -> Figure:
@@ -124,14 +119,13 @@ def _caption(names: Sequence[str], predicted: int, label: int) -> tuple[str, boo
 
 def _canvas(width: float, height: float, title: str, left: float = 0.0) -> tuple[Figure, Axes]:
     """Returns empty axes in units of one tile, y downwards; faster than axes for each image."""
-    with plt.rc_context(STYLE):
-        fig = plt.figure(figsize=(TILE * (left + width + 0.1), TILE * (height + 0.1) + 0.35))
-        ax = fig.add_axes((0, 0, 1, 1 - 0.35 / fig.get_figheight()))
-        ax.set_xlim(-left - 0.1, width)
-        ax.set_ylim(height + 0.1, 0)
-        ax.set_axis_off()
-        y = 1 - 0.12 / fig.get_figheight()
-        fig.text(0.1 * TILE / fig.get_figwidth(), y, title, ha="left", va="top", fontsize=11)
+    fig = plt.figure(figsize=(TILE * (left + width + 0.1), TILE * (height + 0.1) + 0.35))
+    ax = fig.add_axes((0, 0, 1, 1 - 0.35 / fig.get_figheight()))
+    ax.set_xlim(-left - 0.1, width)
+    ax.set_ylim(height + 0.1, 0)
+    ax.set_axis_off()
+    y = 1 - 0.12 / fig.get_figheight()
+    fig.text(0.1 * TILE / fig.get_figwidth(), y, title, ha="left", va="top", fontsize=11)
     return fig, ax
 
 
@@ -201,29 +195,26 @@ def draw_curves(workdir: Path) -> Figure:
         ("outside", "samples outside the image, %", 100),
     ]
     panels = [panel for panel in panels if read_metrics(workdir, "train", panel[0])[0]]
-    with plt.rc_context(STYLE):
-        fig, axes = plt.subplots(
-            1, len(panels), figsize=(3.1 * len(panels), 2.7), layout="constrained", squeeze=False
-        )
-        for ax, (name, title, factor) in zip(axes[0], panels, strict=True):
-            for split, color in (("train", TRAIN), ("valid", EVALUATED), ("test", EVALUATED)):
-                steps, values = read_metrics(workdir, split, name)
-                if not steps or (split == "test" and read_metrics(workdir, "valid", name)[0]):
-                    continue
-                style: dict[str, Any] = (
-                    {"marker": "o", "markersize": 3} if color == EVALUATED else {}
-                )
-                ax.plot(steps, np.multiply(values, factor), color=color, label=split, **style)
-            if name in ("error", "loss"):
-                ax.set_yscale("log", nonpositive="mask")
-                ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-                ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-                ax.yaxis.set_minor_locator(NullLocator())
-            else:
-                ax.set_ylim(bottom=0)
-            ax.set_title(title)
-            ax.set_xlabel("step")
-        axes[0, 0].legend(frameon=False, handlelength=1.2)
+    fig, axes = plt.subplots(
+        1, len(panels), figsize=(3.1 * len(panels), 2.7), layout="constrained", squeeze=False
+    )
+    for ax, (name, title, factor) in zip(axes[0], panels, strict=True):
+        for split, color in (("train", TRAIN), ("valid", EVALUATED), ("test", EVALUATED)):
+            steps, values = read_metrics(workdir, split, name)
+            if not steps or (split == "test" and read_metrics(workdir, "valid", name)[0]):
+                continue
+            style: dict[str, Any] = {"marker": "o", "markersize": 3} if color == EVALUATED else {}
+            ax.plot(steps, np.multiply(values, factor), color=color, label=split, **style)
+        if name in ("error", "loss"):
+            ax.set_yscale("log", nonpositive="mask")
+            ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+            ax.yaxis.set_minor_locator(NullLocator())
+        else:
+            ax.set_ylim(bottom=0)
+        ax.set_title(title)
+        ax.set_xlabel("step")
+    axes[0, 0].legend(frameon=False, handlelength=1.2)
     return fig
 
 
@@ -246,29 +237,21 @@ def draw_filmstrip(snapshots: Sequence[Path]) -> Figure:
 
 
 def save_snapshot(workdir: Path, evaluator: Evaluator, params: Params, step: int) -> None:
-    """Saves a few test images with the transformer's current output, if there is one."""
-    shown = evaluator.visualize(params, "test", np.arange(min(FILM, len(evaluator.labels("test")))))
+    """Saves a few test images with the transformer's current output, if there is one.
+
+    A snapshot that cannot be saved does not stop a run.
+    """
+    indices = spread_over_classes(evaluator.labels("test"), FILM)
+    shown = evaluator.visualize(params, "test", indices)
     if shown.grid is None:
         return
     folder = workdir / "snapshots"
-    folder.mkdir(exist_ok=True)
     arrays = {"images": shown.images, "grid": shown.grid, "features": shown.features}
-    _replace(folder / f"{step:07}.npz", lambda path: np.savez_compressed(path, **arrays))
-
-
-def _save(path: Path, fig: Figure) -> Path:
-    _replace(path, lambda temporary: fig.savefig(temporary, dpi=160))
-    plt.close(fig)
-    return path
-
-
-def _replace(path: Path, write: Callable[[Path], object]) -> None:
-    """Writes a file atomically; only process 0 writes."""
-    if jax.process_index():
-        return
-    temporary = path.with_name(f".{os.getpid()}.{path.name}")
-    write(temporary)
-    os.replace(temporary, path)
+    try:
+        folder.mkdir(exist_ok=True)
+        replace(folder / f"{step:07}.npz", lambda path: np.savez_compressed(path, **arrays))
+    except OSError as error:
+        log(f"the snapshot of step {step:,} cannot be saved in {folder} ({error.strerror})")
 
 
 def plot(workdir: Path) -> int:
@@ -279,9 +262,14 @@ def plot(workdir: Path) -> int:
 
     Returns:
         The exit code.
+
+    Raises:
+        UserError: if there is no run, or a figure cannot be drawn.
     """
     run, evaluator = load_evaluator(workdir)
     per_image = evaluator.example_metrics(run.params, "test", run.config.train.eval_batch_size)
-    picture = draw_figures(workdir, evaluator, run.params, per_image)
+    picture, failures = draw_figures(workdir, evaluator, run.params, per_image)
+    if failures:
+        raise UserError(f"{'; '.join(failures)}.")
     log(f"figures are in {picture.parent}")
     return 0

@@ -1,36 +1,41 @@
-"""The verb ``predict``: labels, thetas and rectified images of any images."""
+"""The verb ``predict``: labels, probabilities, thetas and rectified images of any images."""
 
 import csv
 import json
-import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, TextIO
 
 import jax
 import numpy as np
 from PIL import Image
 
-from train.data.images import SUFFIXES, as_images, read_image
+from train.data.notes import Notes
 from train.errors import UserError
 from train.evaluation.evaluator import Run, load_run
+from train.evaluation.inputs import fit_to_input, read_inputs
 from train.run.devices import replicate
+from train.run.json_files import write_json
 from train.run.progress import log
 from train.step.step import Visualization, visualize
 
-KEYS = ("x", "images", "x_test")
-"""Names that an array of images may have in an ``.npz`` file."""
+TABLE, ROWS, RECTIFIED = "predictions.csv", "predictions.json", "rectified"
+
+LONGEST_NAME = 200
+"""Bytes of an image's name that the name of its rectified image has; systems allow 255 in all."""
 
 
-def predict(sources: Sequence[str], workdir: Path, out: Path, batch_size: int) -> int:
+def predict(sources: Sequence[str | Path], workdir: Path, out: Path, batch_size: int) -> int:
     """Writes ``predictions.csv``, ``predictions.json`` and ``rectified/*.png``.
 
     An image of the network's input size is used unchanged. Any other is resized to the size of the
-    training images and centred on the canvas, without distortion.
+    training images and centred on the canvas, without distortion. Where the folders of images bear
+    the names of classes, or an archive has labels, the error is printed.
 
     Args:
         sources: image files, folders, or ``.npz`` files with an array x, images or x_test.
         workdir: work directory of a run.
-        out: folder for the results.
+        out: folder for the results; those of an earlier prediction are replaced.
         batch_size: images for each step; 0 uses the run's.
 
     Returns:
@@ -45,86 +50,119 @@ def predict(sources: Sequence[str], workdir: Path, out: Path, batch_size: int) -
         )
     if not sources:
         raise UserError("no images were given; give image files, folders or an .npz.")
-    run = load_run(workdir)
-    names, images = _read_all(sources, run)
-    shown = _visualize_all(images, run, batch_size or run.config.train.eval_batch_size)
-    rows = _make_rows(names, shown, run.task["class_names"])
+    paths = [Path(source) for source in sources]
+    earlier = _check_out(out, paths)
+    run, notes = load_run(workdir), Notes()
+    classes = run.task["class_names"]
+    names: list[str] = []
+    labels: list[str | None] = []
+    images: list[np.ndarray] = []
+    for image in read_inputs(paths, classes, out, notes):
+        names.append(image.name)
+        images.append(fit_to_input(image, run.task["input_shape"], run.task["image_shape"]))
+        labels.append(image.label)
+    for line in notes.lines():
+        log(line)
+    if not images:
+        raise UserError(f"there are no images in {', '.join(map(str, sources))}.")
+    shown = _visualize_all(np.stack(images), run, batch_size or run.config.train.eval_batch_size)
+    rows = _make_rows(names, labels, shown, classes)
 
     try:
-        out.mkdir(parents=True, exist_ok=True)
-        (out / "predictions.json").write_text(json.dumps(rows, indent=2) + "\n")
-        with (out / "predictions.csv").open("w", newline="") as file:
-            _write_csv(file, rows)
-        if shown.features is not None:
-            (out / "rectified").mkdir(exist_ok=True)
-            for row, features in zip(rows, shown.features, strict=True):
-                _write_image(out / row["rectified"], features)
+        _write(out, rows, shown, earlier)
     except OSError as error:
         raise UserError(
             f"--out {out} cannot be written ({error.strerror}); give another folder."
         ) from error
     written = "labels" if shown.features is None else "labels, thetas and rectified images"
     log(f"{written} of {len(rows):,} images are in {out}")
+    _show_error(rows)
     return 0
 
 
-def _read_all(sources: Sequence[str], run: Run) -> tuple[list[str], np.ndarray]:
-    names, images = [], []
+def _check_out(out: Path, sources: Sequence[Path]) -> list[Path]:
+    """Returns the rectified images of an earlier prediction, which may be replaced.
+
+    Raises:
+        UserError: if the folder holds files of others, or images to predict.
+    """
     for source in sources:
-        for name, image in _read_source(Path(source), run):
-            names.append(name)
-            images.append(image)
-    if not images:
-        raise UserError(f"there are no images in {', '.join(sources)}.")
-    return names, np.stack(images)
-
-
-def _read_source(path: Path, run: Run) -> Iterator[tuple[str, np.ndarray]]:
-    """Yields names and uint8 images ``(h, w, c)`` of the network's input size."""
-    if path.is_dir():
-        for file in sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES):
-            yield from _read_source(file, run)
-    elif not path.is_file():
-        raise UserError(f"{str(path)!r} does not exist; give image files, folders or an .npz.")
-    elif path.suffix == ".npz":
-        for i, image in enumerate(_read_npz(path)):
-            yield f"{path}[{i}]", _fit_to_input(f"{path}[{i}]", image, run)
-    else:
-        yield str(path), _fit_to_input(str(path), read_image(path), run)
-
-
-def _read_npz(path: Path) -> np.ndarray:
+        if out.exists() and source.exists() and source.resolve().is_relative_to(out.resolve()):
+            raise UserError(f"--out {out} holds the images {source}; give another folder.")
+    if not any((out / name).exists() for name in (TABLE, ROWS, RECTIFIED)):
+        return []
+    found = list((out / RECTIFIED).glob("*"))
     try:
-        with np.load(path) as arrays:
-            key = next((key for key in KEYS if key in arrays), None)
-            images = None if key is None else arrays[key]
-            keys = ", ".join(arrays) or "nothing"
-    except (ValueError, OSError, zipfile.BadZipFile) as error:
-        raise UserError(f"{str(path)!r} cannot be read as an .npz file of arrays.") from error
-    if images is None:
-        raise UserError(
-            f"{str(path)!r} holds {keys}; name the array of images {', '.join(KEYS[:-1])} or "
-            f"{KEYS[-1]}."
+        rows = json.loads((out / ROWS).read_text())
+        written = {row.get("rectified") for row in rows if row["label"] is not None}
+        if {f"{RECTIFIED}/{path.name}" for path in found} <= written:
+            return found
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        pass  # not what `_write` has written
+    raise UserError(
+        f"--out {out} holds files that are not those of a prediction; give another folder."
+    )
+
+
+def _write(out: Path, rows: list[dict[str, Any]], shown: Visualization, old: list[Path]) -> None:
+    """Writes the results. The list of images comes before them, so that it knows all of them."""
+    for path in old:
+        path.unlink()
+    out.mkdir(parents=True, exist_ok=True)
+    write_json(out / ROWS, rows)
+    with (out / TABLE).open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
+        _write_table(file, rows)
+    if shown.features is not None:
+        (out / RECTIFIED).mkdir(exist_ok=True)
+        for row, features in zip(rows, shown.features, strict=True):
+            _write_image(out / row["rectified"], features)
+
+
+def _make_rows(
+    names: list[str], labels: list[str | None], shown: Visualization, classes: list[str]
+) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = []
+    for i, (name, true_label) in enumerate(zip(names, labels, strict=True)):
+        probabilities = [float(f"{value:.4g}") for value in shown.probabilities[i]]
+        label = int(np.argmax(shown.probabilities[i]))
+        row: dict[str, Any] = {
+            "image": name,
+            "label": classes[label],
+            "probability": probabilities[label],
+        }
+        if true_label is not None:
+            row["true_label"] = true_label
+        if shown.theta is not None:
+            row["rectified"] = f"{RECTIFIED}/{i:05}_{_shorten(Path(name).stem)}.png"
+            row["theta"] = [float(f"{value:.6g}") for value in shown.theta[i]]
+        row["probabilities"] = dict(zip(classes, probabilities, strict=True))
+        rows.append(row)
+    return rows
+
+
+def _shorten(name: str) -> str:
+    return name.encode(errors="surrogateescape")[:LONGEST_NAME].decode(errors="ignore")
+
+
+def _write_table(file: TextIO, rows: list[dict[str, Any]]) -> None:
+    single = ["image", "label", "probability"]
+    single += [key for key in ("true_label", "rectified") if any(key in row for row in rows)]
+    thetas = range(len(rows[0].get("theta", ())))
+    classes = list(rows[0]["probabilities"])
+    writer = csv.writer(file)
+    writer.writerow(
+        [*single, *(f"theta_{k}" for k in thetas), *(f"probability_{name}" for name in classes)]
+    )
+    for row in rows:
+        probabilities = (row["probabilities"][name] for name in classes)
+        writer.writerow(
+            [*(row.get(key, "") for key in single), *row.get("theta", ()), *probabilities]
         )
-    return as_images(f"{path}: {key}", images)
 
 
-def _fit_to_input(name: str, image: np.ndarray, run: Run) -> np.ndarray:
-    (height, width, channels), small = run.task["input_shape"], run.task["image_shape"]
-    if image.shape[2] == 3 and channels == 1:
-        image = np.asarray(Image.fromarray(image).convert("L"))[..., None]
-    if image.shape[2] == 1 and channels == 3:
-        image = np.repeat(image, 3, axis=2)
-    if image.shape[2] != channels:
-        raise UserError(f"{name} has {image.shape[2]} channels; the network needs {channels}.")
-    if image.shape[:2] not in ((height, width), (small[0], small[1])):
-        planes = [Image.fromarray(plane) for plane in np.moveaxis(image, -1, 0)]
-        size = small[1], small[0]
-        resized = [plane.resize(size, Image.Resampling.BILINEAR) for plane in planes]
-        image = np.stack([np.asarray(plane) for plane in resized], axis=-1)
-    extra_rows, extra_columns = height - image.shape[0], width - image.shape[1]
-    top, left = extra_rows // 2, extra_columns // 2
-    return np.pad(image, ((top, extra_rows - top), (left, extra_columns - left), (0, 0)))
+def _write_image(path: Path, features: np.ndarray) -> None:
+    pixels = np.round(np.clip(features, 0, 1) * 255).astype(np.uint8)
+    Image.fromarray(pixels[..., 0] if pixels.shape[-1] != 3 else pixels).save(path)
 
 
 def _visualize_all(images: np.ndarray, run: Run, batch_size: int) -> Visualization:
@@ -138,31 +176,12 @@ def _visualize_all(images: np.ndarray, run: Run, batch_size: int) -> Visualizati
     return jax.tree.map(lambda *arrays: np.concatenate(arrays)[: len(images)], *batches)
 
 
-def _make_rows(names: list[str], shown: Visualization, classes: list[str]) -> list[dict]:
-    rows: list[dict] = []
-    for i, name in enumerate(names):
-        label = int(np.argmax(shown.probabilities[i]))
-        row = {
-            "image": name,
-            "label": classes[label],
-            "probability": float(f"{shown.probabilities[i, label]:.4g}"),
-        }
-        if shown.theta is not None:
-            row["theta"] = [float(f"{value:.6g}") for value in shown.theta[i]]
-            row["rectified"] = f"rectified/{i:05}_{Path(name).stem}.png"
-        rows.append(row)
-    return rows
-
-
-def _write_csv(file: object, rows: list[dict]) -> None:
-    thetas = range(len(rows[0].get("theta", ())))
-    writer = csv.writer(file)  # type: ignore[arg-type]
-    flat = [name for name in rows[0] if name != "theta"]
-    writer.writerow([*flat, *(f"theta_{k}" for k in thetas)])
-    for row in rows:
-        writer.writerow([*(row[name] for name in flat), *(row["theta"][k] for k in thetas)])
-
-
-def _write_image(path: Path, features: np.ndarray) -> None:
-    pixels = np.round(np.clip(features, 0, 1) * 255).astype(np.uint8)
-    Image.fromarray(pixels[..., 0] if pixels.shape[-1] != 3 else pixels).save(path)
+def _show_error(rows: list[dict[str, Any]]) -> None:
+    """Prints the error over the images whose class is known, if there are any."""
+    known = [row for row in rows if "true_label" in row]
+    if not known:
+        return
+    wrong = sum(row["label"] != row["true_label"] for row in known)
+    others = len(rows) - len(known)
+    rest = f"; {others:,} more are in no folder of a class" if others else ""
+    log(f"error {100 * wrong / len(known):.2f} % ({wrong:,} of {len(known):,} images{rest})")

@@ -5,7 +5,9 @@ never leaves a broken checkpoint. The state contains everything that the next st
 resumed run equals an uninterrupted one bit for bit.
 """
 
+import contextlib
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,10 +15,11 @@ import jax
 import orbax.checkpoint as ocp
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from train.errors import UserError
+from train.errors import TrainingError, UserError
 from train.step.step import TrainState
 
-logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax logs every save
+# Orbax logs every save, and every error that it also raises.
+logging.getLogger("absl").setLevel(logging.CRITICAL)
 
 
 class HostState(NamedTuple):
@@ -55,8 +58,16 @@ class Checkpoints:
             cleanup_tmp_directories=not read_only,
         )
         names = [name for name in ("last", "best") if not read_only or (directory / name).is_dir()]
+        self.directory = directory
         self.managers = {
-            name: ocp.CheckpointManager((directory / name).absolute(), options=options)
+            name: ocp.CheckpointManager(
+                (directory / name).absolute(),
+                options=options,
+                item_handlers={
+                    "state": ocp.StandardCheckpointHandler(),
+                    "host_state": ocp.JsonCheckpointHandler(),
+                },
+            )
             for name in names
         }
 
@@ -65,14 +76,19 @@ class Checkpoints:
         return self.managers[which].latest_step() if which in self.managers else None
 
     def save(self, which: str, state: TrainState, step: int, host_state: HostState) -> None:
-        """Starts saving in the background; returns as soon as the state may be donated."""
-        self.managers[which].save(
-            step,
-            args=ocp.args.Composite(
-                state=ocp.args.StandardSave(state),
-                host_state=ocp.args.JsonSave(host_state._asdict()),
-            ),
-        )
+        """Starts saving in the background; returns as soon as the state may be donated.
+
+        Raises:
+            TrainingError: if this checkpoint, or the one before, cannot be written.
+        """
+        with self._explain_failed_save():
+            self.managers[which].save(
+                step,
+                args=ocp.args.Composite(
+                    state=ocp.args.StandardSave(state),
+                    host_state=ocp.args.JsonSave(host_state._asdict()),
+                ),
+            )
 
     def restore(
         self, which: str, abstract_state: TrainState, mesh: Mesh
@@ -88,7 +104,7 @@ class Checkpoints:
             The training state and the host's.
 
         Raises:
-            UserError: if there is none.
+            UserError: if there is none, or it does not fit this network or this code.
         """
         step = self.step(which)
         if step is None:
@@ -97,13 +113,28 @@ class Checkpoints:
         abstract = jax.tree.map(
             lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=replicated), abstract_state
         )
-        loaded: Any = self.managers[which].restore(
-            step,
-            args=ocp.args.Composite(
-                state=ocp.args.StandardRestore(abstract), host_state=ocp.args.JsonRestore()
-            ),
+        path = self.directory / which / str(step)
+        try:
+            saved = _shapes(self.managers[which].item_metadata(step).state)
+            wanted = _shapes(abstract)
+            if saved == wanted:
+                loaded: Any = self.managers[which].restore(
+                    step,
+                    args=ocp.args.Composite(
+                        state=ocp.args.StandardRestore(abstract), host_state=ocp.args.JsonRestore()
+                    ),
+                )
+                return loaded.state, HostState(**loaded.host_state)
+        except Exception as error:  # Orbax raises anything for damaged files
+            raise UserError(
+                f"the checkpoint {path} cannot be read ({_shorten(error)}); it is damaged or of "
+                "another version of the code."
+            ) from error
+        name = min(name for name in saved | wanted if saved.get(name) != wanted.get(name))
+        raise UserError(
+            f"the checkpoint {path} is of another network, or of another version of the code: "
+            f"{name} is {saved.get(name, 'missing')} there and {wanted.get(name, 'missing')} here."
         )
-        return loaded.state, HostState(**loaded.host_state)
 
     def delete_best_after(self, step: int) -> None:
         """Deletes a best checkpoint that is later than ``step``, where a run resumes.
@@ -115,12 +146,43 @@ class Checkpoints:
             self.managers["best"].delete(best)
 
     def wait(self) -> None:
-        """Waits until all background saves have finished."""
-        for manager in self.managers.values():
-            manager.wait_until_finished()
+        """Waits until all background saves have finished.
+
+        Raises:
+            TrainingError: if one failed.
+        """
+        with self._explain_failed_save():
+            for manager in self.managers.values():
+                manager.wait_until_finished()
 
     def close(self) -> None:
         """Waits for background saves and closes the managers."""
-        self.wait()
-        for manager in self.managers.values():
-            manager.close()
+        with self._explain_failed_save():
+            for manager in self.managers.values():
+                manager.close()
+
+    @contextlib.contextmanager
+    def _explain_failed_save(self) -> Iterator[None]:
+        """Turns any exception of Orbax into one line."""
+        try:
+            yield
+        except Exception as error:
+            raise TrainingError(
+                f"a checkpoint in {self.directory} cannot be saved ({_shorten(error)}). If the "
+                "disk is full, make room; the same command resumes from the last one."
+            ) from error
+
+
+def _shapes(tree: Any) -> dict[str, str]:
+    """Returns shape and dtype of every array of a tree by its name, such as ``params.bias``."""
+    leaves, _ = jax.tree_util.tree_flatten_with_path(getattr(tree, "tree", tree))
+    return {
+        jax.tree_util.keystr(path, simple=True, separator="."): f"{leaf.dtype} {leaf.shape}"
+        for path, leaf in leaves
+        if hasattr(leaf, "shape")
+    }
+
+
+def _shorten(error: Exception) -> str:
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= 300 else f"{text[:150]} ... {text[-150:]}"

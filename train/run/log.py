@@ -2,12 +2,16 @@
 
 import json
 import os
+import time
 from pathlib import Path
 
 import jax
-from tensorboardX import SummaryWriter
+from tensorboardX.event_file_writer import EventsWriter
+from tensorboardX.proto.event_pb2 import Event, SessionLog
+from tensorboardX.summary import scalar
 
-FILE = "metrics.jsonl"
+from train.errors import UserError
+from train.run.workdir import METRICS
 
 
 class MetricsWriter:
@@ -18,21 +22,22 @@ class MetricsWriter:
     Args:
         workdir: work directory of the run.
         size: bytes of ``metrics.jsonl`` to keep: its size when the checkpoint was saved.
-        step: step at which the run starts or resumes.
+        step: step at which the run starts or resumes. TensorBoard is told to forget what an
+            earlier process wrote of later steps.
     """
 
     def __init__(self, workdir: Path, *, size: int, step: int):
         self.file = None
         if jax.process_index():
             return
-        self.file = (workdir / FILE).open("ab")
+        self.file = (workdir / METRICS).open("ab", buffering=0)
         self.file.truncate(min(size, self.file.tell()))
-        # Without the suffix, two writers started within one second overwrite each other's file.
-        self.board = SummaryWriter(
-            str(workdir / "tensorboard"),
-            purge_step=step + 1 if step else None,
-            filename_suffix=f".{os.getpid()}",
-        )
+        (workdir / "tensorboard").mkdir(exist_ok=True)
+        # Written by this thread: an error, such as a full disk, is raised here. Without the suffix,
+        # two processes started within one second overwrite each other's file.
+        self.board = EventsWriter(str(workdir / "tensorboard" / "events"), f".{os.getpid()}")
+        start = SessionLog(status=SessionLog.START)
+        self._write_event(Event(step=step + 1, session_log=start))
 
     def write(
         self,
@@ -55,14 +60,17 @@ class MetricsWriter:
         line = json.dumps({"step": step, "split": split, **rounded})
         self.file.write(line.encode() + b"\n")
         for name, value in (numbers | (timings or {})).items():
-            self.board.add_scalar(f"{split}/{name}", value, step)
+            self._write_event(Event(step=step, summary=scalar(f"{split}/{name}", value)))
+
+    def _write_event(self, event: Event) -> None:
+        event.wall_time = time.time()
+        self.board.write_event(event)
 
     def flush(self) -> int:
         """Flushes both files and returns the size of ``metrics.jsonl``."""
         if self.file is None:
             return 0
         self.board.flush()
-        self.file.flush()
         return self.file.seek(0, os.SEEK_END)
 
     def close(self) -> None:
@@ -73,9 +81,19 @@ class MetricsWriter:
 
 
 def read_metrics(workdir: Path, split: str, name: str) -> tuple[list[int], list[float]]:
-    """Returns the steps and values of one metric in ``metrics.jsonl``; both may be empty."""
-    path = workdir / FILE
-    lines = path.read_text().splitlines() if path.is_file() else []
-    rows = [json.loads(line) for line in lines]
-    rows = [row for row in rows if row["split"] == split and name in row]
-    return [row["step"] for row in rows], [row[name] for row in rows]
+    """Returns the steps and values of one metric in ``metrics.jsonl``; both may be empty.
+
+    Raises:
+        UserError: if a line is damaged.
+    """
+    path = workdir / METRICS
+    steps, values = [], []
+    for number, line in enumerate(path.read_text().splitlines() if path.is_file() else (), 1):
+        try:
+            row = json.loads(line)
+            if row["split"] == split and name in row:
+                steps.append(int(row["step"]))
+                values.append(float(row[name]))
+        except (ValueError, TypeError, KeyError) as error:
+            raise UserError(f"line {number} of {path} is damaged ({error!r}).") from error
+    return steps, values

@@ -13,7 +13,7 @@ from rich.progress import (
     TextColumn,
     TimeRemainingColumn,
 )
-from rich.table import Table
+from rich.text import Text
 
 console = Console(highlight=False, soft_wrap=True, quiet=False)
 
@@ -76,15 +76,16 @@ class ProgressBar:
 
 
 def log(text: str) -> None:
-    """Prints a line above the progress bar, if there is one; only process 0 prints."""
+    """Prints a line above the progress bar, if there is one; only process 0 prints.
+
+    The text is printed as it is, whole: it may hold names and paths that people have given.
+    """
     if jax.process_index() == 0:
-        console.print(text, markup=False)
+        console.print(Text(text), soft_wrap=True)
 
 
 def show_table(rows: dict[str, Any]) -> None:
-    """Prints names and values as a table; only process 0 prints."""
-    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    """Prints names and values in two columns; only process 0 prints."""
+    width = max(map(len, rows))
     for name, value in rows.items():
-        table.add_row(name, str(value))
-    if jax.process_index() == 0:
-        console.print(table)
+        log(f"{name:<{width}}  {value}")

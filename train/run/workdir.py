@@ -2,12 +2,11 @@
 
 config.json    the resolved config                  checkpoints/  last, and best by validation
 data.json      shapes, classes, a checksum          snapshots/    a few images during training
-metrics.jsonl  metrics by step                      figures/      pictures
-tensorboard/   the same for TensorBoard
+held_out.json  images held out by set, if any were  figures/      pictures
+metrics.jsonl  metrics by step                      tensorboard/  the same for TensorBoard
 summary.json   the result; written last, so it exists if and only if the run is finished
 """
 
-import json
 import os
 import zlib
 from pathlib import Path
@@ -20,48 +19,62 @@ from train.config.fields import flatten, from_dict, to_dict
 from train.config.parts import Config
 from train.data import Dataset
 from train.errors import UserError
+from train.run.json_files import read_json, write_json
 
-CONFIG, TASK, SUMMARY = "config.json", "data.json", "summary.json"
+CONFIG, TASK, SUMMARY, HELD_OUT = "config.json", "data.json", "summary.json", "held_out.json"
+METRICS, FOLDERS = "metrics.jsonl", ("checkpoints", "snapshots", "figures", "tensorboard")
 
+_LENGTH = "train.steps"
+"""The field that may be raised: the run then goes on."""
 
-def write_json(path: Path, values: dict[str, Any]) -> None:
-    """Writes a JSON file atomically; only process 0 writes."""
-    if jax.process_index():
-        return
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(values, indent=2) + "\n")
-    os.replace(temporary, path)
+_TASK_KEYS = ("name", "image_shape", "input_shape", "class_names", "images", "crc32")
 
 
 def read_summary(workdir: Path, config: Config) -> dict[str, Any] | None:
     """Returns the summary of a finished run of this config, or None if it is not finished.
+
+    A run with fewer steps than the config has is not finished.
 
     Raises:
         UserError: if the directory contains something else, or a run with another config.
     """
     if workdir.exists() and not workdir.is_dir():
         raise UserError(f"--workdir {workdir} is a file; give a directory.")
-    path = workdir / CONFIG
-    if not path.is_file():
-        if (workdir / "checkpoints").exists() or (workdir / SUMMARY).exists():
-            raise UserError(
-                f"--workdir {workdir} holds a run without {CONFIG}; give another directory."
-            )
+    if not (workdir / CONFIG).is_file():
+        _check_foreign(workdir)
         return None
     stored = flatten(to_dict(read_config(workdir)))
     asked = flatten(to_dict(config))
     differing = [
         f"{name} is {stored[name]!r} there and {asked[name]!r} here"
         for name in asked
-        if stored[name] != asked[name]
+        if stored[name] != asked[name] and not (name == _LENGTH and stored[name] < asked[name])
     ]
     if differing:
         raise UserError(
             f"--workdir {workdir} holds a run with another config: {'; '.join(differing)}. "
             "Give another --workdir, or delete this one."
         )
-    summary = workdir / SUMMARY
-    return json.loads(summary.read_text()) if summary.is_file() else None
+    path = workdir / SUMMARY
+    if not path.is_file() or stored[_LENGTH] != asked[_LENGTH]:
+        return None
+    remedy = "delete it, and the same command writes it again"
+    return read_json(path, ("test_error",), remedy)
+
+
+def _check_foreign(workdir: Path) -> None:
+    """Checks that a directory without a run has none of the files that a run would write.
+
+    Raises:
+        UserError: naming them.
+    """
+    ours = (TASK, SUMMARY, HELD_OUT, METRICS, *FOLDERS)
+    found = [name for name in ours if os.path.lexists(workdir / name)]
+    if found:
+        raise UserError(
+            f"--workdir {workdir} holds {', '.join(found)}, but no run (no {CONFIG}): these files "
+            "would be overwritten. Give another directory."
+        )
 
 
 def make_workdir(workdir: Path) -> None:
@@ -91,9 +104,10 @@ def read_config(workdir: Path) -> Config:
     path = workdir / CONFIG
     if not path.is_file():
         raise UserError(f"--workdir {workdir} holds no run (no {CONFIG}); train one first.")
+    values = read_json(path, (), "restore it, or train again elsewhere")
     try:
-        return from_dict(Config, json.loads(path.read_text()))
-    except ValueError as error:
+        return from_dict(Config, values)
+    except (ValueError, TypeError, AttributeError) as error:  # whatever stands there
         raise UserError(f"{path} cannot be used: {error}") from error
 
 
@@ -133,17 +147,38 @@ def check_data(workdir: Path, dataset: Dataset, input_shape: tuple[int, int, int
 def write_metadata(
     workdir: Path, config: Config, dataset: Dataset, input_shape: tuple[int, int, int]
 ) -> None:
-    """Writes the config and the description of the data, or checks the data of an existing run."""
-    if (workdir / CONFIG).is_file():
+    """Writes the config and the description of the data, or checks the data of an existing run.
+
+    The config comes first, since it marks the directory as that of a run.
+    """
+    if (workdir / TASK).is_file():
         check_data(workdir, dataset, input_shape)
-    else:
-        write_json(workdir / TASK, describe_data(dataset, input_shape))
+    elif (workdir / METRICS).exists():
+        raise UserError(f"{workdir / TASK} is missing; restore it, or give another --workdir.")
+    if jax.process_index():
+        return
+    if not (workdir / CONFIG).is_file() or read_config(workdir) != config:
+        (workdir / SUMMARY).unlink(missing_ok=True)  # of the run with fewer steps
         write_json(workdir / CONFIG, to_dict(config))
+    if not (workdir / TASK).is_file():
+        write_json(workdir / TASK, describe_data(dataset, input_shape))
+        if dataset.held_out:
+            write_json(workdir / HELD_OUT, dataset.held_out)
 
 
 def read_task(workdir: Path) -> dict[str, Any]:
-    """Returns the description of the data (`describe_data`) from the start of the run."""
+    """Returns the description of the data (`describe_data`) from the start of the run.
+
+    Raises:
+        UserError: if there is no run, or the file is damaged.
+    """
     path = workdir / TASK
     if not path.is_file():
         raise UserError(f"--workdir {workdir} holds no run (no {TASK}); train one first.")
-    return json.loads(path.read_text())
+    return read_json(path, _TASK_KEYS, "restore it, or train again elsewhere")
+
+
+def saved_step(workdir: Path) -> int | None:
+    """Returns the step of the last checkpoint, by the names of the folders, or None."""
+    steps = [path.name for path in (workdir / "checkpoints" / "last").glob("*")]
+    return max((int(name) for name in steps if name.isdecimal()), default=None)

@@ -59,4 +59,4 @@ def test_directory_of_another_config_is_refused(
     check_error(capsys, [str(tmp_path), "another config", "train.steps is 1000 there", "--workdir"])
     (tmp_path / "config.json").write_text("{")
     assert main(["evaluate", "--workdir", str(tmp_path)]) == 2
-    check_error(capsys, ["config.json cannot be used"])
+    check_error(capsys, ["config.json is damaged"])
