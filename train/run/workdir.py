@@ -45,18 +45,18 @@ def read_summary(workdir: Path, config: Config) -> dict[str, Any] | None:
         return None
     stored = flatten(to_dict(read_config(workdir)))
     asked = flatten(to_dict(config))
-    differing = [
-        f"{name} is {stored[name]!r} there and {asked[name]!r} here"
-        for name in asked
-        if stored[name] != asked[name] and not (name == _LENGTH and stored[name] < asked[name])
-    ]
-    if differing:
+    differing = [name for name in asked if stored[name] != asked[name]]
+    longer = differing == [_LENGTH] and asked[_LENGTH] > stored[_LENGTH]
+    if differing and not longer:
+        details = [
+            f"{name} is {stored[name]!r} there and {asked[name]!r} here" for name in differing
+        ]
         raise UserError(
-            f"--workdir {workdir} holds a run with another config: {'; '.join(differing)}. "
-            "Give another --workdir, or delete this one."
+            f"--workdir {workdir} holds a run with another config: {'; '.join(details)}. "
+            f"Give another --workdir, or delete this one; only {_LENGTH} may be raised."
         )
     path = workdir / SUMMARY
-    if not path.is_file() or stored[_LENGTH] != asked[_LENGTH]:
+    if not path.is_file() or longer:
         return None
     remedy = "delete it, and the same command writes it again"
     return read_json(path, ("test_error",), remedy)
