@@ -1,5 +1,6 @@
 """A tiny config that trains in seconds, and one finished run of it that many tests share."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -95,6 +96,12 @@ def finished_run(
     workdir = tmp_path_factory.mktemp("run") / "tiny"
     run_train("fit", tiny_config, "--workdir", workdir, cache=compilation_cache)
     return workdir
+
+
+@pytest.fixture
+def damaged_run(finished_run: Path, tmp_path: Path) -> Path:
+    """A copy of the finished run, to do harm to."""
+    return Path(shutil.copytree(finished_run, tmp_path / "damaged"))
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,6 @@ resumed run equals an uninterrupted one bit for bit.
 """
 
 import contextlib
-import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,10 +15,10 @@ import orbax.checkpoint as ocp
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from train.errors import TrainingError, UserError
+from train.run import orbax_threads
 from train.step.step import TrainState
 
-# Orbax logs every save, and every error that it also raises.
-logging.getLogger("absl").setLevel(logging.CRITICAL)
+orbax_threads.silence()
 
 
 class HostState(NamedTuple):

@@ -34,8 +34,9 @@ class MetricsWriter:
         self.file.truncate(min(size, self.file.tell()))
         (workdir / "tensorboard").mkdir(exist_ok=True)
         # Written by this thread: an error, such as a full disk, is raised here. Without the suffix,
-        # two processes started within one second overwrite each other's file.
-        self.board = EventsWriter(str(workdir / "tensorboard" / "events"), f".{os.getpid()}")
+        # two writers of one second overwrite each other's file, and have no order.
+        suffix = f".{time.time_ns()}.{os.getpid()}"
+        self.board = EventsWriter(str(workdir / "tensorboard" / "events"), suffix)
         start = SessionLog(status=SessionLog.START)
         self._write_event(Event(step=step + 1, session_log=start))
 

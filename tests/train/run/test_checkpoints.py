@@ -1,6 +1,7 @@
 """Checkpoints: a run that is killed at any moment resumes to the same result, bit for bit."""
 
 import random
+import resource
 import signal
 import subprocess
 import time
@@ -9,8 +10,9 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
-from running import ROOT, Training, run_train, train_command, train_env
+from running import ROOT, Training, check_error, run_train, train_command, train_env
 
+from train.cli import main
 from train.errors import UserError
 from train.evaluation.evaluator import load_run
 from train.run.checkpoints import Checkpoints, HostState
@@ -84,3 +86,51 @@ def test_best_checkpoint_later_than_the_resumed_step_is_deleted(
     with pytest.raises(UserError, match="no checkpoint"):
         checkpoints.restore("best", jax.eval_shape(training.init), make_mesh())
     checkpoints.close()
+
+
+def test_a_checkpoint_of_another_network_names_the_first_difference(
+    training: Training, tmp_path: Path
+) -> None:
+    checkpoints = Checkpoints(tmp_path)
+    state = training.init()
+    checkpoints.save("last", state, 8, HostState())
+    checkpoints.wait()
+    abstract = jax.eval_shape(training.init)
+    name = (
+        "classifier.logits.bias" if "classifier.logits.bias" in state.params else min(state.params)
+    )
+    other = jax.ShapeDtypeStruct((7,), np.float32)
+    bad = abstract._replace(params=abstract.params | {name: other})
+    there = rf"params\.{name} is float32 \(.*\) there and float32 \(7,\) here"
+    with pytest.raises(UserError, match=there):
+        checkpoints.restore("last", bad, make_mesh())
+    more = abstract._replace(params=abstract.params | {"a.new.one": other})
+    with pytest.raises(UserError, match=r"params\.a\.new\.one is missing there"):
+        checkpoints.restore("last", more, make_mesh())
+    restored, _ = checkpoints.restore("last", abstract, make_mesh())
+    assert int(restored.step) == int(state.step)
+    checkpoints.close()
+
+
+def test_a_damaged_checkpoint_is_one_line(damaged_run: Path, capsys: pytest.CaptureFixture) -> None:
+    for path in (damaged_run / "checkpoints" / "best").rglob("*"):
+        if path.is_file():
+            path.write_bytes(path.read_bytes()[:5])
+    assert main(["evaluate", "--workdir", str(damaged_run)]) == 2
+    check_error(capsys, [f"the checkpoint {damaged_run / 'checkpoints' / 'best'}", "damaged or of"])
+
+
+def test_a_full_disk_is_one_line(
+    tiny_config: Path, compilation_cache: Path, tmp_path: Path
+) -> None:
+    done = subprocess.run(
+        train_command("fit", tiny_config, "--workdir", tmp_path / "run"),
+        env=train_env(compilation_cache) | {"JAX_ENABLE_COMPILATION_CACHE": "false"},
+        cwd=ROOT,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (4000, 4000)),
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1, done.stderr
+    assert done.stderr.startswith("error: ")

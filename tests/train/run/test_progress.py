@@ -19,9 +19,8 @@ def test_plain_lines_are_printed_without_a_terminal(capsys: pytest.CaptureFixtur
     assert "valid  loss 1.500  error 12.25 %" in lines[1]
 
 
-def test_brackets_are_not_markup(capsys: pytest.CaptureFixture[str]) -> None:
-    log("[bold]text[/]")
-    show_table({"test error": "1.75 %"})
-    out = capsys.readouterr().out
-    assert "[bold]text[/]" in out
-    assert out.splitlines()[1].split() == ["test", "error", "1.75", "%"]
+@pytest.mark.parametrize("text", ["[bold]text[/]", "runs[/x]", ":dog:", "a=b " * 60, "$x$", "犬"])
+def test_text_is_printed_as_it_is(capsys: pytest.CaptureFixture[str], text: str) -> None:
+    log(text)
+    show_table({"test error": "1.75 %", "picture": text})
+    assert capsys.readouterr().out == f"{text}\ntest error  1.75 %\npicture     {text}\n"

@@ -3,12 +3,15 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from running import QUICKSTART, check_error, modification_times
 
 from train.cli import main
 from train.config.fields import from_dict, to_dict
-from train.config.parts import Config
+from train.config.parts import Config, DataConfig
+from train.data import load
+from train.run.workdir import write_metadata
 
 pytestmark = pytest.mark.usefixtures("plain_numerics")
 
@@ -60,3 +63,72 @@ def test_directory_of_another_config_is_refused(
     (tmp_path / "config.json").write_text("{")
     assert main(["evaluate", "--workdir", str(tmp_path)]) == 2
     check_error(capsys, ["config.json is damaged"])
+
+
+@pytest.mark.parametrize(
+    "name", ["data.json", "metrics.jsonl", "summary.json", "figures/curves.png", "tensorboard/x"]
+)
+def test_files_of_others_are_not_overwritten(
+    tiny_config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("mine")
+    (tmp_path / "notes.txt").write_text("no file of a run")
+    before = modification_times(tmp_path)
+    assert main(["fit", str(tiny_config), "--workdir", str(tmp_path)]) == 2
+    check_error(capsys, [name.split("/")[0], "would be overwritten", "Give another directory"])
+    assert modification_times(tmp_path) == before
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "{}"])
+@pytest.mark.parametrize(
+    ("name", "verb"),
+    [
+        ("data.json", "evaluate"),
+        ("data.json", "fit"),
+        ("config.json", "plot"),
+        ("summary.json", "fit"),
+    ],
+)
+def test_damaged_files_are_one_line(
+    damaged_run: Path,
+    tiny_config: Path,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+    verb: str,
+    text: str,
+) -> None:
+    if (name, text) == ("config.json", "{}"):
+        pytest.skip("a config of defaults")
+    (damaged_run / name).write_text(text)
+    config = [str(tiny_config)] if verb == "fit" else []
+    assert main([verb, *config, "--workdir", str(damaged_run)]) == 2
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1
+    assert f"{damaged_run / name} is damaged" in err
+
+
+def test_a_finished_run_notices_other_data(
+    finished_run: Path, tiny_config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tiny_config.parent / "digits.npz"
+    kept = path.read_bytes()
+    arrays = dict(np.load(path))
+    arrays["x_train"] = 255 - arrays["x_train"]
+    try:
+        np.savez(path, **arrays)
+        assert main(["fit", str(tiny_config), "--workdir", str(finished_run)]) == 2
+    finally:
+        path.write_bytes(kept)
+    assert "holds a run on other data: crc32" in capsys.readouterr().err
+
+
+def test_what_was_held_out_is_listed(tmp_path: Path) -> None:
+    x = np.arange(10 * 16).reshape(10, 4, 4).astype(np.uint8)
+    np.savez(tmp_path / "mine.npz", x_train=x, y_train=np.arange(10) % 2)
+    dataset = load(DataConfig(name=str(tmp_path / "mine.npz")))
+    write_metadata(tmp_path, Config(), dataset, (4, 4, 1))
+    held = json.loads((tmp_path / "held_out.json").read_text())
+    indices = [int(name[len("x_train[") : -1]) for name in held["test"]]
+    np.testing.assert_array_equal(dataset.x_test[..., 0], x[indices])
