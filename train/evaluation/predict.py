@@ -16,6 +16,7 @@ from train.evaluation.evaluator import Run, load_run
 from train.run.devices import replicate
 from train.run.progress import log
 from train.step.step import Visualization, visualize
+from train.tasks.classification import LabelledImages
 
 KEYS = ("x", "images", "x_test")
 """Names that an array of images may have in an ``.npz`` file."""
@@ -45,25 +46,30 @@ def predict(sources: Sequence[str], workdir: Path, out: Path, batch_size: int) -
         )
     if not sources:
         raise UserError("no images were given; give image files, folders or an .npz.")
-    run = load_run(workdir)
+    run = load_run(workdir, data=False)
+    if not isinstance(run.experiment.task, LabelledImages):
+        raise UserError(
+            f"--workdir {workdir} holds a run of {type(run.experiment.task).__name__}; predict is "
+            "for classification."
+        )
     names, images = _read_all(sources, run)
-    shown = _visualize_all(images, run, batch_size or run.config.train.eval_batch_size)
-    rows = _make_rows(names, shown, run.task["class_names"])
+    shown = _visualize_all(images, run, batch_size or run.experiment.config.train.eval_batch_size)
+    rows = _make_rows(names, shown, run.experiment.spec.info["class_names"])
 
     try:
         out.mkdir(parents=True, exist_ok=True)
         (out / "predictions.json").write_text(json.dumps(rows, indent=2) + "\n")
         with (out / "predictions.csv").open("w", newline="") as file:
             _write_csv(file, rows)
-        if shown.features is not None:
+        if shown.warps:
             (out / "rectified").mkdir(exist_ok=True)
-            for row, features in zip(rows, shown.features, strict=True):
+            for row, features in zip(rows, shown.warps[0].features, strict=True):
                 _write_image(out / row["rectified"], features)
     except OSError as error:
         raise UserError(
             f"--out {out} cannot be written ({error.strerror}); give another folder."
         ) from error
-    written = "labels" if shown.features is None else "labels, thetas and rectified images"
+    written = "labels, thetas and rectified images" if shown.warps else "labels"
     log(f"{written} of {len(rows):,} images are in {out}")
     return 0
 
@@ -110,7 +116,8 @@ def _read_npz(path: Path) -> np.ndarray:
 
 
 def _fit_to_input(name: str, image: np.ndarray, run: Run) -> np.ndarray:
-    (height, width, channels), small = run.task["input_shape"], run.task["image_shape"]
+    height, width, channels = run.experiment.task.input_shape
+    small = run.experiment.spec.arrays["images"][0]
     if image.shape[2] == 3 and channels == 1:
         image = np.asarray(Image.fromarray(image).convert("L"))[..., None]
     if image.shape[2] == 1 and channels == 3:
@@ -129,26 +136,30 @@ def _fit_to_input(name: str, image: np.ndarray, run: Run) -> np.ndarray:
 
 def _visualize_all(images: np.ndarray, run: Run, batch_size: int) -> Visualization:
     """Runs the network in batches; the last one is padded to avoid a second compilation."""
-    step = jax.jit(lambda params, x: visualize(run.network, params, x.astype(np.float32) / 255))
+    network, task = run.experiment.network, run.experiment.task
+    step = jax.jit(lambda params, x: visualize(network, task, params, x.astype(np.float32) / 255))
     size = min(batch_size, len(images))
     batches = []
     for start in range(0, len(images), size):
         indices = np.minimum(np.arange(start, start + size), len(images) - 1)
-        batches.append(jax.device_get(step(run.params, replicate(images[indices], run.mesh))))
+        batches.append(
+            jax.device_get(step(run.params, replicate(images[indices], run.experiment.mesh)))
+        )
     return jax.tree.map(lambda *arrays: np.concatenate(arrays)[: len(images)], *batches)
 
 
 def _make_rows(names: list[str], shown: Visualization, classes: list[str]) -> list[dict]:
     rows: list[dict] = []
+    probabilities = shown.outputs["probabilities"]
     for i, name in enumerate(names):
-        label = int(np.argmax(shown.probabilities[i]))
+        label = int(np.argmax(probabilities[i]))
         row = {
             "image": name,
             "label": classes[label],
-            "probability": float(f"{shown.probabilities[i, label]:.4g}"),
+            "probability": float(f"{probabilities[i, label]:.4g}"),
         }
-        if shown.theta is not None:
-            row["theta"] = [float(f"{value:.6g}") for value in shown.theta[i]]
+        if shown.warps:
+            row["theta"] = [float(f"{value:.6g}") for value in shown.warps[0].theta[i]]
             row["rectified"] = f"rectified/{i:05}_{Path(name).stem}.png"
         rows.append(row)
     return rows

@@ -1,35 +1,38 @@
 """The work directory of a run, with all files written atomically.
 
 config.json    the resolved config                  checkpoints/  last, and best by validation
-data.json      shapes, classes, a checksum          snapshots/    a few images during training
-metrics.jsonl  metrics by step                      figures/      pictures
-tensorboard/   the same for TensorBoard
+config.py      the config file, for classes in it   snapshots/    a few images during training
+data.json      shapes, classes, a checksum          figures/      pictures
+metrics.jsonl  metrics by step                      tensorboard/  the same for TensorBoard
 summary.json   the result; written last, so it exists if and only if the run is finished
 """
 
 import json
 import os
-import zlib
 from pathlib import Path
 from typing import Any
 
 import jax
-import numpy as np
 
-from train.config.fields import flatten, from_dict, to_dict
-from train.config.parts import Config
-from train.data import Dataset
+from train.config.config import Config
+from train.config.serialize import config_source, flatten, from_dict, to_dict
+from train.data.dataset import DataSpec
 from train.errors import UserError
 
-CONFIG, TASK, SUMMARY = "config.json", "data.json", "summary.json"
+CONFIG, SOURCE, DATA, SUMMARY = "config.json", "config.py", "data.json", "summary.json"
 
 
 def write_json(path: Path, values: dict[str, Any]) -> None:
     """Writes a JSON file atomically; only process 0 writes."""
+    write_text(path, json.dumps(values, indent=2) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a file atomically; only process 0 writes."""
     if jax.process_index():
         return
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(values, indent=2) + "\n")
+    temporary.write_text(text)
     os.replace(temporary, path)
 
 
@@ -51,9 +54,9 @@ def read_summary(workdir: Path, config: Config) -> dict[str, Any] | None:
     stored = flatten(to_dict(read_config(workdir)))
     asked = flatten(to_dict(config))
     differing = [
-        f"{name} is {stored[name]!r} there and {asked[name]!r} here"
-        for name in asked
-        if stored[name] != asked[name]
+        f"{name} is {stored.get(name)!r} there and {asked.get(name)!r} here"
+        for name in sorted(set(stored) | set(asked))
+        if stored.get(name) != asked.get(name)
     ]
     if differing:
         raise UserError(
@@ -92,36 +95,18 @@ def read_config(workdir: Path) -> Config:
     if not path.is_file():
         raise UserError(f"--workdir {workdir} holds no run (no {CONFIG}); train one first.")
     try:
-        return from_dict(Config, json.loads(path.read_text()))
+        return from_dict(json.loads(path.read_text()), workdir / SOURCE)
     except ValueError as error:
         raise UserError(f"{path} cannot be used: {error}") from error
 
 
-def describe_data(dataset: Dataset, input_shape: tuple[int, int, int]) -> dict[str, Any]:
-    """Returns what a network needs to know of its data, and a checksum to recognise them by."""
-    splits = ("train", "valid", "test")
-    checksum = 0
-    for split in splits:
-        for array in (getattr(dataset, f"x_{split}"), getattr(dataset, f"y_{split}")):
-            if array.size:
-                checksum = zlib.crc32(np.ascontiguousarray(array).data, checksum)
-    return {
-        "name": dataset.name,
-        "image_shape": list(dataset.image_shape),
-        "input_shape": list(input_shape),
-        "class_names": list(dataset.class_names),
-        "images": {split: len(getattr(dataset, f"y_{split}")) for split in splits},
-        "crc32": f"{checksum:08x}",
-    }
-
-
-def check_data(workdir: Path, dataset: Dataset, input_shape: tuple[int, int, int]) -> None:
+def check_data(workdir: Path, spec: DataSpec) -> None:
     """Checks that the data are those that the run was started with.
 
     Raises:
         UserError: if they differ.
     """
-    stored, found = read_task(workdir), describe_data(dataset, input_shape)
+    stored, found = (to_json(one) for one in (read_spec(workdir), spec))
     for name in found:
         if stored[name] != found[name]:
             raise UserError(
@@ -130,20 +115,33 @@ def check_data(workdir: Path, dataset: Dataset, input_shape: tuple[int, int, int
             )
 
 
-def write_metadata(
-    workdir: Path, config: Config, dataset: Dataset, input_shape: tuple[int, int, int]
-) -> None:
+def write_metadata(workdir: Path, config: Config, spec: DataSpec) -> None:
     """Writes the config and the description of the data, or checks the data of an existing run."""
     if (workdir / CONFIG).is_file():
-        check_data(workdir, dataset, input_shape)
-    else:
-        write_json(workdir / TASK, describe_data(dataset, input_shape))
-        write_json(workdir / CONFIG, to_dict(config))
+        check_data(workdir, spec)
+        return
+    write_json(workdir / DATA, to_json(spec))
+    source = config_source(config)
+    if source is not None:
+        write_text(workdir / SOURCE, source)
+    write_json(workdir / CONFIG, to_dict(config))
 
 
-def read_task(workdir: Path) -> dict[str, Any]:
-    """Returns the description of the data (`describe_data`) from the start of the run."""
-    path = workdir / TASK
+def to_json(spec: DataSpec) -> dict[str, Any]:
+    """Returns the description of data as JSON has it."""
+    return json.loads(json.dumps(spec._asdict()))
+
+
+def read_spec(workdir: Path) -> DataSpec:
+    """Returns the description of the data from the start of the run."""
+    path = workdir / DATA
     if not path.is_file():
-        raise UserError(f"--workdir {workdir} holds no run (no {TASK}); train one first.")
-    return json.loads(path.read_text())
+        raise UserError(f"--workdir {workdir} holds no run (no {DATA}); train one first.")
+    try:
+        values = json.loads(path.read_text())
+        arrays = {name: (tuple(shape), dtype) for name, (shape, dtype) in values["arrays"].items()}
+        return DataSpec(**values | {"arrays": arrays})
+    except (ValueError, TypeError, KeyError) as error:
+        raise UserError(
+            f"{path} is damaged ({error}); train again in another --workdir."
+        ) from error
