@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 from running import QUICKSTART, check_error, modification_times
-
-from train.cli import main
 from train.config.fields import from_dict, to_dict
 from train.config.parts import Config
+
+from train.cli import main
 
 pytestmark = pytest.mark.usefixtures("plain_numerics")
 
