@@ -3,25 +3,19 @@
 JAX is imported only after the command line has been checked.
 """
 
-import contextlib
 import dataclasses
 import difflib
-import importlib.util
 import io
 import os
-import re
 import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Any, Literal
 
 import tyro
 
-from train.config.parts import Config, DataConfig, ModelConfig, OptimConfig, TrainConfig
 from train.errors import TrainingError, UserError
-
-T = TypeVar("T")
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 INSTALL = "pip install 'stn-jax[train]', or '.[train]' in a clone"
@@ -42,15 +36,6 @@ usage: python -m train VERB ...
 
 python -m train fit CONFIG --help lists the options of fit with that config, and VERB --help those
 of another verb. --version prints the version."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Fit:
-    """Trains a network; the same command resumes an interrupted run."""
-
-    config: Annotated[Config, tyro.conf.arg(name="")]
-    workdir: str
-    """Folder for everything that the run writes."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,22 +72,11 @@ class Plot:
     """Work directory of a run."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Compile:
-    """Compiles the training step ahead of time for a TPU slice and prints its estimated cost."""
+VERBS = {"evaluate": Evaluate, "predict": Predict, "plot": Plot}
+CONFIGURED = ("fit", "compile")
+"""Verbs that begin with a config file."""
 
-    config: Annotated[Config, tyro.conf.arg(name="")]
-    topology: str = "v5e:2x4"
-    """Generation and shape of the slice: v4, v5e, v5p, v6e or tpu7x; one chip is v5e:1x1."""
-
-
-VERBS = {
-    "fit": Fit,
-    "evaluate": Evaluate,
-    "predict": Predict,
-    "plot": Plot,
-    "compile": Compile,
-}
+ALL_VERBS = ("fit", "evaluate", "predict", "plot", "compile")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -155,61 +129,15 @@ def _run(arguments: list[str]) -> int:
     if verb in ("-h", "--help"):
         print(USAGE)
         return 0
+    if verb in CONFIGURED:
+        return _run_config(verb, rest)
     if verb not in VERBS:
-        raise UserError(f"verb {verb!r} is unknown; choose one of {', '.join(VERBS)}.")
-    configured = verb in ("fit", "compile")
-    if configured and (not rest or rest[0] in ("-h", "--help")):
-        if rest:
-            print(USAGE)
-            return 0
-        raise UserError(f"{verb} needs a config file first; {_known_configs()}.")
+        raise UserError(f"verb {verb!r} is unknown; choose one of {', '.join(ALL_VERBS)}.")
+    from train.config.options import call_tyro
 
-    command: Any
-    if configured:
-        first = next((i for i, word in enumerate(rest) if word.endswith(".py")), 0)
-        if rest[first].startswith("-"):
-            raise UserError(f"{verb} needs a config file; {_known_configs()}.")
-        path = expand(rest.pop(first))
-        config = load_config(path)
-        default = Fit(config, f"runs/{path.stem}") if verb == "fit" else Compile(config)
-        prog = f"python -m train {verb} {path}"
-        command = _parse(VERBS[verb], rest, default=default, prog=prog)
-    else:
-        command = _parse(VERBS[verb], rest, prog=f"python -m train {verb}")
+    command: Any = call_tyro(VERBS[verb], rest, prog=f"python -m train {verb}")
     if command is None:  # --help was asked for
         return 0
-
-    from train.data import DataError
-
-    try:
-        return _dispatch(command)
-    except DataError as error:
-        raise UserError(str(error)) from error
-    except KeyboardInterrupt as stop:
-        print(f"\ninterrupted{_explain_interrupt(command)}", file=sys.stderr)
-        return 128 + getattr(stop, "number", signal.SIGINT)
-
-
-def _explain_interrupt(command: object) -> str:
-    """Returns what became of an interrupted run, as it stands on the disk."""
-    if not isinstance(command, Fit):
-        return ""
-    from train.run.workdir import SUMMARY, saved_step
-
-    workdir = expand(command.workdir)
-    step = saved_step(workdir)
-    if (workdir / SUMMARY).is_file():
-        return "; the run is finished"
-    if step is None:
-        return " before the first checkpoint; the same command starts again"
-    return f"; the same command resumes from step {step:,}"
-
-
-def _dispatch(command: Fit | Evaluate | Predict | Plot | Compile) -> int:
-    if isinstance(command, Fit):
-        from train.fit import fit
-
-        return fit(command.config, expand(command.workdir))
     if isinstance(command, Evaluate):
         from train.evaluation.evaluator import evaluate
 
@@ -218,15 +146,73 @@ def _dispatch(command: Fit | Evaluate | Predict | Plot | Compile) -> int:
         from train.evaluation.predict import predict
 
         return predict(
-            command.images, expand(command.workdir), expand(command.out), command.batch_size
+            [expand(image) for image in command.images],
+            expand(command.workdir),
+            expand(command.out),
+            command.batch_size,
         )
-    if isinstance(command, Compile):
-        from train.plan.compile import compile_for
-
-        return compile_for(command.config, command.topology)
     from train.evaluation.figures import plot
 
     return plot(expand(command.workdir))
+
+
+def _run_config(verb: str, rest: list[str]) -> int:
+    """Runs a verb that begins with a config file."""
+    if rest and rest[0] in ("-h", "--help"):
+        print(USAGE)
+        return 0
+    first = next((i for i, word in enumerate(rest) if word.endswith(".py")), 0)
+    if not rest or rest[first].startswith("-"):
+        raise UserError(f"{verb} needs a config file; {_known_configs()}.")
+    path = expand(rest.pop(first))
+    if not path.is_file():
+        raise UserError(f"config file {str(path)!r} does not exist; {_known_configs(path.stem)}.")
+    from train.config.files import load_config
+    from train.config.options import parse
+
+    config = load_config(path)
+
+    options: dict[str, tuple[Any, Any, str]] = {
+        "fit": {
+            "workdir": (str, f"runs/{path.stem}", "Folder for everything that the run writes.")
+        },
+        "compile": {
+            "topology": (
+                str,
+                "v5e:2x4",
+                "Generation and shape of the slice: v4, v5e, v5p, v6e or tpu7x; one chip is "
+                "v5e:1x1.",
+            )
+        },
+    }[verb]
+    parsed = parse(config, options, rest, prog=f"python -m train {verb} {path}")
+    if parsed is None:  # --help was asked for
+        return 0
+    config, command = parsed
+    if verb == "fit":
+        return _run_fit(config, expand(command.workdir))
+    from train.plan.compile import compile_for
+
+    return compile_for(config, command.topology)
+
+
+def _run_fit(config: Any, workdir: Path) -> int:
+    """Runs the verb fit; an interruption says what stands on the disk."""
+    from train.fit import fit
+    from train.run.workdir import SUMMARY, saved_step
+
+    try:
+        return fit(config, workdir)
+    except KeyboardInterrupt as stop:
+        step = saved_step(workdir)
+        if (workdir / SUMMARY).is_file():
+            text = "; the run is finished"
+        elif step is None:
+            text = " before the first checkpoint; the same command starts again"
+        else:
+            text = f"; the same command resumes from step {step:,}"
+        print(f"\ninterrupted{text}", file=sys.stderr)
+        return 128 + getattr(stop, "number", signal.SIGINT)
 
 
 def expand(path: str) -> Path:
@@ -234,80 +220,12 @@ def expand(path: str) -> Path:
     return Path(os.path.expanduser(path))
 
 
-def load_config(path: Path) -> Config:
-    """Runs a config file and returns what its ``get_config()`` returns.
-
-    Raises:
-        UserError: if the file does not exist, cannot be run, or has a field that is not allowed.
-    """
-    if not path.is_file():
-        raise UserError(f"config file {str(path)!r} does not exist; {_known_configs(path.stem)}.")
-    spec = importlib.util.spec_from_file_location(f"configs.{path.stem}", path)
-    if spec is None or spec.loader is None:
-        raise UserError(f"config file {str(path)!r} is not a Python file; give one ending in .py.")
-    module = importlib.util.module_from_spec(spec)
-    try:
-        spec.loader.exec_module(module)
-        config = module.get_config()
-    except Exception as error:
-        raise UserError(f"config file {str(path)!r}: {_explain_config_error(error)}") from error
-    if not isinstance(config, Config):
-        raise UserError(
-            f"config file {str(path)!r}: get_config() returned an object of type "
-            f"{type(config).__name__}; it must return a train.config.Config."
-        )
-    return config
-
-
-def _explain_config_error(error: Exception) -> str:
-    """Returns what is wrong with a config file; for a misspelt field, with the closest match."""
-    unknown = re.match(
-        r"(\w+)\.__init__\(\) got an unexpected keyword argument '(\w+)'", str(error)
-    )
-    classes = {c.__name__: c for c in (Config, DataConfig, ModelConfig, OptimConfig, TrainConfig)}
-    if unknown and unknown[1] in classes:
-        names = [field.name for field in dataclasses.fields(classes[unknown[1]])]
-        near = difflib.get_close_matches(unknown[2], names, n=1, cutoff=0.0)[0]
-        return f"{unknown[1]} has no field {unknown[2]!r}; perhaps you meant {near!r}."
-    if isinstance(error, AttributeError) and "get_config" in str(error):
-        return "it has no get_config(); define one that returns a train.config.Config."
-    return str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
-
-
-def _known_configs(name: str = "") -> str:
-    names = sorted(path.stem for path in CONFIGS.glob("*.py") if path.stem != "__init__")
-    near = difflib.get_close_matches(name, names, n=1)
+def _known_configs(wanted: str = "") -> str:
+    """Returns a list of the config files, with a guess at the one that was meant."""
+    names = sorted(path.stem for path in CONFIGS.glob("*.py"))
+    near = difflib.get_close_matches(wanted, names, n=1)
     listed = ", ".join(f"configs/{name}.py" for name in names)
     return (f"perhaps you meant configs/{near[0]}.py; " if near else "") + f"there are {listed}"
-
-
-def _parse(cls: type[T], arguments: list[str], *, prog: str, default: T | None = None) -> T | None:
-    """Parses with tyro and turns its boxed messages into one line; returns None after --help."""
-    options: Any = {} if default is None else {"default": default}
-    stderr = io.StringIO()
-    try:
-        with contextlib.redirect_stderr(stderr):
-            return tyro.cli(cls, args=arguments, prog=prog, **options)
-    except SystemExit as stop:
-        if not stop.code:
-            return None
-        raise UserError(_unbox_message(stderr.getvalue(), prog)) from None
-
-
-def _unbox_message(output: str, prog: str) -> str:
-    """Extracts the message from the box that tyro draws around it."""
-    lines = [line.strip("╭╮╰╯│─ \t") for line in output.splitlines()]
-    text = " ".join(line for line in lines[1:] if line)  # the first line is the title
-    text = re.sub(r"Error parsing config\.\w+: ", "", text)
-    text = re.sub(
-        r"no type matching .* instantiated from \['?(.*?)'?\]\. .*? Arg",
-        r"\1 is not allowed Arg",
-        text,
-    )
-    text = text.replace(" Argument helptext:", "; it is")
-    text = text.replace(" Perhaps you meant:", "; perhaps you meant")
-    text = re.sub(r"[.\s]*For full helptext.*", "", text)
-    return f"{text} ({prog} --help lists all options)"
 
 
 def _join_lines(text: str) -> str:

@@ -21,7 +21,7 @@ from stn_jax.transforms.base import Transform
 
 
 @dataclass(frozen=True)
-class TutorialConfig:
+class TutorialNet:
     """What can be chosen of the tutorial's network; the defaults are the tutorial's.
 
     Attributes:
@@ -29,7 +29,7 @@ class TutorialConfig:
         padding_mode: what the transformer reads outside the image.
 
     Example:
-        >>> net = TutorialConfig().build((28, 28, 1), 10, rngs=nnx.Rngs(0))
+        >>> net = TutorialNet().build((28, 28, 1), 10, rngs=nnx.Rngs(0))
         >>> net(jnp.ones((5, 28, 28, 1))).shape
         (5, 10)
     """

@@ -7,28 +7,22 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
-from running import Training, run_train
+from running import run_train
 
-from train.cli import load_config
-from train.config.parts import DataConfig
+from train.config import Images
+from train.config.files import load_config
 from train.data import Dataset, load
-from train.data.batches import Batches
-from train.evaluation.evaluator import input_shape
-from train.run.devices import make_mesh, replicate
-from train.step.network import build_network
-from train.step.optimizer import make_optimizer
-from train.step.step import Data, make_init, make_train_step
+from train.experiment import Experiment
 
 CONFIG = """
-from train.config.parts import Config, DataConfig, ModelConfig, OptimConfig, TrainConfig
+from stn_jax.models import FCN, STN, FullyConnectedLocalizer
+from train.config import Adam, Config, Images, TrainConfig
 
 def get_config():
     return Config(
-        data=DataConfig(name={name!r}, distortion="RTS", canvas=0),
-        model=ModelConfig(
-            name="st_fcn", hidden=(8,), localization_hidden=(8,), output_shape=(8, 8)
-        ),
-        optim=OptimConfig(
+        data=Images({name!r}),
+        model=STN(FCN((8,)), FullyConnectedLocalizer((8,)), output_shape=(8, 8)),
+        optim=Adam(
             learning_rate=1e-2,
             clip_norm=1.0,
             weight_decay=1e-3,
@@ -105,26 +99,15 @@ def damaged_run(finished_run: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def training(tiny_config: Path, compilation_cache: Path) -> Training:
-    """The training step of the tiny config."""
+def experiment(tiny_config: Path, compilation_cache: Path) -> Experiment:
+    """The tiny config, built."""
     with jax.enable_x64(False), jax.numpy_dtype_promotion("standard"):
-        config = load_config(tiny_config)
-        dataset, mesh = load(config.data), make_mesh()
-        shape = input_shape(config.data, dataset.image_shape)
-        network = build_network(config.model, shape, dataset.num_classes, config.train.seed)
-        optimizer = make_optimizer(config.optim, config.train.steps)
-        return Training(
-            config,
-            dataset,
-            network,
-            Data(*replicate((dataset.x_train, dataset.y_train), mesh)),
-            make_init(network, optimizer, config, mesh),
-            make_train_step(network, optimizer, config, mesh),
-            Batches(len(dataset.y_train), config.train.batch_size, config.train.seed, mesh),
-        )
+        experiment = Experiment.from_config(load_config(tiny_config))
+        experiment.init()
+        return experiment
 
 
 @pytest.fixture(scope="session")
 def bundled() -> Dataset:
     """The bundled digits."""
-    return load(DataConfig(name="bundled"))
+    return load(Images("bundled"))

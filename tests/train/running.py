@@ -4,15 +4,8 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import pytest
-
-from train.config.parts import Config
-from train.data import Dataset
-from train.data.batches import Batches
-from train.step.network import Network
-from train.step.step import Data
 
 ROOT = Path(__file__).parents[2]
 QUICKSTART = str(ROOT / "configs" / "quickstart.py")
@@ -57,15 +50,3 @@ def check_error(capsys: pytest.CaptureFixture[str], words: list[str], out: str =
     assert err.count("\n") == 1
     for text in words:
         assert text in err
-
-
-class Training(NamedTuple):
-    """Everything that a training step needs."""
-
-    config: Config
-    dataset: Dataset
-    network: Network
-    data: Data
-    init: Any
-    step: Any
-    batches: Batches

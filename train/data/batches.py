@@ -2,26 +2,28 @@
 
 import functools
 import math
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from train.config.parts import TrainConfig
 from train.errors import UserError
+
+if TYPE_CHECKING:
+    from train.config.config import TrainConfig
 from train.run.devices import AXIS, loops_are_slow
 
 
-def check_batch(batch_size: int, images: int, devices: int) -> None:
-    """Checks that there are enough images for a batch, and that it divides among the devices.
+def check_batch(batch_size: int, examples: int, devices: int) -> None:
+    """Checks that there are enough examples for a batch, and that it divides among the devices.
 
     Raises:
         UserError: naming the batch sizes that are allowed.
     """
-    if batch_size > images:
+    if batch_size > examples:
         raise UserError(
-            f"train.batch_size={batch_size} is too large; there are {images} training images."
+            f"train.batch_size={batch_size} is too large; there are {examples} training examples."
         )
     if batch_size % devices:
         raise UserError(
@@ -30,7 +32,7 @@ def check_batch(batch_size: int, images: int, devices: int) -> None:
         )
 
 
-def steps_per_dispatch(run: TrainConfig, platform: str) -> int:
+def steps_per_dispatch(run: "TrainConfig", platform: str) -> int:
     """Returns the number of optimiser steps for each call of the compiled step.
 
     One where loops are slow. Elsewhere the largest number up to 16 that divides every period of

@@ -1,12 +1,19 @@
-"""The result of every data source: checked arrays of images and labels."""
+"""What a data part builds: arrays by split; `Dataset` has the images and labels of classes."""
 
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+SPLITS = ("train", "valid", "test")
+
 SHOWN = 2
 """Number of images of a held-out set that `Dataset.describe` names."""
+
+Arrays = Mapping[str, np.ndarray]
+"""Arrays by name; their first axes are examples."""
 
 
 class DataError(ValueError):
@@ -18,6 +25,78 @@ class DataError(ValueError):
 
     def __init__(self, message: str):
         super().__init__(" ".join(line.strip() for line in message.splitlines()))
+
+
+class Data(Protocol):
+    """What ``build()`` of a data part returns; any object with these attributes will do.
+
+    It may also have a method ``describe``, and attributes ``notes`` and ``held_out``, as `Dataset`.
+
+    Attributes:
+        name: name for display.
+        splits: arrays of "train", and of "valid" and "test" where there are such examples.
+        info: what else the task needs to know, such as the names of classes, as JSON has it.
+    """
+
+    @property
+    def name(self) -> str: ...  # noqa: D102
+    @property
+    def splits(self) -> Mapping[str, Arrays]: ...  # noqa: D102
+    @property
+    def info(self) -> Mapping[str, Any]: ...  # noqa: D102
+
+
+class DataSpec(NamedTuple):
+    """What a task and a network need to know of the data; stands in ``data.json``.
+
+    Attributes:
+        name: name for display.
+        counts: number of examples of each split.
+        arrays: shape of one example and dtype of each array.
+        info: what the data part says of them, such as the names of classes.
+        crc32: a checksum of all arrays, to recognise them by.
+    """
+
+    name: str
+    counts: dict[str, int]
+    arrays: dict[str, tuple[tuple[int, ...], str]]
+    info: dict[str, Any]
+    crc32: str
+
+
+def describe(data: Data) -> DataSpec:
+    """Returns the description of data.
+
+    Raises:
+        DataError: if there are no training examples, or splits or arrays that do not fit together.
+    """
+    train = data.splits.get("train", {})
+    if not train:
+        raise DataError(f"{data.name} has no training examples; it must have a split 'train'.")
+    arrays = {name: (array.shape[1:], str(array.dtype)) for name, array in train.items()}
+    counts, checksum = {}, 0
+    for split, members in data.splits.items():
+        found = {name: (array.shape[1:], str(array.dtype)) for name, array in members.items()}
+        if split not in SPLITS or found != arrays:
+            raise DataError(
+                f"{data.name}: split {split!r} has {found}; splits are {', '.join(SPLITS)}, and "
+                f"all must have the arrays of 'train', {arrays}."
+            )
+        lengths = {name: len(array) for name, array in members.items()}
+        if len(set(lengths.values())) != 1:
+            raise DataError(f"{data.name}: arrays of split {split!r} differ in length: {lengths}.")
+        counts[split] = next(iter(lengths.values()))
+        for array in members.values():
+            checksum = zlib.crc32(np.ascontiguousarray(array).data, checksum)
+    return DataSpec(data.name, counts, arrays, dict(data.info), f"{checksum:08x}")
+
+
+def report(data: Data) -> list[str]:
+    """Returns what is said of data: how many examples each split has, and what is not used."""
+    if hasattr(data, "describe"):
+        return [data.describe(), *getattr(data, "notes", ())]
+    counts = ", ".join(f"{count:,} {split}" for split, count in describe(data).counts.items())
+    return [f"{data.name}: {counts} examples", *getattr(data, "notes", ())]
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,6 +164,17 @@ class Dataset:
                 f"{self.name}: {y} holds label {outside[0]}; labels must be in "
                 f"[0, {self.num_classes}), since there are {self.num_classes} classes."
             )
+
+    @property
+    def splits(self) -> dict[str, Arrays]:
+        """Arrays ``images`` and ``labels`` of each split that has any."""
+        arrays = {s: (getattr(self, f"x_{s}"), getattr(self, f"y_{s}")) for s in SPLITS}
+        return {s: {"images": x, "labels": y} for s, (x, y) in arrays.items() if len(y)}
+
+    @property
+    def info(self) -> dict[str, Any]:
+        """The names of the classes."""
+        return {"class_names": list(self.class_names)}
 
     @property
     def image_shape(self) -> tuple[int, int, int]:

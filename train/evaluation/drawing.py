@@ -1,9 +1,10 @@
 """Drawing and saving of figures: text as it is, atomic files, one failure at a time."""
 
+import contextlib
 import functools
 import os
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import matplotlib
@@ -44,32 +45,56 @@ STYLE = {
 """Settings of every figure, besides Matplotlib's defaults."""
 
 
-def save_all(folder: Path, figures: Mapping[str, Callable[[], Figure]]) -> list[str]:
-    """Draws and saves figures, each on its own: one that fails does not stop the others.
+@contextlib.contextmanager
+def style() -> Iterator[None]:
+    """Applies `STYLE`; text is drawn as it is, letters that no font has as boxes."""
+    with warnings.catch_warnings(), plt.rc_context():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")
+        matplotlib.rcdefaults()  # a user's matplotlibrc may read text as TeX
+        plt.rcParams.update(STYLE)
+        yield
 
-    Args:
-        folder: folder of the figures; made if it is not there.
-        figures: for each file name a function that draws it.
 
-    Returns:
-        One line for each figure that failed.
+class Drawing:
+    """Draws figures one after the other; one that fails does not stop the others.
+
+    Attributes:
+        folder: folder of the figures.
+        failures: one line for each figure that failed.
     """
-    failures = []
-    for name, draw in figures.items():
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.failures: list[str] = []
+
+    def attempt(self, what: str, draw: Callable[[], Path | None]) -> Path | None:
+        """Draws and saves figures.
+
+        Args:
+            what: the figures, for the message.
+            draw: draws them, and returns the path of one.
+
+        Returns:
+            That path, or None if they cannot be drawn.
+        """
         try:
-            folder.mkdir(exist_ok=True)
-            with warnings.catch_warnings(), plt.rc_context():
-                warnings.filterwarnings("ignore", "Glyph .* missing from font")
-                matplotlib.rcdefaults()  # a user's matplotlibrc may read text as TeX
-                plt.rcParams.update(STYLE)
-                fig = draw()
-                replace(folder / name, functools.partial(fig.savefig, dpi=160))
+            self.folder.mkdir(exist_ok=True)
+            with style():
+                return draw()
         except Exception as error:  # a picture is not worth a run
             reason = " ".join(str(error).split()) or type(error).__name__
-            failures.append(f"{folder / name} cannot be drawn ({reason})")
+            self.failures.append(f"{what} in {self.folder} cannot be drawn ({reason})")
+            return None
         finally:
             plt.close("all")
-    return failures
+
+
+def save(path: Path, fig: Figure) -> Path:
+    """Saves and closes a figure, and returns its path."""
+    with style():
+        replace(path, functools.partial(fig.savefig, dpi=160))
+    plt.close(fig)
+    return path
 
 
 def replace(path: Path, write: Callable[[Path], object]) -> None:

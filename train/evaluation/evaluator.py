@@ -1,166 +1,119 @@
 """Evaluation of a network on a split of the data, during training and afterwards."""
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import NamedSharding, PartitionSpec
 
-from train.config.parts import Config, DataConfig
-from train.data import Dataset, load
-from train.data.distortions import canvas_shape
+from train.data.dataset import Arrays
 from train.errors import UserError
+from train.experiment import Experiment
 from train.run.checkpoints import Checkpoints
-from train.run.devices import AXIS, make_mesh, replicate
+from train.run.devices import AXIS, replicate
 from train.run.progress import log
-from train.run.workdir import check_data, read_config, read_task
-from train.step.network import Network, Params, build_network
-from train.step.optimizer import make_optimizer
-from train.step.step import (
-    Data,
-    ExampleMetrics,
-    Visualization,
-    make_eval_step,
-    make_init,
-    make_visualize_step,
-)
+from train.run.workdir import check_data, read_config, read_spec
+from train.step.network import Params
+from train.step.step import Evaluated, Visualization, make_eval_step, make_visualize_step
 
 SEEDS = {"train": 1, "valid": 2, "test": 3}
-"""Seed of each split's distortions: every image has one fixed distortion, the same in all runs."""
+"""Seed of each split's distortions: every example has one fixed distortion, in all runs."""
 
 MAX_VISUALIZED = 16
-"""Largest number of images in a `Visualization`; smaller ones are padded to it."""
-
-
-def input_shape(config: DataConfig, image_shape: tuple[int, int, int]) -> tuple[int, int, int]:
-    """Returns the shape ``(h, w, c)`` of a distorted image, the network's input.
-
-    Raises:
-        UserError: if the canvas is smaller than the images.
-    """
-    try:
-        height, width = canvas_shape(config.distortion, config.canvas, image_shape)
-    except ValueError as error:
-        raise UserError(str(error)) from error
-    return height, width, image_shape[2]
+"""Largest number of examples in a `Visualization`; smaller ones are padded to it."""
 
 
 class Evaluator:
-    """Evaluates parameters of a network on the splits of a dataset.
+    """Evaluates parameters of an experiment's network on the splits of its data.
 
     Args:
-        network: the network.
-        config: distortion and canvas.
-        dataset: the images and labels.
-        mesh: the devices; each split is replicated over them.
+        experiment: the experiment, with its data.
     """
 
-    def __init__(self, network: Network, config: DataConfig, dataset: Dataset, mesh: Mesh):
-        self.dataset = dataset
-        self.mesh = mesh
-        self.data: dict[str, Data] = {
-            split: Data(*replicate((self._images(split), self.labels(split)), mesh))
-            for split in SEEDS
-            if len(self.labels(split))
-        }
-        self.seeds = {split: replicate(np.uint32(seed), mesh) for split, seed in SEEDS.items()}
-        self.eval_step = make_eval_step(network, config, mesh)
-        self.visualize_step = make_visualize_step(network, config)
+    def __init__(self, experiment: Experiment):
+        assert experiment.data is not None
+        self.experiment = experiment
+        self.mesh = experiment.mesh
+        self.arrays: dict[str, Arrays] = dict(experiment.data.splits)
+        self.on_devices: dict[str, dict[str, jax.Array]] = {}
+        self.seeds = {split: replicate(np.uint32(seed), self.mesh) for split, seed in SEEDS.items()}
+        self.eval_step = make_eval_step(experiment.network, experiment.task, self.mesh)
+        self.visualize_step = make_visualize_step(experiment.network, experiment.task)
 
-    def _images(self, split: str) -> np.ndarray:
-        return getattr(self.dataset, f"x_{split}")
+    def data(self, split: str) -> dict[str, jax.Array]:
+        """Returns the arrays of a split on the devices; they are sent once."""
+        if split not in self.on_devices:
+            self.on_devices[split] = self.experiment.arrays(split)
+        return self.on_devices[split]
 
-    def labels(self, split: str) -> np.ndarray:
-        """Returns the labels of a split."""
-        return getattr(self.dataset, f"y_{split}")
-
-    def example_metrics(self, params: Params, split: str, batch_size: int) -> ExampleMetrics:
-        """Returns the metrics of every image of a split as NumPy arrays.
+    def evaluate(self, params: Params, split: str, batch_size: int) -> Evaluated:
+        """Returns metrics and outputs of every example of a split as NumPy arrays.
 
         Args:
             params: parameters of the network.
             split: "train", "valid" or "test".
-            batch_size: images for each step, rounded up to a multiple of the devices. The result
+            batch_size: examples for each step, rounded up to a multiple of the devices. The result
                 does not depend on it; the last batch is padded to avoid a second compilation.
         """
-        count, devices = len(self.labels(split)), self.mesh.size
+        count, devices = self.experiment.spec.counts[split], self.mesh.size
         size = -(-min(batch_size, count) // devices) * devices
         sharding = NamedSharding(self.mesh, PartitionSpec(AXIS))  # type: ignore[arg-type]
         batches = []
         for start in range(0, count, size):
             indices = np.minimum(np.arange(start, start + size), count - 1).astype(np.int32)
             indices = jax.device_put(indices, sharding)
-            batches.append(self.eval_step(params, self.data[split], self.seeds[split], indices))
+            batches.append(self.eval_step(params, self.data(split), self.seeds[split], indices))
         batches = jax.device_get(batches)
         return jax.tree.map(lambda *arrays: np.concatenate(arrays)[:count], *batches)
 
+    def summarize(self, evaluated: Evaluated) -> dict[str, float]:
+        """Returns the mean of each metric over all examples, in the units of its table."""
+        metrics = evaluated.metrics.items()
+        means = {name: np.mean(values, dtype=np.float64) for name, values in metrics}
+        return self.experiment.task.scale(means)
+
     def visualize(self, params: Params, split: str, indices: np.ndarray) -> Visualization:
-        """Returns up to `MAX_VISUALIZED` images of a split and the network's output."""
+        """Returns up to `MAX_VISUALIZED` examples of a split and the network's output."""
         padded = np.resize(np.asarray(indices, np.int32), MAX_VISUALIZED)  # one shape, one program
-        arguments = self.data[split], self.seeds[split], replicate(padded, self.mesh)
+        arguments = self.data(split), self.seeds[split], replicate(padded, self.mesh)
         shown = jax.device_get(self.visualize_step(params, *arguments))
         return jax.tree.map(lambda array: array[: len(indices)], shown)
-
-
-def summarize(per_image: ExampleMetrics) -> dict[str, float]:
-    """Returns the mean of each metric over all images, the error in percent."""
-    means = {
-        name: float(np.mean(values, dtype=np.float64))
-        for name, values in per_image._asdict().items()
-        if values is not None and name != "predicted"
-    }
-    return means | {"error": 100 * means["error"]}
 
 
 class Run(NamedTuple):
     """A trained network, loaded from its work directory.
 
     Attributes:
-        config: the config it was trained with.
-        task: the description of its data, see `workdir.describe_data`.
-        network: the network.
-        params: parameters with the lowest validation error, or the last without validation.
+        experiment: what it was trained with.
+        params: parameters with the lowest validation metric, or the last without validation.
         step: the step of these parameters.
-        mesh: the devices.
     """
 
-    config: Config
-    task: dict[str, Any]
-    network: Network
+    experiment: Experiment
     params: Params
     step: int
-    mesh: Mesh
 
 
-def load_run(workdir: Path) -> Run:
-    """Loads a trained network, without its data.
+def load_run(workdir: Path, *, data: bool) -> Run:
+    """Loads a trained network.
+
+    Args:
+        workdir: work directory of a run.
+        data: whether its data are loaded too.
 
     Raises:
-        UserError: if the directory has no trained network.
+        UserError: if the directory has no trained network, or its data have changed.
     """
-    config, task, mesh = read_config(workdir), read_task(workdir), make_mesh()
-    shape, classes = tuple(task["input_shape"]), len(task["class_names"])
-    network = build_network(config.model, shape, classes, config.train.seed)
-    optimizer = make_optimizer(config.optim, config.train.steps)
+    config, spec = read_config(workdir), read_spec(workdir)
+    experiment = Experiment.from_config(config, spec=None if data else spec)
+    if data:
+        check_data(workdir, experiment.spec)
     checkpoints = Checkpoints(workdir / "checkpoints", read_only=True)
     which = "last" if checkpoints.step("best") is None else "best"
-    abstract_state = jax.eval_shape(make_init(network, optimizer, config, mesh))
-    state, _ = checkpoints.restore(which, abstract_state, mesh)
+    state, _ = checkpoints.restore(which, experiment.abstract_state, experiment.mesh)
     checkpoints.close()
-    return Run(config, task, network, state.eval_params, int(state.step), mesh)
-
-
-def load_evaluator(workdir: Path) -> tuple[Run, Evaluator]:
-    """Loads a trained network and its data, to evaluate it again.
-
-    Raises:
-        UserError: if there is no run, or its data have changed.
-    """
-    run = load_run(workdir)
-    dataset = load(run.config.data)
-    check_data(workdir, dataset, tuple(run.task["input_shape"]))
-    return run, Evaluator(run.network, run.config.data, dataset, run.mesh)
+    return Run(experiment, state.eval_params, int(state.step))
 
 
 def evaluate(workdir: Path, split: str, batch_size: int) -> int:
@@ -169,7 +122,7 @@ def evaluate(workdir: Path, split: str, batch_size: int) -> int:
     Args:
         workdir: work directory of a run.
         split: "train", "valid" or "test".
-        batch_size: images for each step; 0 uses the run's.
+        batch_size: examples for each step; 0 uses the run's.
 
     Returns:
         The exit code.
@@ -181,16 +134,15 @@ def evaluate(workdir: Path, split: str, batch_size: int) -> int:
         raise UserError(
             f"--batch-size {batch_size} is not allowed; it must be 0 (the run's) or above."
         )
-    run, evaluator = load_evaluator(workdir)
-    if split not in evaluator.data:
-        raise UserError(f"--split {split} is empty: the run has data.valid_fraction=0.0.")
-    size = batch_size or run.config.train.eval_batch_size
-    per_image = evaluator.example_metrics(run.params, split, size)
-    numbers = summarize(per_image)
-    wrong, count = int(per_image.error.sum()), len(per_image.error)
-    details = "  ".join(f"{name} {value:.4g}" for name, value in numbers.items() if name != "error")
-    log(
-        f"{split} error {numbers['error']:.2f} % ({wrong} of {count:,} images), step {run.step:,}  "
-        f"{details}"
+    run = load_run(workdir, data=True)
+    experiment, evaluator = run.experiment, Evaluator(run.experiment)
+    if split not in evaluator.arrays:
+        splits = ", ".join(evaluator.arrays)
+        raise UserError(f"--split {split} is empty; the data of this run have {splits}.")
+    evaluated = evaluator.evaluate(
+        run.params, split, batch_size or experiment.config.train.eval_batch_size
     )
+    numbers, task = evaluator.summarize(evaluated), experiment.task
+    details = "  ".join(f"{name} {value:.4g}" for name, value in numbers.items())
+    log(f"{split} {task.monitor} {task.headline(evaluated.metrics)}, step {run.step:,}  {details}")
     return 0

@@ -1,6 +1,6 @@
 """Figures of a run: the transformer's output, the worst mistakes, the curves."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,16 +14,22 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from stn_jax.coordinates import denormalize_grid
 from train.errors import UserError
-from train.evaluation.drawing import replace, save_all
-from train.evaluation.evaluator import MAX_VISUALIZED, Evaluator, load_evaluator
-from train.evaluation.examples import spread_over_classes
+from train.evaluation.drawing import Drawing, replace, style
+from train.evaluation.drawing import save as save
+from train.evaluation.evaluator import MAX_VISUALIZED as MAX_VISUALIZED
+from train.evaluation.evaluator import Evaluator, load_run
+from train.experiment import Experiment
 from train.run.log import read_metrics
 from train.run.progress import log
 from train.step.network import Params
-from train.step.step import ExampleMetrics, Visualization
+from train.step.step import Evaluated, Visualization
+from train.tasks.task import warp_metrics
 
 FILM = 6
 """Number of images on the filmstrip; their snapshots are saved during training."""
+
+FILM_SPLIT = "valid"
+"""Where the images of the filmstrip come from."""
 
 TILE = 1.15
 """Side of one image on a sheet, inches."""
@@ -36,54 +42,39 @@ class Drawn(NamedTuple):
     """What came of drawing the figures of a run.
 
     Attributes:
-        picture: path of the most informative figure.
-        failures: one line for each figure that could not be drawn.
+        picture: path of the most informative figure; None if none could be drawn.
+        failures: one line for what could not be drawn.
     """
 
-    picture: Path
+    picture: Path | None
     failures: list[str]
 
 
 def draw_figures(
-    workdir: Path, evaluator: Evaluator, params: Params, per_image: ExampleMetrics
+    workdir: Path, evaluator: Evaluator, params: Params, evaluated: Evaluated
 ) -> Drawn:
-    """Draws all figures of a run, as many as possible.
+    """Draws all figures of a run, as many as possible: the task's, the curves and the filmstrip.
 
     Args:
         workdir: work directory, with its metrics and snapshots.
-        evaluator: evaluator with the test images.
+        evaluator: evaluator with the test examples.
         params: parameters of the network.
-        per_image: metrics of each test image.
+        evaluated: metrics and outputs of each test example.
     """
-    names, labels = evaluator.dataset.class_names, evaluator.labels("test")
-
-    def sheet(indices: np.ndarray, title: str) -> Callable[[], Figure]:
-        def draw() -> Figure:
-            shown = evaluator.visualize(params, "test", indices)
-            captions = [
-                _caption(names, int(per_image.predicted[i]), int(labels[i]))
-                for i in indices.tolist()
-            ]
-            return draw_examples(shown, captions, title)
-
-        return draw
-
-    if per_image.outside is None:
-        first, title = "examples.png", "Test images and their predicted labels"
-    else:
-        first = "transformer.png"
-        title = "Test images with the window that the transformer reads, and its output"
-    figures = {first: sheet(spread_over_classes(labels, MAX_VISUALIZED), title)}
-    worst = np.argsort(-per_image.loss, kind="stable")[:MAX_VISUALIZED]
-    worst = worst[per_image.error[worst] > 0]
-    if len(worst):
-        figures["mistakes.png"] = sheet(worst, "The worst mistakes on test images")
-    figures["curves.png"] = lambda: draw_curves(workdir)
+    folder, experiment = workdir / "figures", evaluator.experiment
+    drawing = Drawing(folder)
+    picture = drawing.attempt(
+        "the examples", lambda: experiment.task.draw(evaluator, params, evaluated, folder)
+    )
+    curves = drawing.attempt(
+        "the curves", lambda: save(folder / "curves.png", draw_curves(workdir, experiment))
+    )
     snapshots = sorted((workdir / "snapshots").glob("[0-9]*.npz"))
     if snapshots:
-        figures["learning.png"] = lambda: draw_filmstrip(snapshots)
-    folder = workdir / "figures"
-    return Drawn(folder / first, save_all(folder, figures))
+        drawing.attempt(
+            "the filmstrip", lambda: save(folder / "learning.png", draw_filmstrip(snapshots))
+        )
+    return Drawn(picture or curves, drawing.failures)
 
 
 def draw_examples(shown: Visualization, captions: Sequence[tuple[str, bool]], title: str) -> Figure:
@@ -94,7 +85,7 @@ def draw_examples(shown: Visualization, captions: Sequence[tuple[str, bool]], ti
         captions: text of each image, and whether the prediction is right.
         title: title of the figure.
     """
-    wide = 1 if shown.grid is None else 2
+    wide = 2 if shown.warps else 1
     columns = 8 // wide  # even if fewer are shown, so that the title fits
     fig, ax = _canvas(columns * (wide + 0.15), 1.3 * -(-len(captions) // columns), title)
     for i, (caption, right) in enumerate(captions):
@@ -103,14 +94,15 @@ def draw_examples(shown: Visualization, captions: Sequence[tuple[str, bool]], ti
         ax.text(x, y - 0.05, caption, color=color, fontsize=9, ha="left", va="bottom")
         _pair(
             ax,
-            shown.images[i],
-            *((shown.grid[i], shown.features[i]) if wide == 2 else ()),
+            shown.inputs[i],
+            *((shown.warps[0].grid[i], shown.warps[0].features[i]) if wide == 2 else ()),
             at=(x, y),
         )
     return fig
 
 
-def _caption(names: Sequence[str], predicted: int, label: int) -> tuple[str, bool]:
+def caption(names: Sequence[str], predicted: int, label: int) -> tuple[str, bool]:
+    """Returns the caption of an image, and whether its label is right."""
     answer, true = (
         name if len(name) <= 12 else name[:11] + "…" for name in (names[predicted], names[label])
     )
@@ -119,13 +111,14 @@ def _caption(names: Sequence[str], predicted: int, label: int) -> tuple[str, boo
 
 def _canvas(width: float, height: float, title: str, left: float = 0.0) -> tuple[Figure, Axes]:
     """Returns empty axes in units of one tile, y downwards; faster than axes for each image."""
-    fig = plt.figure(figsize=(TILE * (left + width + 0.1), TILE * (height + 0.1) + 0.35))
-    ax = fig.add_axes((0, 0, 1, 1 - 0.35 / fig.get_figheight()))
-    ax.set_xlim(-left - 0.1, width)
-    ax.set_ylim(height + 0.1, 0)
-    ax.set_axis_off()
-    y = 1 - 0.12 / fig.get_figheight()
-    fig.text(0.1 * TILE / fig.get_figwidth(), y, title, ha="left", va="top", fontsize=11)
+    with style():
+        fig = plt.figure(figsize=(TILE * (left + width + 0.1), TILE * (height + 0.1) + 0.35))
+        ax = fig.add_axes((0, 0, 1, 1 - 0.35 / fig.get_figheight()))
+        ax.set_xlim(-left - 0.1, width)
+        ax.set_ylim(height + 0.1, 0)
+        ax.set_axis_off()
+        y = 1 - 0.12 / fig.get_figheight()
+        fig.text(0.1 * TILE / fig.get_figwidth(), y, title, ha="left", va="top", fontsize=11)
     return fig, ax
 
 
@@ -186,35 +179,35 @@ def _show_input(ax: Axes, image: np.ndarray, grid: np.ndarray, x: float, y: floa
         line.set_clip_path(tile)
 
 
-def draw_curves(workdir: Path) -> Figure:
-    """Draws error, loss and the transformer's statistics against the step."""
-    panels: list[tuple[str, str, float]] = [
-        ("error", "error, %", 1),
-        ("loss", "loss", 1),
-        ("theta_distance", "distance of theta from the identity", 1),
-        ("outside", "samples outside the image, %", 100),
+def draw_curves(workdir: Path, experiment: Experiment) -> Figure:
+    """Draws each metric against the step."""
+    table = dict(experiment.task.metrics) | warp_metrics(experiment.network)
+    panels = [
+        (name, metric) for name, metric in table.items() if read_metrics(workdir, "train", name)[0]
     ]
-    panels = [panel for panel in panels if read_metrics(workdir, "train", panel[0])[0]]
-    fig, axes = plt.subplots(
-        1, len(panels), figsize=(3.1 * len(panels), 2.7), layout="constrained", squeeze=False
-    )
-    for ax, (name, title, factor) in zip(axes[0], panels, strict=True):
-        for split, color in (("train", TRAIN), ("valid", EVALUATED), ("test", EVALUATED)):
-            steps, values = read_metrics(workdir, split, name)
-            if not steps or (split == "test" and read_metrics(workdir, "valid", name)[0]):
-                continue
-            style: dict[str, Any] = {"marker": "o", "markersize": 3} if color == EVALUATED else {}
-            ax.plot(steps, np.multiply(values, factor), color=color, label=split, **style)
-        if name in ("error", "loss"):
-            ax.set_yscale("log", nonpositive="mask")
-            ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-            ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-            ax.yaxis.set_minor_locator(NullLocator())
-        else:
-            ax.set_ylim(bottom=0)
-        ax.set_title(title)
-        ax.set_xlabel("step")
-    axes[0, 0].legend(frameon=False, handlelength=1.2)
+    with style():
+        fig, axes = plt.subplots(
+            1, len(panels), figsize=(3.1 * len(panels), 2.7), layout="constrained", squeeze=False
+        )
+        for ax, (name, metric) in zip(axes[0], panels, strict=True):
+            for split, color in (("train", TRAIN), ("valid", EVALUATED), ("test", EVALUATED)):
+                steps, values = read_metrics(workdir, split, name)
+                if not steps or (split == "test" and read_metrics(workdir, "valid", name)[0]):
+                    continue
+                marker: dict[str, Any] = (
+                    {"marker": "o", "markersize": 3} if color == EVALUATED else {}
+                )
+                ax.plot(steps, values, color=color, label=split, **marker)
+            if metric.log_scale:
+                ax.set_yscale("log", nonpositive="mask")
+                ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+                ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+                ax.yaxis.set_minor_locator(NullLocator())
+            else:
+                ax.set_ylim(bottom=0)
+            ax.set_title(metric.title)
+            ax.set_xlabel("step")
+        axes[0, 0].legend(frameon=False, handlelength=1.2)
     return fig
 
 
@@ -222,9 +215,7 @@ def draw_filmstrip(snapshots: Sequence[Path]) -> Figure:
     """Draws the same few images at successive steps, each beside the transformer's output."""
     arrays = [np.load(path) for path in snapshots]
     count = len(arrays[0]["images"])
-    title = (
-        "Test images with the window that the transformer reads, and its output, during training"
-    )
+    title = "Images with the window that the transformer reads, and its output, during training"
     fig, ax = _canvas(count * 2.15, 1.06 * len(arrays), title, left=0.5)
     for j, (path, frame) in enumerate(zip(snapshots, arrays, strict=True)):
         y = 1.06 * j + 0.06
@@ -237,16 +228,18 @@ def draw_filmstrip(snapshots: Sequence[Path]) -> Figure:
 
 
 def save_snapshot(workdir: Path, evaluator: Evaluator, params: Params, step: int) -> None:
-    """Saves a few test images with the transformer's current output, if there is one.
+    """Saves a few images with the transformer's current output, if there is one.
 
     A snapshot that cannot be saved does not stop a run.
     """
-    indices = spread_over_classes(evaluator.labels("test"), FILM)
-    shown = evaluator.visualize(params, "test", indices)
-    if shown.grid is None:
+    split = FILM_SPLIT if FILM_SPLIT in evaluator.arrays else "train"
+    count = min(FILM, evaluator.experiment.spec.counts[split])
+    shown = evaluator.visualize(params, split, np.arange(count))
+    if not shown.warps or shown.warps[0].grid.ndim != 4:
         return
     folder = workdir / "snapshots"
-    arrays = {"images": shown.images, "grid": shown.grid, "features": shown.features}
+    warp = shown.warps[0]
+    arrays = {"images": shown.inputs, "grid": warp.grid, "features": warp.features}
     try:
         folder.mkdir(exist_ok=True)
         replace(folder / f"{step:07}.npz", lambda path: np.savez_compressed(path, **arrays))
@@ -266,10 +259,12 @@ def plot(workdir: Path) -> int:
     Raises:
         UserError: if there is no run, or a figure cannot be drawn.
     """
-    run, evaluator = load_evaluator(workdir)
-    per_image = evaluator.example_metrics(run.params, "test", run.config.train.eval_batch_size)
-    picture, failures = draw_figures(workdir, evaluator, run.params, per_image)
+    run = load_run(workdir, data=True)
+    evaluator, size = Evaluator(run.experiment), run.experiment.config.train.eval_batch_size
+    split = "test" if "test" in evaluator.arrays else "train"
+    evaluated = evaluator.evaluate(run.params, split, size)
+    _, failures = draw_figures(workdir, evaluator, run.params, evaluated)
     if failures:
         raise UserError(f"{'; '.join(failures)}.")
-    log(f"figures are in {picture.parent}")
+    log(f"figures are in {workdir / 'figures'}")
     return 0

@@ -18,6 +18,7 @@ from train.run.devices import replicate
 from train.run.json_files import write_json
 from train.run.progress import log
 from train.step.step import Visualization, visualize
+from train.tasks.classification import LabelledImages
 
 TABLE, ROWS, RECTIFIED = "predictions.csv", "predictions.json", "rectified"
 
@@ -52,20 +53,27 @@ def predict(sources: Sequence[str | Path], workdir: Path, out: Path, batch_size:
         raise UserError("no images were given; give image files, folders or an .npz.")
     paths = [Path(source) for source in sources]
     earlier = _check_out(out, paths)
-    run, notes = load_run(workdir), Notes()
-    classes = run.task["class_names"]
+    run, notes = load_run(workdir, data=False), Notes()
+    task = run.experiment.task
+    if not isinstance(task, LabelledImages):
+        raise UserError(
+            f"--workdir {workdir} holds a run of {type(task).__name__}; predict is for "
+            "classification."
+        )
+    classes, image_shape = task.class_names, run.experiment.spec.arrays["images"][0]
     names: list[str] = []
     labels: list[str | None] = []
     images: list[np.ndarray] = []
     for image in read_inputs(paths, classes, out, notes):
         names.append(image.name)
-        images.append(fit_to_input(image, run.task["input_shape"], run.task["image_shape"]))
+        images.append(fit_to_input(image, task.input_shape, image_shape))
         labels.append(image.label)
     for line in notes.lines():
         log(line)
     if not images:
         raise UserError(f"there are no images in {', '.join(map(str, sources))}.")
-    shown = _visualize_all(np.stack(images), run, batch_size or run.config.train.eval_batch_size)
+    size = batch_size or run.experiment.config.train.eval_batch_size
+    shown = _visualize_all(np.stack(images), run, size)
     rows = _make_rows(names, labels, shown, classes)
 
     try:
@@ -74,7 +82,7 @@ def predict(sources: Sequence[str | Path], workdir: Path, out: Path, batch_size:
         raise UserError(
             f"--out {out} cannot be written ({error.strerror}); give another folder."
         ) from error
-    written = "labels" if shown.features is None else "labels, thetas and rectified images"
+    written = "labels, thetas and rectified images" if shown.warps else "labels"
     log(f"{written} of {len(rows):,} images are in {out}")
     _show_error(rows)
     return 0
@@ -112,19 +120,19 @@ def _write(out: Path, rows: list[dict[str, Any]], shown: Visualization, old: lis
     write_json(out / ROWS, rows)
     with (out / TABLE).open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
         _write_table(file, rows)
-    if shown.features is not None:
+    if shown.warps:
         (out / RECTIFIED).mkdir(exist_ok=True)
-        for row, features in zip(rows, shown.features, strict=True):
+        for row, features in zip(rows, shown.warps[0].features, strict=True):
             _write_image(out / row["rectified"], features)
 
 
 def _make_rows(
-    names: list[str], labels: list[str | None], shown: Visualization, classes: list[str]
+    names: list[str], labels: list[str | None], shown: Visualization, classes: Sequence[str]
 ) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     for i, (name, true_label) in enumerate(zip(names, labels, strict=True)):
-        probabilities = [float(f"{value:.4g}") for value in shown.probabilities[i]]
-        label = int(np.argmax(shown.probabilities[i]))
+        probabilities = [float(f"{value:.4g}") for value in shown.outputs["probabilities"][i]]
+        label = int(np.argmax(shown.outputs["probabilities"][i]))
         row: dict[str, Any] = {
             "image": name,
             "label": classes[label],
@@ -132,9 +140,9 @@ def _make_rows(
         }
         if true_label is not None:
             row["true_label"] = true_label
-        if shown.theta is not None:
+        if shown.warps:
             row["rectified"] = f"{RECTIFIED}/{i:05}_{_shorten(Path(name).stem)}.png"
-            row["theta"] = [float(f"{value:.6g}") for value in shown.theta[i]]
+            row["theta"] = [float(f"{value:.6g}") for value in shown.warps[0].theta[i]]
         row["probabilities"] = dict(zip(classes, probabilities, strict=True))
         rows.append(row)
     return rows
@@ -167,12 +175,15 @@ def _write_image(path: Path, features: np.ndarray) -> None:
 
 def _visualize_all(images: np.ndarray, run: Run, batch_size: int) -> Visualization:
     """Runs the network in batches; the last one is padded to avoid a second compilation."""
-    step = jax.jit(lambda params, x: visualize(run.network, params, x.astype(np.float32) / 255))
+    network, task = run.experiment.network, run.experiment.task
+    step = jax.jit(lambda params, x: visualize(network, task, params, x.astype(np.float32) / 255))
     size = min(batch_size, len(images))
     batches = []
     for start in range(0, len(images), size):
         indices = np.minimum(np.arange(start, start + size), len(images) - 1)
-        batches.append(jax.device_get(step(run.params, replicate(images[indices], run.mesh))))
+        batches.append(
+            jax.device_get(step(run.params, replicate(images[indices], run.experiment.mesh)))
+        )
     return jax.tree.map(lambda *arrays: np.concatenate(arrays)[: len(images)], *batches)
 
 

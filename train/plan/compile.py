@@ -12,21 +12,17 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from jax.sharding import Mesh, NamedSharding
+from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 from jax.stages import Compiled
 
-from train.config.parts import Config
-from train.data import load
-from train.data.batches import Batch, check_batch, steps_per_dispatch
+from train.config.config import Config
+from train.data.batches import Batch
 from train.errors import UserError
-from train.evaluation.evaluator import input_shape
-from train.plan import hlo as tpu
+from train.experiment import Experiment
+from train.plan import hlo
 from train.run.devices import AXIS
 from train.run.progress import log, show_table
-from train.step.network import build_network
-from train.step.optimizer import make_optimizer
-from train.step.step import Data, make_init, make_train_step
 
 SCOPES = (
     "distortion",
@@ -66,7 +62,7 @@ class Plan(NamedTuple):
     def seconds(self) -> dict[str, float]:
         """Estimated seconds of a step, by scope."""
         sums: dict[str, float] = defaultdict(float)
-        for cost in tpu.instruction_costs(self.compiled):
+        for cost in hlo.instruction_costs(self.compiled):
             sums[scope_of(cost.scope)] += cost.seconds / self.steps
         return dict(sums)
 
@@ -91,30 +87,25 @@ def compile_step(config: Config, devices: Sequence[jax.Device]) -> Plan:
 
     Args:
         config: config of the run; its data are loaded, for their shapes.
-        devices: devices from `tpu.topology_devices`.
+        devices: devices from `hlo.topology_devices`.
 
     Raises:
         UserError: if the batch cannot be sharded, or the step does not fit into memory.
     """
-    dataset = load(config.data)
-    run, count = config.train, len(dataset.y_train)
-    check_batch(run.batch_size, count, len(devices))
-    mesh = Mesh(np.array(devices), (AXIS,))
-    shape = input_shape(config.data, dataset.image_shape)
-    network = build_network(config.model, shape, dataset.num_classes, run.seed)
-    optimizer = make_optimizer(config.optim, run.steps)
-    steps = steps_per_dispatch(run, devices[0].platform)
+    experiment = Experiment.from_config(config, devices=devices)
+    run, mesh, steps = config.train, experiment.mesh, experiment.steps_per_dispatch
 
     def abstract(array: Any, *axes: str | None) -> Any:
         sharding = NamedSharding(mesh, P(*axes))
         return jax.ShapeDtypeStruct(array.shape, array.dtype, sharding=sharding)
 
-    state = jax.tree.map(abstract, jax.eval_shape(make_init(network, optimizer, config, mesh)))
-    data = Data(abstract(dataset.x_train), abstract(dataset.y_train))
+    state = jax.tree.map(abstract, experiment.abstract_state)
+    assert experiment.data is not None
+    data = {name: abstract(array) for name, array in experiment.data.splits["train"].items()}
     indices = jax.ShapeDtypeStruct((steps, run.batch_size), np.int32)
     epoch = jax.ShapeDtypeStruct((steps,), np.int32)
     batch = Batch(abstract(indices, None, AXIS), abstract(epoch))
-    train_step: Any = make_train_step(network, optimizer, config, mesh)
+    train_step: Any = experiment.train_step
     lowered = train_step.lower(state, data, batch)
     try:
         return Plan(lowered.compile(), steps, len(jax.tree.leaves(state)))
@@ -141,7 +132,7 @@ def _explain_out_of_memory(message: str, config: Config, devices: int) -> str:
     advice = advice or "use a smaller --train.batch-size, "
     return (
         f"{problem}, with {batch // devices} images a chip; {advice}a slice with more chips, or "
-        "smaller images with --data.canvas or --model.output-shape."
+        "smaller images with --distortion.canvas or --model.output-shape."
     )
 
 
@@ -159,18 +150,19 @@ def compile_for(config: Config, topology: str) -> int:
         UserError: for an unknown topology, a missing libtpu, or a step that needs too much memory.
     """
     jax.config.update("jax_platforms", "cpu")  # do not claim a TPU of this machine
-    devices = tpu.topology_devices(topology)
+    devices = hlo.topology_devices(topology)
     plan = compile_step(config, devices)
-    chip = tpu.CHIPS[devices[0].device_kind]
-    memory, seconds = tpu.memory(plan.compiled), plan.seconds
+    chip = hlo.CHIPS[devices[0].device_kind]
+    memory, seconds = hlo.memory(plan.compiled), plan.seconds
     total = sum(seconds.values())
-    moved = tpu.collective_bytes(plan.compiled)
+    moved = hlo.collective_bytes(plan.compiled)
     per_dispatch = "" if plan.steps == 1 else f" in the {plan.steps} steps of a dispatch"
     donated = "yes" if plan.donated == plan.arrays else "NO"
 
     log(
-        f"{config.model.name}, batch {config.train.batch_size}, on {topology}: {len(devices)} x "
-        f"{devices[0].device_kind}, {config.train.batch_size // len(devices)} images each"
+        f"{type(config.model).__name__}, batch {config.train.batch_size}, on {topology}: "
+        f"{len(devices)} x {devices[0].device_kind}, "
+        f"{config.train.batch_size // len(devices)} examples each"
     )
     show_table(
         {
@@ -183,7 +175,7 @@ def compile_for(config: Config, topology: str) -> int:
             "state is donated": f"{donated}, {plan.donated} of {plan.arrays} arrays",
             **{
                 kind: f"{times}{per_dispatch}, {_format_bytes(moved[kind])}"
-                for kind, times in tpu.collectives(plan.compiled).items()
+                for kind, times in hlo.collectives(plan.compiled).items()
             },
             "time of a step": f"{total * 1e6:,.0f} us, estimated, without communication",
             **{

@@ -16,7 +16,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from train.errors import TrainingError, UserError
 from train.run import orbax_threads
-from train.step.step import TrainState
+from train.step.state import TrainState
 
 orbax_threads.silence()
 
@@ -29,15 +29,15 @@ class HostState(NamedTuple):
         seconds: total time of the run, interruptions excluded.
         train_seconds: time spent in training steps, compilation excluded.
         train_examples: number of images processed in that time.
-        best_error: lowest validation error so far, in percent; None before the first evaluation.
-        best_step: the step of ``best_error``.
+        best_value: lowest validation metric so far; None before the first evaluation.
+        best_step: the step of ``best_value``.
     """
 
     metrics_bytes: int = 0
     seconds: float = 0.0
     train_seconds: float = 0.0
     train_examples: int = 0
-    best_error: float | None = None
+    best_value: float | None = None
     best_step: int | None = None
 
 

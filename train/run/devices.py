@@ -2,6 +2,7 @@
 
 import ctypes
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -25,9 +26,9 @@ def tune_malloc() -> None:
             mallopt(option, value)  # M_ARENA_MAX of malloc.h
 
 
-def make_mesh() -> Mesh:
-    """Returns a mesh of all devices."""
-    return Mesh(np.array(jax.devices()), (AXIS,))
+def make_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
+    """Returns a mesh of devices, by default all of this machine."""
+    return Mesh(np.array(jax.devices() if devices is None else devices), (AXIS,))
 
 
 def replicate(tree: Any, mesh: Mesh) -> Any:

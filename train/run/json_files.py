@@ -13,11 +13,16 @@ from train.errors import UserError
 
 def write_json(path: Path, values: Any) -> None:
     """Writes a JSON file atomically; only process 0 writes."""
+    write_text(path, json.dumps(values, indent=2) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a file atomically; only process 0 writes."""
     if jax.process_index():
         return
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        temporary.write_text(json.dumps(values, indent=2) + "\n")
+        temporary.write_text(text, encoding="utf-8")
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)

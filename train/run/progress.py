@@ -1,8 +1,9 @@
 """Console output: a progress bar in a terminal, plain lines elsewhere, a table at the end."""
 
 import time
+from collections.abc import Mapping
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 from rich.console import Console
@@ -14,6 +15,9 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.text import Text
+
+if TYPE_CHECKING:
+    from train.tasks.task import Metric
 
 console = Console(highlight=False, soft_wrap=True, quiet=False)
 
@@ -27,10 +31,12 @@ class ProgressBar:
     Args:
         step: number of steps already taken.
         steps: total number of steps.
+        metrics: the task's metrics; those with a format are shown.
     """
 
-    def __init__(self, step: int, steps: int):
+    def __init__(self, step: int, steps: int, metrics: Mapping[str, "Metric"]):
         self.steps = steps
+        self.metrics = metrics
         self.last = 0.0
         self.bar = Progress(
             MofNCompleteColumn(),
@@ -59,9 +65,7 @@ class ProgressBar:
 
     def show_training(self, step: int, numbers: dict[str, float], speed: float) -> None:
         """Shows the training metrics of the last steps."""
-        text = (
-            f"loss {numbers['loss']:.3f}  error {numbers['error']:5.2f} %  {speed:,.0f} examples/s"
-        )
+        text = f"{self._format(numbers)}  {speed:,.0f} examples/s"
         self.bar.update(self.task, completed=step, description=text)
         if self.bar.disable and (time.monotonic() - self.last > PAUSE or step == self.steps):
             self.last = time.monotonic()
@@ -69,10 +73,11 @@ class ProgressBar:
 
     def show_evaluation(self, step: int, split: str, numbers: dict[str, float]) -> None:
         """Prints a line with the metrics of an evaluation."""
-        log(
-            f"step {step:>6,} of {self.steps:,}  {split:<5}  loss {numbers['loss']:.3f}  "
-            f"error {numbers['error']:5.2f} %"
-        )
+        log(f"step {step:>6,} of {self.steps:,}  {split:<5}  {self._format(numbers)}")
+
+    def _format(self, numbers: dict[str, float]) -> str:
+        shown = {name: metric.text for name, metric in self.metrics.items() if metric.text}
+        return "  ".join(f"{name} {text.format(numbers[name])}" for name, text in shown.items())
 
 
 def log(text: str) -> None:

@@ -1,33 +1,35 @@
 """The work directory of a run, with all files written atomically.
 
 config.json    the resolved config                  checkpoints/  last, and best by validation
-data.json      shapes, classes, a checksum          snapshots/    a few images during training
-held_out.json  images held out by set, if any were  figures/      pictures
+config.py      the config file, for classes in it   snapshots/    a few images during training
+data.json      shapes, classes, a checksum          figures/      pictures
+held_out.json  which examples were held out, if any
 metrics.jsonl  metrics by step                      tensorboard/  the same for TensorBoard
 summary.json   the result; written last, so it exists if and only if the run is finished
 """
 
+import json
 import os
-import zlib
 from pathlib import Path
 from typing import Any
 
 import jax
-import numpy as np
 
-from train.config.fields import flatten, from_dict, to_dict
-from train.config.parts import Config
-from train.data import Dataset
+from train.config.config import Config
+from train.config.serialize import config_source, flatten, from_dict, to_dict
+from train.data.dataset import Data, DataSpec
 from train.errors import UserError
-from train.run.json_files import read_json, write_json
+from train.run.json_files import read_json, write_json, write_text
+from train.run.progress import log
 
-CONFIG, TASK, SUMMARY, HELD_OUT = "config.json", "data.json", "summary.json", "held_out.json"
-METRICS, FOLDERS = "metrics.jsonl", ("checkpoints", "snapshots", "figures", "tensorboard")
+CONFIG, SOURCE, DATA, SUMMARY = "config.json", "config.py", "data.json", "summary.json"
+HELD_OUT, METRICS = "held_out.json", "metrics.jsonl"
+FOLDERS = ("checkpoints", "snapshots", "figures", "tensorboard")
 
 _LENGTH = "train.steps"
 """The field that may be raised: the run then goes on."""
 
-_TASK_KEYS = ("name", "image_shape", "input_shape", "class_names", "images", "crc32")
+REMEDY = "restore it, or train again in another --workdir"
 
 
 def read_summary(workdir: Path, config: Config) -> dict[str, Any] | None:
@@ -45,11 +47,13 @@ def read_summary(workdir: Path, config: Config) -> dict[str, Any] | None:
         return None
     stored = flatten(to_dict(read_config(workdir)))
     asked = flatten(to_dict(config))
-    differing = [name for name in asked if stored[name] != asked[name]]
+    names = sorted(set(stored) | set(asked))
+    differing = [name for name in names if stored.get(name) != asked.get(name)]
     longer = differing == [_LENGTH] and asked[_LENGTH] > stored[_LENGTH]
     if differing and not longer:
         details = [
-            f"{name} is {stored[name]!r} there and {asked[name]!r} here" for name in differing
+            f"{name} is {stored.get(name)!r} there and {asked.get(name)!r} here"
+            for name in differing
         ]
         raise UserError(
             f"--workdir {workdir} holds a run with another config: {'; '.join(details)}. "
@@ -59,7 +63,7 @@ def read_summary(workdir: Path, config: Config) -> dict[str, Any] | None:
     if not path.is_file() or longer:
         return None
     remedy = "delete it, and the same command writes it again"
-    return read_json(path, ("test_error",), remedy)
+    return read_json(path, ("result",), remedy)
 
 
 def _check_foreign(workdir: Path) -> None:
@@ -68,7 +72,7 @@ def _check_foreign(workdir: Path) -> None:
     Raises:
         UserError: naming them.
     """
-    ours = (TASK, SUMMARY, HELD_OUT, METRICS, *FOLDERS)
+    ours = (SOURCE, DATA, SUMMARY, HELD_OUT, METRICS, *FOLDERS)
     found = [name for name in ours if os.path.lexists(workdir / name)]
     if found:
         raise UserError(
@@ -104,38 +108,20 @@ def read_config(workdir: Path) -> Config:
     path = workdir / CONFIG
     if not path.is_file():
         raise UserError(f"--workdir {workdir} holds no run (no {CONFIG}); train one first.")
-    values = read_json(path, (), "restore it, or train again elsewhere")
+    values = read_json(path, (), REMEDY)
     try:
-        return from_dict(Config, values)
-    except (ValueError, TypeError, AttributeError) as error:  # whatever stands there
+        return from_dict(values, workdir / SOURCE)
+    except Exception as error:  # whatever stands there, and in the copy of the config file
         raise UserError(f"{path} cannot be used: {error}") from error
 
 
-def describe_data(dataset: Dataset, input_shape: tuple[int, int, int]) -> dict[str, Any]:
-    """Returns what a network needs to know of its data, and a checksum to recognise them by."""
-    splits = ("train", "valid", "test")
-    checksum = 0
-    for split in splits:
-        for array in (getattr(dataset, f"x_{split}"), getattr(dataset, f"y_{split}")):
-            if array.size:
-                checksum = zlib.crc32(np.ascontiguousarray(array).data, checksum)
-    return {
-        "name": dataset.name,
-        "image_shape": list(dataset.image_shape),
-        "input_shape": list(input_shape),
-        "class_names": list(dataset.class_names),
-        "images": {split: len(getattr(dataset, f"y_{split}")) for split in splits},
-        "crc32": f"{checksum:08x}",
-    }
-
-
-def check_data(workdir: Path, dataset: Dataset, input_shape: tuple[int, int, int]) -> None:
+def check_data(workdir: Path, spec: DataSpec) -> None:
     """Checks that the data are those that the run was started with.
 
     Raises:
         UserError: if they differ.
     """
-    stored, found = read_task(workdir), describe_data(dataset, input_shape)
+    stored, found = (to_json(one) for one in (read_spec(workdir), spec))
     for name in found:
         if stored[name] != found[name]:
             raise UserError(
@@ -144,38 +130,59 @@ def check_data(workdir: Path, dataset: Dataset, input_shape: tuple[int, int, int
             )
 
 
-def write_metadata(
-    workdir: Path, config: Config, dataset: Dataset, input_shape: tuple[int, int, int]
-) -> None:
+def write_metadata(workdir: Path, config: Config, spec: DataSpec, data: Data | None = None) -> None:
     """Writes the config and the description of the data, or checks the data of an existing run.
 
     The config comes first, since it marks the directory as that of a run.
+
+    Raises:
+        UserError: if the data are not those that the run was started with.
     """
-    if (workdir / TASK).is_file():
-        check_data(workdir, dataset, input_shape)
+    if (workdir / DATA).is_file():
+        check_data(workdir, spec)
     elif (workdir / METRICS).exists():
-        raise UserError(f"{workdir / TASK} is missing; restore it, or give another --workdir.")
+        raise UserError(f"{workdir / DATA} is missing; restore it, or give another --workdir.")
     if jax.process_index():
         return
-    if not (workdir / CONFIG).is_file() or read_config(workdir) != config:
+    source = config_source(config)
+    if source is not None and _read_text(workdir / SOURCE) != source:
+        if (workdir / SOURCE).is_file():
+            log(f"the config file has changed since {workdir} was begun; {SOURCE} is replaced")
+        write_text(workdir / SOURCE, source)
+    if not (workdir / CONFIG).is_file() or to_dict(read_config(workdir)) != to_dict(config):
         (workdir / SUMMARY).unlink(missing_ok=True)  # of the run with fewer steps
         write_json(workdir / CONFIG, to_dict(config))
-    if not (workdir / TASK).is_file():
-        write_json(workdir / TASK, describe_data(dataset, input_shape))
-        if dataset.held_out:
-            write_json(workdir / HELD_OUT, dataset.held_out)
+    if not (workdir / DATA).is_file():
+        write_json(workdir / DATA, to_json(spec))
+        held_out = getattr(data, "held_out", None)
+        if held_out:
+            write_json(workdir / HELD_OUT, held_out)
 
 
-def read_task(workdir: Path) -> dict[str, Any]:
-    """Returns the description of the data (`describe_data`) from the start of the run.
+def _read_text(path: Path) -> str | None:
+    return path.read_text(encoding="utf-8") if path.is_file() else None
+
+
+def to_json(spec: DataSpec) -> dict[str, Any]:
+    """Returns the description of data as JSON has it."""
+    return json.loads(json.dumps(spec._asdict()))
+
+
+def read_spec(workdir: Path) -> DataSpec:
+    """Returns the description of the data from the start of the run.
 
     Raises:
         UserError: if there is no run, or the file is damaged.
     """
-    path = workdir / TASK
+    path = workdir / DATA
     if not path.is_file():
-        raise UserError(f"--workdir {workdir} holds no run (no {TASK}); train one first.")
-    return read_json(path, _TASK_KEYS, "restore it, or train again elsewhere")
+        raise UserError(f"--workdir {workdir} holds no run (no {DATA}); train one first.")
+    values = read_json(path, DataSpec._fields, REMEDY)
+    try:
+        arrays = {name: (tuple(shape), dtype) for name, (shape, dtype) in values["arrays"].items()}
+        return DataSpec(**values | {"arrays": arrays})
+    except (ValueError, TypeError, AttributeError) as error:
+        raise UserError(f"{path} is damaged ({error}); {REMEDY}.") from error
 
 
 def saved_step(workdir: Path) -> int | None:

@@ -4,7 +4,7 @@ import re
 
 import numpy as np
 import pytest
-from loading import arrays, read, refused
+from loading import arrays, build, read, refused
 
 X, Y = arrays()["x_train"], arrays()["y_train"]
 
@@ -70,7 +70,7 @@ def test_a_test_set_is_held_out_of_an_archive_without_one(tmp_path):
     assert len(dataset.x_train) == 24
     groups = np.repeat([f"patient {i}" for i in range(6)], 5)
     np.savez(tmp_path / "mine.npz", x_train=x, y_train=y, groups_train=groups)
-    dataset = read(tmp_path / "mine.npz", valid_fraction=0.3)
+    dataset = build(tmp_path / "mine.npz", valid_fraction=0.3)
     seen = [
         {groups[[np.array_equal(a, b[..., 0]) for a in x]].item() for b in part}
         for part in (dataset.x_train, dataset.x_valid, dataset.x_test)

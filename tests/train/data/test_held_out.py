@@ -1,27 +1,39 @@
 """Held-out sets: a fixed fraction of each class, whole groups, and what was held out is said."""
 
 import numpy as np
-from loading import arrays, read, refused
+import pytest
+from loading import arrays, build, read, refused
 
+from train.data import DataError
+from train.data.dataset import report
 from train.data.held_out import hold_out
 
 
 def test_validation_set_is_a_fraction_of_each_class(bundled):
-    dataset = read("bundled", valid_fraction=0.1)
+    dataset = build("bundled", valid_fraction=0.1)
     assert np.bincount(dataset.y_valid).tolist() == [100] * 10
     assert np.bincount(dataset.y_train).tolist() == [900] * 10
     parts = np.concatenate([dataset.x_train, dataset.x_valid]).reshape(10_000, -1)
     assert sorted(map(bytes, parts)) == sorted(map(bytes, bundled.x_train.reshape(10_000, -1)))
-    np.testing.assert_array_equal(read("bundled", valid_fraction=0.1).x_valid, dataset.x_valid)
+    np.testing.assert_array_equal(build("bundled", valid_fraction=0.1).x_valid, dataset.x_valid)
 
 
 def test_given_validation_set_is_kept(tmp_path):
     given = arrays()
     given |= {"x_valid": given["x_train"], "y_valid": given["y_train"]}
     np.savez(tmp_path / "mine.npz", **given)
-    assert "has 12 validation images of its own" in refused(
-        tmp_path / "mine.npz", valid_fraction=0.1
-    )
+    assert len(build(tmp_path / "mine.npz").y_valid) == 12
+    with pytest.raises(DataError, match="has 12 validation images of its own"):
+        build(tmp_path / "mine.npz", valid_fraction=0.1)
+
+
+def test_a_tenth_is_held_out_where_nothing_else_is_said(tmp_path):
+    np.savez(tmp_path / "mine.npz", **arrays())
+    dataset = build(tmp_path / "mine.npz")
+    assert [len(y) for y in (dataset.y_train, dataset.y_valid, dataset.y_test)] == [9, 3, 6]
+    assert set(dataset.splits) == {"train", "valid", "test"}
+    none = build(tmp_path / "mine.npz", valid_fraction=0.0)
+    assert set(none.splits) == {"train", "test"}
 
 
 def test_hold_out_keeps_at_least_one_example_of_each_class():
@@ -52,10 +64,10 @@ def test_a_class_of_few_large_groups_gives_its_smallest_and_never_its_last():
     assert set(labels[kept]) == {0, 1, 2}
 
 
-def test_what_was_held_out_is_said_and_recorded(tmp_path, capsys):
+def test_what_was_held_out_is_said_and_recorded(tmp_path):
     given = arrays(x_test=None, y_test=None)
     np.savez(tmp_path / "mine.npz", **given)
-    dataset = read(tmp_path / "mine.npz", valid_fraction=0.25)
+    dataset = build(tmp_path / "mine.npz", valid_fraction=0.25)
     indices = {
         split: [int(text.removeprefix("x_train[").removesuffix("]")) for text in files]
         for split, files in dataset.held_out.items()
@@ -65,7 +77,7 @@ def test_what_was_held_out_is_said_and_recorded(tmp_path, capsys):
         np.testing.assert_array_equal(
             getattr(dataset, f"x_{split}")[..., 0], given["x_train"][sorted(held)]
         )
-    line = capsys.readouterr().out.splitlines()[0]
+    line, *_ = report(dataset)
     assert "6 training, 3 validation, 3 test images of 3 classes" in line
     assert (
         f"the test images were held out of the training images ({dataset.held_out['test'][0]}, "

@@ -9,7 +9,7 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from train.evaluation.drawing import replace, save_all
+from train.evaluation.drawing import Drawing, replace, save
 
 
 def figure(text: str) -> Figure:
@@ -22,29 +22,36 @@ def figure(text: str) -> Figure:
 @pytest.mark.parametrize("text", ["$$", "$$$", "$x", r"$\frac{$", "犬 猫", "كلب", "a_b^c", "50 %"])
 @pytest.mark.parametrize("usetex", [False, True])
 def test_any_text_is_drawn(tmp_path: Path, text: str, usetex: bool) -> None:
+    drawing = Drawing(tmp_path / "figures")
+    path = drawing.folder / "a.png"
     with matplotlib.rc_context({"text.usetex": usetex}):
-        assert save_all(tmp_path / "figures", {"a.png": lambda: figure(text)}) == []
+        assert drawing.attempt("it", lambda: save(path, figure(text))) == path
+        assert drawing.failures == []
         assert matplotlib.rcParams["text.usetex"] == usetex
-    with Image.open(tmp_path / "figures" / "a.png") as image:
+    with Image.open(path) as image:
         assert image.convert("L").getextrema()[0] < 100
 
 
 def test_dollars_are_drawn_as_they_are(tmp_path: Path) -> None:
-    save_all(tmp_path, {"a.png": lambda: figure("$x$"), "b.png": lambda: figure("x")})
+    drawing = Drawing(tmp_path)
+    for name, text in (("a", "$x$"), ("b", "x")):
+        drawing.attempt(name, lambda: save(tmp_path / f"{name}.png", figure(text)))  # noqa: B023
     assert (tmp_path / "a.png").read_bytes() != (tmp_path / "b.png").read_bytes()
 
 
 def test_a_figure_that_fails_does_not_stop_the_others(tmp_path: Path) -> None:
-    def fail() -> Figure:
+    def fail() -> Path:
         plt.figure()
         raise RuntimeError("no\nidea")
 
-    failures = save_all(tmp_path / "figures", {"a.png": fail, "b.png": lambda: figure("b")})
-    assert failures == [f"{tmp_path / 'figures' / 'a.png'} cannot be drawn (no idea)"]
+    drawing = Drawing(tmp_path / "figures")
+    assert drawing.attempt("the curves", fail) is None
+    assert drawing.attempt("b", lambda: save(drawing.folder / "b.png", figure("b")))
+    assert drawing.failures == [f"the curves in {tmp_path / 'figures'} cannot be drawn (no idea)"]
     assert os.listdir(tmp_path / "figures") == ["b.png"]
     assert not plt.get_fignums()
     (tmp_path / "file").write_text("")
-    assert len(save_all(tmp_path / "file", {"a.png": lambda: figure("a")})) == 1
+    assert Drawing(tmp_path / "file").attempt("a", lambda: None) is None
 
 
 def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:

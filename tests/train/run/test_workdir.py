@@ -8,8 +8,8 @@ import pytest
 from running import QUICKSTART, check_error, modification_times
 
 from train.cli import main
-from train.config.fields import from_dict, to_dict
-from train.config.parts import Config, DataConfig
+from train.config import Config, Images
+from train.config.serialize import to_dict
 from train.data import load
 from train.run.workdir import write_metadata
 
@@ -127,7 +127,7 @@ def test_a_finished_run_notices_other_data(
 def test_what_was_held_out_is_listed(tmp_path: Path) -> None:
     x = np.arange(10 * 16).reshape(10, 4, 4).astype(np.uint8)
     np.savez(tmp_path / "mine.npz", x_train=x, y_train=np.arange(10) % 2)
-    dataset = load(DataConfig(name=str(tmp_path / "mine.npz")))
+    dataset = load(Images(str(tmp_path / "mine.npz")))
     write_metadata(tmp_path, Config(), dataset, (4, 4, 1))
     held = json.loads((tmp_path / "held_out.json").read_text())
     indices = [int(name[len("x_train[") : -1]) for name in held["test"]]

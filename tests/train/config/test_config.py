@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 from running import ROOT
-
-from train.cli import load_config
 from train.config.fields import flatten, to_dict
 from train.config.parts import Config, DataConfig, ModelConfig, OptimConfig, TrainConfig
+
+from train.cli import load_config
 
 CONFIGS = sorted((ROOT / "configs").glob("*.py"))
 

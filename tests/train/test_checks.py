@@ -1,7 +1,6 @@
 """Config fields: conversions, and JSON."""
 
 import pytest
-
 from train.config.fields import flatten, from_dict, to_dict
 from train.config.parts import Config, ModelConfig, OptimConfig, TrainConfig
 
