@@ -145,20 +145,23 @@ def fit(config: Config, workdir: Path) -> int:
         checkpoints.wait()
         if validates:
             state, _ = checkpoints.restore("best", experiment.abstract_state, mesh)
-        evaluated = evaluator.evaluate(state.eval_params, "test", run.eval_batch_size)
+        split = evaluator.final_split
+        evaluated = evaluator.evaluate(state.eval_params, split, run.eval_batch_size)
         numbers = evaluator.summarize(evaluated)
-        metrics.write(steps, "test", numbers)
+        if split == "test":
+            metrics.write(steps, split, numbers)
 
     # ---- Result ----------------------------------------------------------------------------------
     seconds = host_state.seconds + time.perf_counter() - started_at
     rate = host_state.train_examples / max(host_state.train_seconds, 1e-9)
-    result = f"test {task.monitor} {task.headline(evaluated.metrics)}"
+    result = f"{split} {task.monitor} {task.headline(evaluated.metrics)}"
     write_json(
         workdir / SUMMARY,
         {
             "result": result,
-            **{f"test_{name}": number for name, number in numbers.items()},
             f"valid_{task.monitor}": host_state.best_value,
+            **{f"{split}_{name}": number for name, number in numbers.items()},
+            **task.report(evaluated),
             "best_step": host_state.best_step,
             "steps": steps,
             "seconds": round(seconds, 2),
@@ -170,7 +173,7 @@ def fit(config: Config, workdir: Path) -> int:
             "jax_version": jax.__version__,
         },
     )
-    picture = figures.draw_figures(workdir, evaluator, state.eval_params, evaluated)
+    picture = figures.draw_figures(workdir, evaluator, state.eval_params, evaluated, split)
     show_table(
         {
             "result": result,

@@ -6,7 +6,9 @@ import re
 import sys
 import zlib
 from pathlib import Path
+from traceback import extract_tb
 from types import ModuleType
+from typing import Any
 
 from train.config.config import Config
 from train.errors import UserError
@@ -24,7 +26,7 @@ def load_config(path: Path) -> Config:
     try:
         config = run_file(path).get_config()
     except Exception as error:
-        raise UserError(f"config file {str(path)!r}: {_explain(error)}") from error
+        raise UserError(f"config file {str(path)!r}: {_explain(error, path)}") from error
     if not isinstance(config, Config):
         raise UserError(
             f"config file {str(path)!r}: get_config() returned an object of type "
@@ -64,7 +66,8 @@ def source_of(module: str) -> str | None:
     return _SOURCES.get(module)
 
 
-def _explain(error: Exception) -> str:
+def _explain(error: Exception, path: Path) -> str:
+    """Returns what is wrong, with the line of the file."""
     text = str(error)
     if isinstance(error, AttributeError) and "get_config" in text:
         return "it has no get_config()"
@@ -74,12 +77,16 @@ def _explain(error: Exception) -> str:
         return f"{found[1]} has no field {found[2]!r}{near}"
     if isinstance(error, ValueError):
         return text
-    return f"{type(error).__name__}: {text}"
+    lines = [
+        trace.lineno for trace in extract_tb(error.__traceback__) if trace.filename == str(path)
+    ]
+    return f"{type(error).__name__}: {text}" + (f" (line {lines[-1]})" if lines else "")
 
 
 def _near_field(cls: str, wanted: str, error: Exception) -> str:
     """Returns a guess at the field that was meant, from the class that refused it."""
-    trace, namespace = error.__traceback__, {}
+    trace = error.__traceback__
+    namespace: dict[str, Any] = {}
     while trace is not None:  # the class is visible where it was called
         namespace |= trace.tb_frame.f_globals | trace.tb_frame.f_locals
         trace = trace.tb_next

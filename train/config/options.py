@@ -135,15 +135,21 @@ def _check_option(argument: str, config: Config, options: Options, prog: str) ->
     field = field.removeprefix("no_") if not hasattr(_at(config, holder), field) else field
     known = field in options if not holder else hasattr(_at(config, holder), field)
     if not known:
-        raise UserError(f"{_explain_missing(option, config, holder, field)} ({prog} --help)")
+        explained = _explain_missing(option, config, holder, field, tuple(options))
+        raise UserError(f"{explained} ({prog} --help)")
 
 
-def _explain_missing(option: str, config: Config, holder: str, field: str) -> str:
+def _explain_missing(
+    option: str, config: Config, holder: str, field: str, others: tuple[str, ...] = ()
+) -> str:
     part = _at(config, holder)
     if not holder or not is_part(part):
-        paths = [f"--{path}" for path, _ in walk(config)]
-        near = difflib.get_close_matches(option, paths, n=1)
-        return f"{option} is unknown" + (f"; perhaps you meant {near[0]}" if near else "")
+        paths = [*others, *(path for path, _ in walk(config))]
+        paths += [f"{p}.{one.name}" for p, part in walk(config) for one in dataclasses.fields(part)]
+        near = [path for path in paths if path.rpartition(".")[2] == field]
+        near = near or difflib.get_close_matches(f"{holder}.{field}".strip("."), paths, n=1)
+        guess = f"; perhaps you meant --{near[0].replace('_', '-')}" if near else ""
+        return f"{option} is unknown{guess}"
     names = [one.name for one in dataclasses.fields(part)]
     near = difflib.get_close_matches(field, names, n=1)
     guess = f"perhaps you meant --{holder}.{near[0].replace('_', '-')}; " if near else ""

@@ -58,8 +58,8 @@ def _name_of(thing: Any) -> str:
     if source_of(module) is not None:
         return f"{FILE}:{name}"
     packages = module.split(".")
-    for count in range(1, len(packages)):  # the shortest public name
-        shorter = ".".join(packages[:count])
+    public = [".".join(packages[:count]) for count in range(1, len(packages))]  # shortest first
+    for shorter in ("train.config", *public):
         if getattr(sys.modules.get(shorter), name, None) is thing:
             return f"{shorter}.{name}"
     return f"{module}.{name}"

@@ -52,21 +52,24 @@ STYLE = {
 }
 
 
-def draw_figures(workdir: Path, evaluator: Evaluator, params: Params, evaluated: Evaluated) -> Path:
+def draw_figures(
+    workdir: Path, evaluator: Evaluator, params: Params, evaluated: Evaluated, split: str
+) -> Path:
     """Draws all figures of a run: the task's own, the curves and the filmstrip.
 
     Args:
         workdir: work directory, with its metrics and snapshots.
-        evaluator: evaluator with the test examples.
+        evaluator: evaluator with the examples.
         params: parameters of the network.
-        evaluated: metrics and outputs of each test example.
+        evaluated: metrics and outputs of each example of a split.
+        split: which split.
 
     Returns:
         Path of the most informative figure.
     """
     folder = workdir / "figures"
     folder.mkdir(exist_ok=True)
-    picture = evaluator.experiment.task.draw(evaluator, params, evaluated, folder)
+    picture = evaluator.experiment.task.draw(evaluator, params, evaluated, split, folder)
     curves = save(folder / "curves.png", draw_curves(workdir, evaluator.experiment))
     snapshots = sorted((workdir / "snapshots").glob("*.npz"))
     if snapshots:
@@ -208,6 +211,34 @@ def draw_curves(workdir: Path, experiment: Experiment) -> Figure:
     return fig
 
 
+def draw_confusion(matrix: np.ndarray, names: Sequence[str]) -> Figure:
+    """Draws how often each label (rows) was predicted as which (columns), in percent of the row.
+
+    Args:
+        matrix: numbers of examples, ``(classes, classes)``.
+        names: names of the classes.
+    """
+    share = 100 * matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    side = float(np.clip(0.45 * len(names) + 1.5, 3.2, 14))
+    with plt.rc_context(STYLE):
+        fig, ax = plt.subplots(figsize=(side, side), layout="constrained")
+        ax.imshow(share, cmap="Blues", vmin=0, vmax=100)
+        shorter = [name if len(name) <= 12 else name[:11] + "…" for name in names]
+        if len(names) <= 40:
+            ax.set_xticks(
+                range(len(names)), shorter, rotation=90 if max(map(len, names)) > 2 else 0
+            )
+            ax.set_yticks(range(len(names)), shorter)
+        if len(names) <= 25:
+            for row, column in np.argwhere(matrix).tolist():
+                color = "white" if share[row, column] > 50 else "black"
+                text = f"{matrix[row, column]}"
+                ax.text(column, row, text, ha="center", va="center", color=color, fontsize=7)
+        ax.set_xlabel("predicted")
+        ax.set_ylabel("label")
+    return fig
+
+
 def draw_filmstrip(snapshots: Sequence[Path]) -> Figure:
     """Draws the same few images at successive steps, each beside the transformer's output."""
     arrays = [np.load(path) for path in snapshots]
@@ -265,8 +296,8 @@ def plot(workdir: Path) -> int:
     """
     run = load_run(workdir, data=True)
     evaluator, size = Evaluator(run.experiment), run.experiment.config.train.eval_batch_size
-    split = "test" if "test" in evaluator.arrays else "train"
+    split = evaluator.final_split
     evaluated = evaluator.evaluate(run.params, split, size)
-    picture = draw_figures(workdir, evaluator, run.params, evaluated)
+    picture = draw_figures(workdir, evaluator, run.params, evaluated, split)
     log(f"figures are in {picture.parent}")
     return 0

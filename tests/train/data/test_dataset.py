@@ -14,7 +14,9 @@ def test_validation_set_is_a_fraction_of_each_class(bundled):
     assert np.bincount(dataset.y_train).tolist() == [900] * 10
     parts = np.concatenate([dataset.x_train, dataset.x_valid]).reshape(10_000, -1)
     assert sorted(map(bytes, parts)) == sorted(map(bytes, bundled.x_train.reshape(10_000, -1)))
-    np.testing.assert_array_equal(Images("bundled", valid_fraction=0.1).build().x_valid, dataset.x_valid)
+    np.testing.assert_array_equal(
+        Images("bundled", valid_fraction=0.1).build().x_valid, dataset.x_valid
+    )
 
 
 def test_given_validation_set_is_kept(tmp_path):
