@@ -209,7 +209,9 @@ def compare(task: Task, ours: Ours, theirs: Theirs) -> float:
         value, gradient = jax.jit(
             jax.value_and_grad(lambda params, images: objective(params, images, labels, None)[0])
         )(*exact)
-        value, gradient = jax.tree.map(lambda array: array / BATCH, (value, gradient))
+        value, gradient = jax.device_get(
+            jax.tree.map(lambda array: array / BATCH, (value, gradient))
+        )
 
     twin = copy.deepcopy(theirs.network).double().eval()
     with torch.no_grad():
