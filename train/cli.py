@@ -133,7 +133,7 @@ def _run_config(verb: str, rest: list[str]) -> int:
     path = Path(rest[0])
     if not path.is_file():
         raise UserError(f"config file {str(path)!r} does not exist; {_known_configs(path.stem)}.")
-    from train.config.files import load_config
+    from train.config.files import load_config, run_file, sources_of
     from train.config.options import parse
 
     config = load_config(path)
@@ -158,18 +158,21 @@ def _run_config(verb: str, rest: list[str]) -> int:
     if verb == "fit":
         from train.fit import fit
 
-        return fit(config, Path(command.workdir))
+        return fit(config, Path(command.workdir), sources_of(run_file(path).__name__))
     from train.plan.compile import compile_for
 
     return compile_for(config, command.topology)
 
 
 def _known_configs(wanted: str = "") -> str:
-    """Returns a list of the config files, with a guess at the one that was meant."""
-    names = sorted(path.stem for path in CONFIGS.glob("*.py"))
+    """Returns the config file that was probably meant, or some that there are."""
+    names = sorted(path.stem for path in CONFIGS.glob("[!_]*.py"))
     near = difflib.get_close_matches(wanted, names, n=1)
-    listed = ", ".join(f"configs/{name}.py" for name in names)
-    return (f"perhaps you meant configs/{near[0]}.py; " if near else "") + f"there are {listed}"
+    if near:
+        return f"perhaps you meant configs/{near[0]}.py"
+    first = [name for name in names if name.startswith("quickstart")]
+    listed = ", ".join(f"configs/{name}.py" for name in first)
+    return f"there are {listed} and {len(names) - len(first)} more in configs/"
 
 
 def _join_lines(text: str) -> str:

@@ -1,6 +1,7 @@
 """The training run as one flat loop: what happens, and in which order."""
 
 import time
+from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import numpy as np
 
 import train.evaluation.figures as figures
 from train.config.config import Config
+from train.config.serialize import user_sources
 from train.errors import TrainingError
 from train.evaluation.evaluator import Evaluator
 from train.experiment import Experiment
@@ -24,12 +26,14 @@ SNAPSHOT_FRACTIONS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
 """Fractions of the run at which the filmstrip has an image, besides the first and last step."""
 
 
-def fit(config: Config, workdir: Path) -> int:
+def fit(config: Config, workdir: Path, sources: Mapping[str, str] | None = None) -> int:
     """Trains and evaluates a network, or resumes an interrupted run; the verb ``fit``.
 
     Args:
         config: what to train.
         workdir: work directory for everything that the run writes.
+        sources: the config file and the modules beside it, by file name; None is those in which
+            classes of the config stand.
 
     Returns:
         The exit code.
@@ -54,7 +58,7 @@ def fit(config: Config, workdir: Path) -> int:
     task, mesh, batches = experiment.task, experiment.mesh, experiment.batches
     data, evaluator = experiment.arrays("train"), Evaluator(experiment)
     schedule = jax.jit(experiment.schedule)
-    write_metadata(workdir, config, experiment.spec)
+    write_metadata(workdir, config, experiment.spec, sources or user_sources(config))
     log(experiment.describe())
 
     # ---- Initial or restored state ---------------------------------------------------------------

@@ -6,7 +6,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
-from running import run_train
+from running import plain_jax, run_train
 
 from train.config import Images
 from train.config.files import load_config
@@ -37,12 +37,8 @@ def get_config():
 
 @pytest.fixture
 def plain_numerics() -> Iterator[None]:
-    """JAX's default numerics, since optax does not support strict promotion."""
-    with (
-        jax.enable_x64(False),
-        jax.numpy_dtype_promotion("standard"),
-        jax.numpy_rank_promotion("allow"),
-    ):
+    """JAX's default numerics."""
+    with plain_jax():
         yield
 
 
@@ -94,7 +90,7 @@ def finished_run(
 @pytest.fixture(scope="session")
 def experiment(tiny_config: Path, compilation_cache: Path) -> Experiment:
     """The tiny config, built."""
-    with jax.enable_x64(False), jax.numpy_dtype_promotion("standard"):
+    with plain_jax():
         experiment = Experiment.from_config(load_config(tiny_config))
         experiment.init()
         return experiment

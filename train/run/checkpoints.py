@@ -14,6 +14,7 @@ import orbax.checkpoint as ocp
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from train.errors import UserError
+from train.step.network import Params
 from train.step.state import TrainState
 
 logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax logs every save
@@ -54,9 +55,13 @@ class Checkpoints:
             read_only=read_only,
             cleanup_tmp_directories=not read_only,
         )
+        handlers = {"state": ocp.StandardCheckpointHandler()}
+        handlers |= {"host_state": ocp.JsonCheckpointHandler()}
         names = [name for name in ("last", "best") if not read_only or (directory / name).is_dir()]
         self.managers = {
-            name: ocp.CheckpointManager((directory / name).absolute(), options=options)
+            name: ocp.CheckpointManager(
+                (directory / name).absolute(), options=options, item_handlers=handlers
+            )
             for name in names
         }
 
@@ -88,11 +93,12 @@ class Checkpoints:
             The training state and the host's.
 
         Raises:
-            UserError: if there is none.
+            UserError: if there is none, or it is of another network.
         """
         step = self.step(which)
         if step is None:
             raise UserError("the work directory holds no checkpoint yet; train first.")
+        self._check_parameters(which, step, abstract_state.params)
         replicated = NamedSharding(mesh, PartitionSpec())
         abstract = jax.tree.map(
             lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=replicated), abstract_state
@@ -104,6 +110,19 @@ class Checkpoints:
             ),
         )
         return loaded.state, HostState(**loaded.host_state)
+
+    def _check_parameters(self, which: str, step: int, params: Params) -> None:
+        """Refuses a checkpoint whose parameters are not those of the network."""
+        metadata: Any = self.managers[which].item_metadata(step)
+        stored = {name: tuple(x.shape) for name, x in metadata["state"].tree["params"].items()}
+        wanted = {name: x.shape for name, x in params.items()}
+        for name in sorted(stored.keys() | wanted.keys()):
+            if stored.get(name) != wanted.get(name):
+                raise UserError(
+                    f"the checkpoint is of another network: {name} is "
+                    f"{stored.get(name, 'missing')} there and {wanted.get(name, 'missing')} here; "
+                    "restore the code that trained it, or train again in another --workdir."
+                )
 
     def delete_best_after(self, step: int) -> None:
         """Deletes a best checkpoint that is later than ``step``, where a run resumes.

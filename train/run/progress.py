@@ -3,7 +3,7 @@
 import time
 from collections.abc import Mapping
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 from rich.console import Console
@@ -16,7 +16,8 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from train.tasks.task import Metric
+if TYPE_CHECKING:
+    from train.tasks.task import Metric
 
 console = Console(highlight=False, soft_wrap=True, quiet=False)
 
@@ -33,7 +34,7 @@ class ProgressBar:
         metrics: the task's metrics; those with a format are shown.
     """
 
-    def __init__(self, step: int, steps: int, metrics: Mapping[str, Metric]):
+    def __init__(self, step: int, steps: int, metrics: Mapping[str, "Metric"]):
         self.steps = steps
         self.metrics = metrics
         self.last = 0.0

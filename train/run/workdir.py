@@ -1,7 +1,7 @@
 """The work directory of a run, with all files written atomically.
 
 config.json    the resolved config                  checkpoints/  last, and best by validation
-config.py      the config file, for classes in it   snapshots/    a few images during training
+config.py      the config file, modules beside it   snapshots/    a few images during training
 data.json      shapes, classes, a checksum          figures/      pictures
 metrics.jsonl  metrics by step                      tensorboard/  the same for TensorBoard
 summary.json   the result; written last, so it exists if and only if the run is finished
@@ -9,17 +9,20 @@ summary.json   the result; written last, so it exists if and only if the run is 
 
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import jax
 
 from train.config.config import Config
-from train.config.serialize import config_source, flatten, from_dict, to_dict
+from train.config.files import CONFIG_FILE
+from train.config.serialize import flatten, from_dict, to_dict
 from train.data.dataset import DataSpec
 from train.errors import UserError
+from train.run.progress import log
 
-CONFIG, SOURCE, DATA, SUMMARY = "config.json", "config.py", "data.json", "summary.json"
+CONFIG, DATA, SUMMARY = "config.json", "data.json", "summary.json"
 
 
 def write_json(path: Path, values: dict[str, Any]) -> None:
@@ -51,8 +54,7 @@ def read_summary(workdir: Path, config: Config) -> dict[str, Any] | None:
                 f"--workdir {workdir} holds a run without {CONFIG}; give another directory."
             )
         return None
-    stored = flatten(to_dict(read_config(workdir)))
-    asked = flatten(to_dict(config))
+    stored, asked = flatten(_read_json(path)), flatten(to_dict(config))
     differing = [
         f"{name} is {stored.get(name)!r} there and {asked.get(name)!r} here"
         for name in sorted(set(stored) | set(asked))
@@ -63,8 +65,7 @@ def read_summary(workdir: Path, config: Config) -> dict[str, Any] | None:
             f"--workdir {workdir} holds a run with another config: {'; '.join(differing)}. "
             "Give another --workdir, or delete this one."
         )
-    summary = workdir / SUMMARY
-    return json.loads(summary.read_text()) if summary.is_file() else None
+    return _read_json(workdir / SUMMARY) if (workdir / SUMMARY).is_file() else None
 
 
 def make_workdir(workdir: Path) -> None:
@@ -95,9 +96,18 @@ def read_config(workdir: Path) -> Config:
     if not path.is_file():
         raise UserError(f"--workdir {workdir} holds no run (no {CONFIG}); train one first.")
     try:
-        return from_dict(json.loads(path.read_text()), workdir / SOURCE)
+        return from_dict(_read_json(path), workdir / CONFIG_FILE)
     except ValueError as error:
         raise UserError(f"{path} cannot be used: {error}") from error
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text())
+    except ValueError as error:
+        raise UserError(
+            f"{path} cannot be used: it is damaged ({error}); train again in another --workdir."
+        ) from error
 
 
 def check_data(workdir: Path, spec: DataSpec) -> None:
@@ -115,15 +125,27 @@ def check_data(workdir: Path, spec: DataSpec) -> None:
             )
 
 
-def write_metadata(workdir: Path, config: Config, spec: DataSpec) -> None:
-    """Writes the config and the description of the data, or checks the data of an existing run."""
+def write_metadata(
+    workdir: Path, config: Config, spec: DataSpec, sources: Mapping[str, str]
+) -> None:
+    """Writes config and description of the data, or checks the data of an existing run.
+
+    Args:
+        workdir: work directory of the run.
+        config: its config.
+        spec: description of its data.
+        sources: the config file and the modules beside it, by file name.
+    """
     if (workdir / CONFIG).is_file():
         check_data(workdir, spec)
-        return
-    write_json(workdir / DATA, to_json(spec))
-    source = config_source(config)
-    if source is not None:
-        write_text(workdir / SOURCE, source)
+    else:
+        write_json(workdir / DATA, to_json(spec))
+    for name, source in sources.items():
+        path = workdir / name
+        if path.is_file() and path.read_text() != source:
+            log(f"{name} has changed since this run began; it goes on with the new one")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_text(path, source)
     write_json(workdir / CONFIG, to_dict(config))
 
 
@@ -137,11 +159,11 @@ def read_spec(workdir: Path) -> DataSpec:
     path = workdir / DATA
     if not path.is_file():
         raise UserError(f"--workdir {workdir} holds no run (no {DATA}); train one first.")
+    values = _read_json(path)
     try:
-        values = json.loads(path.read_text())
         arrays = {name: (tuple(shape), dtype) for name, (shape, dtype) in values["arrays"].items()}
         return DataSpec(**values | {"arrays": arrays})
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise UserError(
-            f"{path} is damaged ({error}); train again in another --workdir."
+            f"{path} cannot be used ({error!r}); train again in another --workdir."
         ) from error
