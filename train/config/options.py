@@ -157,23 +157,44 @@ def _explain_missing(
     return f"{option} is no option of {type(part).__name__}; {guess}it has {listed}"
 
 
-def _view(part: Any) -> Any:
+def _view(part: Any, path: str = "") -> Any:
     """Returns a copy of a part whose types are what tyro can parse: those of its values."""
     cls = type(part)
     hints, texts = typing.get_type_hints(cls), field_docs(cls)
     fields: list[Any] = []
     for field in dataclasses.fields(part):
         value, hint = getattr(part, field.name), hints[field.name]
+        text = texts.get(field.name, "")
         if is_part(value):
-            value = _view(value)
+            inner = f"{path}.{field.name}".strip(".")
+            text, value = _describe(value, inner), _view(value, inner)
             hint = type(value)
         elif not _expressible(hint):
             continue
-        text = tyro.conf.arg(help=texts.get(field.name, ""))
-        fields.append((field.name, Annotated[hint, text], value))
-    doc = (inspect.getdoc(cls) or cls.__name__).partition("\n")[0]
-    view = dataclasses.make_dataclass(cls.__name__, fields, frozen=True, namespace={"__doc__": doc})
-    return view()
+        help_text = tyro.conf.arg(help=text.replace("`", ""))
+        fields.append((field.name, Annotated[hint, help_text], value))
+    return dataclasses.make_dataclass(cls.__name__, fields, frozen=True)()
+
+
+def _describe(part: Any, path: str) -> str:
+    """Returns what a part is, and by which names it and parts without options are replaced."""
+    name, doc = type(part).__name__, (inspect.getdoc(type(part)) or "").partition("\n")[0]
+    generated = doc.startswith(f"{name}(")  # the docstring of a dataclass without one
+    lines = [name if generated or not doc else doc if name in doc else f"{name}: {doc}"]
+    if path.rpartition(".")[2] in NAMES:
+        lines.append(_replacements(path))
+    for field in dataclasses.fields(part):
+        value = getattr(part, field.name)
+        if is_part(value) and field.name in NAMES and not dataclasses.fields(value):
+            lines.append(
+                f"{field.name} is {type(value).__name__}. {_replacements(f'{path}.{field.name}')}"
+            )
+    return " ".join(lines)
+
+
+def _replacements(path: str) -> str:
+    names = ", ".join(NAMES[path.rpartition(".")[2]])
+    return f"Replaced by --{path} NAME: {names}."
 
 
 def _expressible(hint: Any) -> bool:
