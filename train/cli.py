@@ -9,7 +9,7 @@ import io
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -167,7 +167,7 @@ def _run_config(verb: str, rest: list[str]) -> int:
     path = expand(rest.pop(first))
     if not path.is_file():
         raise UserError(f"config file {str(path)!r} does not exist; {_known_configs(path.stem)}.")
-    from train.config.files import load_config
+    from train.config.files import load_config, run_file, sources_of
     from train.config.options import parse
 
     config = load_config(path)
@@ -190,19 +190,19 @@ def _run_config(verb: str, rest: list[str]) -> int:
         return 0
     config, command = parsed
     if verb == "fit":
-        return _run_fit(config, expand(command.workdir))
+        return _run_fit(config, expand(command.workdir), sources_of(run_file(path).__name__))
     from train.plan.compile import compile_for
 
     return compile_for(config, command.topology)
 
 
-def _run_fit(config: Any, workdir: Path) -> int:
+def _run_fit(config: Any, workdir: Path, sources: Mapping[str, str]) -> int:
     """Runs the verb fit; an interruption says what stands on the disk."""
     from train.fit import fit
     from train.run.workdir import SUMMARY, saved_step
 
     try:
-        return fit(config, workdir)
+        return fit(config, workdir, sources)
     except KeyboardInterrupt as stop:
         step = saved_step(workdir)
         if (workdir / SUMMARY).is_file():
@@ -221,11 +221,14 @@ def expand(path: str) -> Path:
 
 
 def _known_configs(wanted: str = "") -> str:
-    """Returns a list of the config files, with a guess at the one that was meant."""
-    names = sorted(path.stem for path in CONFIGS.glob("*.py"))
+    """Returns the config file that was probably meant, or some that there are."""
+    names = sorted(path.stem for path in CONFIGS.glob("[!_]*.py"))
     near = difflib.get_close_matches(wanted, names, n=1)
-    listed = ", ".join(f"configs/{name}.py" for name in names)
-    return (f"perhaps you meant configs/{near[0]}.py; " if near else "") + f"there are {listed}"
+    if near:
+        return f"perhaps you meant configs/{near[0]}.py"
+    first = [name for name in names if name.startswith("quickstart")]
+    listed = ", ".join(f"configs/{name}.py" for name in first)
+    return f"there are {listed} and {len(names) - len(first)} more in configs/"
 
 
 def _join_lines(text: str) -> str:

@@ -35,6 +35,8 @@ class Experiment:
         network: the network, as a function of its parameters.
         optimizer: optax's transformation.
         schedule: the learning rate by step.
+        init: the compiled function that returns the initial state.
+        abstract_state: shapes and dtypes of the training state.
     """
 
     config: Config
@@ -45,6 +47,8 @@ class Experiment:
     network: Network
     optimizer: optax.GradientTransformation
     schedule: optax.Schedule
+    init: Callable[[], TrainState]
+    abstract_state: TrainState
 
     @classmethod
     def from_config(
@@ -66,37 +70,25 @@ class Experiment:
         """
         try:
             optimizer, schedule = config.optim.build(config.train.steps)
-            data = config.data.build() if spec is None else None
-            spec = describe(data) if data is not None else spec
-            for line in report(data) if data is not None else ():
-                log(line)
+            data = None
+            if spec is None:
+                data = config.data.build()
+                spec = describe(data)
+                for line in report(data):
+                    log(line)
             mesh = make_mesh(devices)
             check_batch(config.train.batch_size, spec.counts["train"], mesh.size)
             task = config.task.build(spec, config.distortion)
         except ValueError as error:
             raise UserError(str(error)) from error
         network = build_network(config.model, task.input_shape, task.num_outputs, config.train.seed)
-        return cls(config, spec, data, mesh, task, network, optimizer, schedule)
-
-    @cached_property
-    def init(self) -> Callable[[], TrainState]:
-        """The compiled function that returns the initial state."""
-        rows = {
-            name: jax.ShapeDtypeStruct((1 + self.task.others, *shape), dtype)
-            for name, (shape, dtype) in self.spec.arrays.items()
-        }
-        return make_init(
-            self.network,
-            self.optimizer,
-            step_metrics(self.network, self.task, rows),
-            self.mesh,
-            average=bool(self.config.train.average),
+        metrics = step_metrics(network, task, spec)
+        average = bool(config.train.average)
+        init = make_init(network, optimizer, metrics, mesh, average=average)
+        return cls(
+            *(config, spec, data, mesh, task, network, optimizer, schedule, init),
+            abstract_state=jax.eval_shape(init),
         )
-
-    @cached_property
-    def abstract_state(self) -> TrainState:
-        """Shapes and dtypes of the training state."""
-        return jax.eval_shape(self.init)
 
     @cached_property
     def train_step(self) -> Callable[[TrainState, Rows, Batch], TrainState]:

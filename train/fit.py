@@ -1,6 +1,7 @@
 """The training run as one flat loop: what happens, and in which order."""
 
 import time
+from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import numpy as np
 
 import train.evaluation.figures as figures
 from train.config.config import Config
+from train.config.serialize import user_sources
 from train.errors import TrainingError
 from train.evaluation.evaluator import Evaluator
 from train.experiment import Experiment
@@ -27,12 +29,14 @@ SNAPSHOT_FRACTIONS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
 """Fractions of the run at which the filmstrip has an image, besides the first and last step."""
 
 
-def fit(config: Config, workdir: Path) -> int:
+def fit(config: Config, workdir: Path, sources: Mapping[str, str] | None = None) -> int:
     """Trains and evaluates a network, or resumes an interrupted run; the verb ``fit``.
 
     Args:
         config: what to train.
         workdir: work directory for everything that the run writes.
+        sources: the config file and the modules beside it, by file name; None is those in which
+            classes of the config stand.
 
     Returns:
         The exit code.
@@ -48,13 +52,13 @@ def fit(config: Config, workdir: Path) -> int:
         with RunLock(workdir):
             summary = read_summary(workdir, config)  # another process may have finished meanwhile
             if summary is None:
-                return _fit(config, workdir)
+                return _fit(config, workdir, sources or user_sources(config))
     check_data(workdir, Experiment.from_config(config).spec)
     log(f"{workdir} is finished: {summary['result']}; nothing to do")
     return 0
 
 
-def _fit(config: Config, workdir: Path) -> int:
+def _fit(config: Config, workdir: Path, sources: Mapping[str, str]) -> int:
     started_at = time.perf_counter()
     run, steps = config.train, config.train.steps
 
@@ -63,7 +67,7 @@ def _fit(config: Config, workdir: Path) -> int:
     task, mesh, batches = experiment.task, experiment.mesh, experiment.batches
     data, evaluator = experiment.arrays("train"), Evaluator(experiment)
     schedule = jax.jit(experiment.schedule)
-    write_metadata(workdir, config, experiment.spec, experiment.data)
+    write_metadata(workdir, config, experiment.spec, sources, experiment.data)
     log(experiment.describe())
 
     # ---- Initial or restored state ---------------------------------------------------------------
@@ -161,20 +165,23 @@ def _fit(config: Config, workdir: Path) -> int:
         checkpoints.wait()
         if validates:
             state, _ = checkpoints.restore("best", experiment.abstract_state, mesh)
-        evaluated = evaluator.evaluate(state.eval_params, "test", run.eval_batch_size)
+        split = evaluator.final_split
+        evaluated = evaluator.evaluate(state.eval_params, split, run.eval_batch_size)
         numbers = evaluator.summarize(evaluated)
-        metrics.write(steps, "test", numbers)
+        if split == "test":
+            metrics.write(steps, split, numbers)
 
     # ---- Result ----------------------------------------------------------------------------------
     seconds = host_state.seconds + time.perf_counter() - started_at
     rate = host_state.train_examples / max(host_state.train_seconds, 1e-9)
-    result = f"test {task.monitor} {task.headline(evaluated.metrics)}"
+    result = f"{split} {task.monitor} {task.headline(evaluated.metrics)}"
     write_json(
         workdir / SUMMARY,
         {
             "result": result,
-            **{f"test_{name}": number for name, number in numbers.items()},
             f"valid_{task.monitor}": host_state.best_value,
+            **{f"{split}_{name}": number for name, number in numbers.items()},
+            **task.report(evaluated),
             "best_step": host_state.best_step,
             "steps": steps,
             "seconds": round(seconds, 2),
@@ -186,15 +193,15 @@ def _fit(config: Config, workdir: Path) -> int:
             "jax_version": jax.__version__,
         },
     )
-    picture, failures = figures.draw_figures(workdir, evaluator, state.eval_params, evaluated)
-    for failure in failures:
+    drawn = figures.draw_figures(workdir, evaluator, state.eval_params, evaluated, split)
+    for failure in drawn.failures:
         log(failure)
     show_table(
         {
             "result": result,
             "speed": f"{rate:,.0f} examples/s",
             "time": f"{seconds:,.0f} s",
-            "picture": picture,
+            "picture": drawn.picture or "none",
         }
     )
     return 0

@@ -1,13 +1,15 @@
 """A tiny config that trains in seconds, and one finished run of it that many tests share."""
 
 import shutil
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import FrameType
 
 import jax
 import numpy as np
 import pytest
-from running import run_train
+from running import ROOT, plain_jax, run_train
 
 from train.config import Images
 from train.config.files import load_config
@@ -38,12 +40,8 @@ def get_config():
 
 @pytest.fixture
 def plain_numerics() -> Iterator[None]:
-    """JAX's default numerics, since optax does not support strict promotion."""
-    with (
-        jax.enable_x64(False),
-        jax.numpy_dtype_promotion("standard"),
-        jax.numpy_rank_promotion("allow"),
-    ):
+    """JAX's default numerics."""
+    with plain_jax():
         yield
 
 
@@ -101,7 +99,7 @@ def damaged_run(finished_run: Path, tmp_path: Path) -> Path:
 @pytest.fixture(scope="session")
 def experiment(tiny_config: Path, compilation_cache: Path) -> Experiment:
     """The tiny config, built."""
-    with jax.enable_x64(False), jax.numpy_dtype_promotion("standard"):
+    with plain_jax():
         experiment = Experiment.from_config(load_config(tiny_config))
         experiment.init()
         return experiment
@@ -111,3 +109,27 @@ def experiment(tiny_config: Path, compilation_cache: Path) -> Experiment:
 def bundled() -> Dataset:
     """The bundled digits."""
     return load(Images("bundled"))
+
+
+@pytest.fixture
+def calls_of() -> Callable[[Callable[[], object], list[Path]], set[Path]]:
+    """Lists the files under some folders whose functions a call enters."""
+
+    def files(function: Callable[[], object], folders: list[Path]) -> set[Path]:
+        entered: set[str] = set()
+
+        def enter(frame: FrameType, event: str, argument: object) -> None:
+            if event == "call" and frame.f_code.co_name != "<module>":
+                entered.add(frame.f_code.co_filename)
+
+        before = sys.getprofile()
+        sys.setprofile(enter)
+        try:
+            function()
+        finally:
+            sys.setprofile(before)
+        paths = {Path(name) for name in entered}
+        inside = {path for path in paths if any(path.is_relative_to(f) for f in folders)}
+        return {path.relative_to(ROOT) for path in inside}
+
+    return files

@@ -5,14 +5,23 @@ import importlib.util
 import re
 import sys
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from traceback import extract_tb
 from types import ModuleType
+from typing import Any
 
 from train.config.config import Config
 from train.errors import UserError
 
-_SOURCES: dict[str, str] = {}
-"""Source of each config file that was run, by the name of its module."""
+ROOT = Path(__file__).parents[2]
+
+CONFIG_FILE = "config.py"
+"""Name of a config file's copy in a work directory."""
+
+_SOURCES: dict[str, dict[str, str]] = {}
+"""By the name of a config file's module: its source, and those of modules beside it, by file."""
 
 
 def load_config(path: Path) -> Config:
@@ -24,7 +33,7 @@ def load_config(path: Path) -> Config:
     try:
         config = run_file(path).get_config()
     except Exception as error:
-        raise UserError(f"config file {str(path)!r}: {_explain(error)}") from error
+        raise UserError(f"config file {str(path)!r}: {_explain(error, path)}") from error
     if not isinstance(config, Config):
         raise UserError(
             f"config file {str(path)!r}: get_config() returned an object of type "
@@ -38,7 +47,7 @@ def run_file(path: Path) -> ModuleType:
 
     Modules of the same folder can be imported while it runs.
     """
-    source = path.read_text()
+    source, folder = path.read_text(), path.parent.absolute()
     name = f"config_{zlib.crc32(source.encode()):08x}"
     if name in sys.modules:
         return sys.modules[name]
@@ -46,25 +55,51 @@ def run_file(path: Path) -> ModuleType:
     if spec is None or spec.loader is None:
         raise ValueError("it is not a Python file; give one ending in .py.")
     module = importlib.util.module_from_spec(spec)
+    before = set(sys.modules)
     sys.modules[name] = module  # dataclasses look their module up
-    sys.path.append(str(path.parent.absolute()))
     try:
-        spec.loader.exec_module(module)
+        with importable(folder):
+            spec.loader.exec_module(module)
     except BaseException:
         del sys.modules[name]
         raise
-    finally:
-        sys.path.pop()
-    _SOURCES[name] = source
+    found = [
+        getattr(sys.modules[one], "__file__", None) for one in {*sys.modules} - before - {name}
+    ]
+    beside = [Path(file) for file in found if file and _is_beside(Path(file), folder)]
+    others = {file.relative_to(folder).as_posix(): file.read_text() for file in beside}
+    _SOURCES[name] = others | {CONFIG_FILE: source}
     return module
 
 
-def source_of(module: str) -> str | None:
-    """Returns the source of a config file by the name of its module, or None for other modules."""
-    return _SOURCES.get(module)
+def _is_beside(file: Path, folder: Path) -> bool:
+    """Returns whether a module was found through a config file's folder, and not installed."""
+    inside = file.is_relative_to(folder) and not file.is_relative_to(ROOT)
+    return inside and file.suffix == ".py" and "site-packages" not in file.parts
 
 
-def _explain(error: Exception) -> str:
+@contextmanager
+def importable(folder: Path) -> Iterator[None]:
+    """Lets modules of a folder be imported."""
+    sys.path.append(str(folder.absolute()))
+    try:
+        yield
+    finally:
+        sys.path.pop()
+
+
+def is_config_file(module: str) -> bool:
+    """Returns whether a module is a config file."""
+    return module in _SOURCES
+
+
+def sources_of(module: str) -> dict[str, str]:
+    """Returns the source of a config file and of the modules beside it, by file name."""
+    return _SOURCES.get(module, {})
+
+
+def _explain(error: Exception, path: Path) -> str:
+    """Returns what is wrong, with the line of the file."""
     text = str(error)
     if isinstance(error, AttributeError) and "get_config" in text:
         return "it has no get_config()"
@@ -74,12 +109,16 @@ def _explain(error: Exception) -> str:
         return f"{found[1]} has no field {found[2]!r}{near}"
     if isinstance(error, ValueError):
         return text
-    return f"{type(error).__name__}: {text}"
+    lines = [
+        trace.lineno for trace in extract_tb(error.__traceback__) if trace.filename == str(path)
+    ]
+    return f"{type(error).__name__}: {text}" + (f" (line {lines[-1]})" if lines else "")
 
 
 def _near_field(cls: str, wanted: str, error: Exception) -> str:
     """Returns a guess at the field that was meant, from the class that refused it."""
-    trace, namespace = error.__traceback__, {}
+    trace = error.__traceback__
+    namespace: dict[str, Any] = {}
     while trace is not None:  # the class is visible where it was called
         namespace |= trace.tb_frame.f_globals | trace.tb_frame.f_locals
         trace = trace.tb_next

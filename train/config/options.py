@@ -135,15 +135,21 @@ def _check_option(argument: str, config: Config, options: Options, prog: str) ->
     field = field.removeprefix("no_") if not hasattr(_at(config, holder), field) else field
     known = field in options if not holder else hasattr(_at(config, holder), field)
     if not known:
-        raise UserError(f"{_explain_missing(option, config, holder, field)} ({prog} --help)")
+        explained = _explain_missing(option, config, holder, field, tuple(options))
+        raise UserError(f"{explained} ({prog} --help)")
 
 
-def _explain_missing(option: str, config: Config, holder: str, field: str) -> str:
+def _explain_missing(
+    option: str, config: Config, holder: str, field: str, others: tuple[str, ...] = ()
+) -> str:
     part = _at(config, holder)
     if not holder or not is_part(part):
-        paths = [f"--{path}" for path, _ in walk(config)]
-        near = difflib.get_close_matches(option, paths, n=1)
-        return f"{option} is unknown" + (f"; perhaps you meant {near[0]}" if near else "")
+        paths = [*others, *(path for path, _ in walk(config))]
+        paths += [f"{p}.{one.name}" for p, part in walk(config) for one in dataclasses.fields(part)]
+        near = [path for path in paths if path.rpartition(".")[2] == field]
+        near = near or difflib.get_close_matches(f"{holder}.{field}".strip("."), paths, n=1)
+        guess = f"; perhaps you meant --{near[0].replace('_', '-')}" if near else ""
+        return f"{option} is unknown{guess}"
     names = [one.name for one in dataclasses.fields(part)]
     near = difflib.get_close_matches(field, names, n=1)
     guess = f"perhaps you meant --{holder}.{near[0].replace('_', '-')}; " if near else ""
@@ -151,23 +157,44 @@ def _explain_missing(option: str, config: Config, holder: str, field: str) -> st
     return f"{option} is no option of {type(part).__name__}; {guess}it has {listed}"
 
 
-def _view(part: Any) -> Any:
+def _view(part: Any, path: str = "") -> Any:
     """Returns a copy of a part whose types are what tyro can parse: those of its values."""
     cls = type(part)
     hints, texts = typing.get_type_hints(cls), field_docs(cls)
     fields: list[Any] = []
     for field in dataclasses.fields(part):
         value, hint = getattr(part, field.name), hints[field.name]
+        text = texts.get(field.name, "")
         if is_part(value):
-            value = _view(value)
+            inner = f"{path}.{field.name}".strip(".")
+            text, value = _describe(value, inner), _view(value, inner)
             hint = type(value)
         elif not _expressible(hint):
             continue
-        text = tyro.conf.arg(help=texts.get(field.name, ""))
-        fields.append((field.name, Annotated[hint, text], value))
-    doc = (inspect.getdoc(cls) or cls.__name__).partition("\n")[0]
-    view = dataclasses.make_dataclass(cls.__name__, fields, frozen=True, namespace={"__doc__": doc})
-    return view()
+        help_text = tyro.conf.arg(help=text.replace("`", ""))
+        fields.append((field.name, Annotated[hint, help_text], value))
+    return dataclasses.make_dataclass(cls.__name__, fields, frozen=True)()
+
+
+def _describe(part: Any, path: str) -> str:
+    """Returns what a part is, and by which names it and parts without options are replaced."""
+    name, doc = type(part).__name__, (inspect.getdoc(type(part)) or "").partition("\n")[0]
+    generated = doc.startswith(f"{name}(")  # the docstring of a dataclass without one
+    lines = [name if generated or not doc else doc if name in doc else f"{name}: {doc}"]
+    if path.rpartition(".")[2] in NAMES:
+        lines.append(_replacements(path))
+    for field in dataclasses.fields(part):
+        value = getattr(part, field.name)
+        if is_part(value) and field.name in NAMES and not dataclasses.fields(value):
+            lines.append(
+                f"{field.name} is {type(value).__name__}. {_replacements(f'{path}.{field.name}')}"
+            )
+    return " ".join(lines)
+
+
+def _replacements(path: str) -> str:
+    names = ", ".join(NAMES[path.rpartition(".")[2]])
+    return f"Replaced by --{path} NAME: {names}."
 
 
 def _expressible(hint: Any) -> bool:

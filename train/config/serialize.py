@@ -12,9 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from train.config.config import Config, is_part
-from train.config.files import run_file, source_of
-
-FILE = "config.py"
+from train.config.files import CONFIG_FILE, importable, is_config_file, run_file, sources_of
 
 
 def to_dict(config: Any) -> dict[str, Any]:
@@ -55,11 +53,11 @@ def _name_of(thing: Any) -> str:
     module, name = thing.__module__, thing.__qualname__
     if "<" in name:
         raise ValueError(f"{name} cannot be written down; define it at the top level of its file.")
-    if source_of(module) is not None:
-        return f"{FILE}:{name}"
+    if is_config_file(module):
+        return f"{CONFIG_FILE}:{name}"
     packages = module.split(".")
-    for count in range(1, len(packages)):  # the shortest public name
-        shorter = ".".join(packages[:count])
+    public = [".".join(packages[:count]) for count in range(1, len(packages))]  # shortest first
+    for shorter in ("train.config", *public):
         if getattr(sys.modules.get(shorter), name, None) is thing:
             return f"{shorter}.{name}"
     return f"{module}.{name}"
@@ -109,21 +107,20 @@ def _find(name: str, source: Path) -> Any:
     file, _, inner = name.rpartition(":")
     module_name, _, attribute = name.rpartition(".")
     try:
-        if file == FILE:
+        if file == CONFIG_FILE:
             return getattr(run_file(source), inner)
-        return getattr(importlib.import_module(module_name), attribute)
+        with importable(source.parent):
+            return getattr(importlib.import_module(module_name), attribute)
     except (ImportError, AttributeError, OSError) as error:
         raise ValueError(f"{name} is not there any more ({error}).") from error
 
 
-def config_source(config: Config) -> str | None:
-    """Returns the source of the config file whose classes a config uses, or None."""
-    text = str(to_dict(config))
-    if f"'{FILE}:" not in text:
-        return None
-    modules = {getattr(thing, "__module__", "") for thing in _things(config)}
-    sources = {source for module in modules if (source := source_of(module)) is not None}
-    return sources.pop() if sources else None
+def user_sources(config: Config) -> dict[str, str]:
+    """Returns the files of a user in which classes of a config stand, by name."""
+    found: dict[str, str] = {}
+    for thing in _things(config):
+        found |= sources_of(getattr(thing, "__module__", ""))
+    return found
 
 
 def _things(config: Any) -> typing.Iterator[Any]:

@@ -7,6 +7,8 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from train.errors import UserError
+
 SPLITS = ("train", "valid", "test")
 
 SHOWN = 2
@@ -16,7 +18,7 @@ Arrays = Mapping[str, np.ndarray]
 """Arrays by name; their first axes are examples."""
 
 
-class DataError(ValueError):
+class DataError(UserError):
     """Data that cannot be trained on; the message says what to do, in one line.
 
     Args:
@@ -173,8 +175,9 @@ class Dataset:
 
     @property
     def info(self) -> dict[str, Any]:
-        """The names of the classes."""
-        return {"class_names": list(self.class_names)}
+        """The names of the classes, and how many training examples each has."""
+        counts = np.bincount(self.y_train, minlength=self.num_classes)
+        return {"class_names": list(self.class_names), "class_counts": counts.tolist()}
 
     @property
     def image_shape(self) -> tuple[int, int, int]:

@@ -41,6 +41,11 @@ class Evaluator:
         self.eval_step = make_eval_step(experiment.network, experiment.task, self.mesh)
         self.visualize_step = make_visualize_step(experiment.network, experiment.task)
 
+    @property
+    def final_split(self) -> str:
+        """The split that is looked at once, when a run is finished: test where there is one."""
+        return next(split for split in ("test", "valid", "train") if split in self.arrays)
+
     def data(self, split: str) -> dict[str, jax.Array]:
         """Returns the arrays of a split on the devices; they are sent once."""
         if split not in self.on_devices:
@@ -145,4 +150,7 @@ def evaluate(workdir: Path, split: str, batch_size: int) -> int:
     numbers, task = evaluator.summarize(evaluated), experiment.task
     details = "  ".join(f"{name} {value:.4g}" for name, value in numbers.items())
     log(f"{split} {task.monitor} {task.headline(evaluated.metrics)}, step {run.step:,}  {details}")
+    for name, values in task.report(evaluated).items():
+        if isinstance(values, dict):
+            log(f"{name.replace('_', ' ')}: " + "  ".join(f"{k} {v:g}" for k, v in values.items()))
     return 0

@@ -51,20 +51,21 @@ class Drawn(NamedTuple):
 
 
 def draw_figures(
-    workdir: Path, evaluator: Evaluator, params: Params, evaluated: Evaluated
+    workdir: Path, evaluator: Evaluator, params: Params, evaluated: Evaluated, split: str
 ) -> Drawn:
     """Draws all figures of a run, as many as possible: the task's, the curves and the filmstrip.
 
     Args:
         workdir: work directory, with its metrics and snapshots.
-        evaluator: evaluator with the test examples.
+        evaluator: evaluator with the examples.
         params: parameters of the network.
-        evaluated: metrics and outputs of each test example.
+        evaluated: metrics and outputs of each example of a split.
+        split: which split.
     """
     folder, experiment = workdir / "figures", evaluator.experiment
     drawing = Drawing(folder)
     picture = drawing.attempt(
-        "the examples", lambda: experiment.task.draw(evaluator, params, evaluated, folder)
+        "the examples", lambda: experiment.task.draw(evaluator, params, evaluated, split, folder)
     )
     curves = drawing.attempt(
         "the curves", lambda: save(folder / "curves.png", draw_curves(workdir, experiment))
@@ -211,6 +212,34 @@ def draw_curves(workdir: Path, experiment: Experiment) -> Figure:
     return fig
 
 
+def draw_confusion(matrix: np.ndarray, names: Sequence[str]) -> Figure:
+    """Draws how often each label (rows) was predicted as which (columns), in percent of the row.
+
+    Args:
+        matrix: numbers of examples, ``(classes, classes)``.
+        names: names of the classes.
+    """
+    share = 100 * matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    side = float(np.clip(0.45 * len(names) + 1.5, 3.2, 14))
+    with style():
+        fig, ax = plt.subplots(figsize=(side, side), layout="constrained")
+        ax.imshow(share, cmap="Blues", vmin=0, vmax=100)
+        shorter = [name if len(name) <= 12 else name[:11] + "…" for name in names]
+        if len(names) <= 40:
+            ax.set_xticks(
+                range(len(names)), shorter, rotation=90 if max(map(len, names)) > 2 else 0
+            )
+            ax.set_yticks(range(len(names)), shorter)
+        if len(names) <= 25:
+            for row, column in np.argwhere(matrix).tolist():
+                color = "white" if share[row, column] > 50 else "black"
+                text = f"{matrix[row, column]}"
+                ax.text(column, row, text, ha="center", va="center", color=color, fontsize=7)
+        ax.set_xlabel("predicted")
+        ax.set_ylabel("label")
+    return fig
+
+
 def draw_filmstrip(snapshots: Sequence[Path]) -> Figure:
     """Draws the same few images at successive steps, each beside the transformer's output."""
     arrays = [np.load(path) for path in snapshots]
@@ -261,9 +290,9 @@ def plot(workdir: Path) -> int:
     """
     run = load_run(workdir, data=True)
     evaluator, size = Evaluator(run.experiment), run.experiment.config.train.eval_batch_size
-    split = "test" if "test" in evaluator.arrays else "train"
+    split = evaluator.final_split
     evaluated = evaluator.evaluate(run.params, split, size)
-    _, failures = draw_figures(workdir, evaluator, run.params, evaluated)
+    _, failures = draw_figures(workdir, evaluator, run.params, evaluated, split)
     if failures:
         raise UserError(f"{'; '.join(failures)}.")
     log(f"figures are in {workdir / 'figures'}")

@@ -76,7 +76,7 @@ def scope_of(op_name: str) -> str:
         >>> scope_of("jit(scan_steps)/add")
         'other'
     """
-    if op_name.startswith("data."):  # a change of layout for the distortion
+    if op_name.startswith("data["):  # a change of layout for the distortion
         return "distortion"
     names = re.findall(r"\w+", op_name)
     return next((name for name in names if name in SCOPES), "other")

@@ -56,16 +56,13 @@ class Checkpoints:
             read_only=read_only,
             cleanup_tmp_directories=not read_only,
         )
+        handlers = {"state": ocp.StandardCheckpointHandler()}
+        handlers |= {"host_state": ocp.JsonCheckpointHandler()}
         names = [name for name in ("last", "best") if not read_only or (directory / name).is_dir()]
         self.directory = directory
         self.managers = {
             name: ocp.CheckpointManager(
-                (directory / name).absolute(),
-                options=options,
-                item_handlers={
-                    "state": ocp.StandardCheckpointHandler(),
-                    "host_state": ocp.JsonCheckpointHandler(),
-                },
+                (directory / name).absolute(), options=options, item_handlers=handlers
             )
             for name in names
         }
@@ -129,7 +126,8 @@ class Checkpoints:
                 f"the checkpoint {path} cannot be read ({_shorten(error)}); it is damaged or of "
                 "another version of the code."
             ) from error
-        name = min(name for name in saved | wanted if saved.get(name) != wanted.get(name))
+        differing = [name for name in saved | wanted if saved.get(name) != wanted.get(name)]
+        name = min(differing, key=lambda name: (not name.startswith("params."), name))
         raise UserError(
             f"the checkpoint {path} is of another network, or of another version of the code: "
             f"{name} is {saved.get(name, 'missing')} there and {wanted.get(name, 'missing')} here."

@@ -1,7 +1,7 @@
 """The work directory of a run, with all files written atomically.
 
 config.json    the resolved config                  checkpoints/  last, and best by validation
-config.py      the config file, for classes in it   snapshots/    a few images during training
+config.py      the config file, modules beside it   snapshots/    a few images during training
 data.json      shapes, classes, a checksum          figures/      pictures
 held_out.json  which examples were held out, if any
 metrics.jsonl  metrics by step                      tensorboard/  the same for TensorBoard
@@ -10,19 +10,21 @@ summary.json   the result; written last, so it exists if and only if the run is 
 
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import jax
 
 from train.config.config import Config
-from train.config.serialize import config_source, flatten, from_dict, to_dict
+from train.config.files import CONFIG_FILE
+from train.config.serialize import flatten, from_dict, to_dict
 from train.data.dataset import Data, DataSpec
 from train.errors import UserError
 from train.run.json_files import read_json, write_json, write_text
 from train.run.progress import log
 
-CONFIG, SOURCE, DATA, SUMMARY = "config.json", "config.py", "data.json", "summary.json"
+CONFIG, DATA, SUMMARY = "config.json", "data.json", "summary.json"
 HELD_OUT, METRICS = "held_out.json", "metrics.jsonl"
 FOLDERS = ("checkpoints", "snapshots", "figures", "tensorboard")
 
@@ -45,8 +47,7 @@ def read_summary(workdir: Path, config: Config) -> dict[str, Any] | None:
     if not (workdir / CONFIG).is_file():
         _check_foreign(workdir)
         return None
-    stored = flatten(to_dict(read_config(workdir)))
-    asked = flatten(to_dict(config))
+    stored, asked = flatten(read_json(workdir / CONFIG, (), REMEDY)), flatten(to_dict(config))
     names = sorted(set(stored) | set(asked))
     differing = [name for name in names if stored.get(name) != asked.get(name)]
     longer = differing == [_LENGTH] and asked[_LENGTH] > stored[_LENGTH]
@@ -72,7 +73,7 @@ def _check_foreign(workdir: Path) -> None:
     Raises:
         UserError: naming them.
     """
-    ours = (SOURCE, DATA, SUMMARY, HELD_OUT, METRICS, *FOLDERS)
+    ours = (DATA, SUMMARY, HELD_OUT, METRICS, *FOLDERS)
     found = [name for name in ours if os.path.lexists(workdir / name)]
     if found:
         raise UserError(
@@ -110,9 +111,18 @@ def read_config(workdir: Path) -> Config:
         raise UserError(f"--workdir {workdir} holds no run (no {CONFIG}); train one first.")
     values = read_json(path, (), REMEDY)
     try:
-        return from_dict(values, workdir / SOURCE)
+        return from_dict(values, workdir / CONFIG_FILE)
     except Exception as error:  # whatever stands there, and in the copy of the config file
         raise UserError(f"{path} cannot be used: {error}") from error
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text())
+    except ValueError as error:
+        raise UserError(
+            f"{path} cannot be used: it is damaged ({error}); train again in another --workdir."
+        ) from error
 
 
 def check_data(workdir: Path, spec: DataSpec) -> None:
@@ -130,13 +140,27 @@ def check_data(workdir: Path, spec: DataSpec) -> None:
             )
 
 
-def write_metadata(workdir: Path, config: Config, spec: DataSpec, data: Data | None = None) -> None:
-    """Writes the config and the description of the data, or checks the data of an existing run.
+def write_metadata(
+    workdir: Path,
+    config: Config,
+    spec: DataSpec,
+    sources: Mapping[str, str],
+    data: Data | None = None,
+) -> None:
+    """Writes config and description of the data, or checks the data of an existing run.
 
     The config comes first, since it marks the directory as that of a run.
 
+    Args:
+        workdir: work directory of the run.
+        config: its config.
+        spec: description of its data.
+        sources: the config file and the modules beside it, by file name.
+        data: its data, which may say what was held out.
+
     Raises:
-        UserError: if the data are not those that the run was started with.
+        UserError: if the data are not those that the run was started with, or a source would
+            overwrite another's file.
     """
     if (workdir / DATA).is_file():
         check_data(workdir, spec)
@@ -144,14 +168,19 @@ def write_metadata(workdir: Path, config: Config, spec: DataSpec, data: Data | N
         raise UserError(f"{workdir / DATA} is missing; restore it, or give another --workdir.")
     if jax.process_index():
         return
-    source = config_source(config)
-    if source is not None and _read_text(workdir / SOURCE) != source:
-        if (workdir / SOURCE).is_file():
-            log(f"the config file has changed since {workdir} was begun; {SOURCE} is replaced")
-        write_text(workdir / SOURCE, source)
-    if not (workdir / CONFIG).is_file() or to_dict(read_config(workdir)) != to_dict(config):
-        (workdir / SUMMARY).unlink(missing_ok=True)  # of the run with fewer steps
-        write_json(workdir / CONFIG, to_dict(config))
+    changed = [name for name in sources if _differs(workdir / name, sources[name])]
+    if changed and not (workdir / CONFIG).is_file():
+        raise UserError(
+            f"--workdir {workdir} holds {', '.join(changed)}, but no run: the config's files of "
+            "that name would overwrite them. Give another directory."
+        )
+    for name in changed:
+        log(f"{name} has changed since this run began; it goes on with the new one")
+    (workdir / SUMMARY).unlink(missing_ok=True)  # of a run with fewer steps
+    write_json(workdir / CONFIG, to_dict(config))
+    for name, source in sources.items():
+        (workdir / name).parent.mkdir(parents=True, exist_ok=True)
+        write_text(workdir / name, source)
     if not (workdir / DATA).is_file():
         write_json(workdir / DATA, to_json(spec))
         held_out = getattr(data, "held_out", None)
@@ -159,8 +188,8 @@ def write_metadata(workdir: Path, config: Config, spec: DataSpec, data: Data | N
             write_json(workdir / HELD_OUT, held_out)
 
 
-def _read_text(path: Path) -> str | None:
-    return path.read_text(encoding="utf-8") if path.is_file() else None
+def _differs(path: Path, text: str) -> bool:
+    return path.is_file() and path.read_text(encoding="utf-8", errors="replace") != text
 
 
 def to_json(spec: DataSpec) -> dict[str, Any]:

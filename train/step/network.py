@@ -87,10 +87,8 @@ def build_network(model: Any, input_shape: Any, num_outputs: int, seed: int) -> 
         module = nnx.eval_shape(make_module)
     except ValueError as error:
         raise UserError(f"model: {error}") from error
-    graph, state, rest = nnx.split(module, nnx.Param, ...)
-    others = nnx.to_flat_state(rest)
-    if others:
-        path, leaf = others[0]
+    graph, state, *rest = nnx.split(module, nnx.Param, ...)
+    for path, leaf in nnx.to_flat_state(rest[0]):
         raise UserError(
             f"model: {_join_path(path)} is a {type(leaf).__name__}; networks here have parameters "
             "alone (nnx.Param). For dropout give forward a parameter keys; normalise without "

@@ -8,6 +8,7 @@ import jax
 import optax
 
 from train.checks import check
+from train.errors import UserError
 
 Params = dict[str, jax.Array]
 
@@ -165,7 +166,13 @@ class SGD(OptimizerPart):
 
 
 def _localization(params: Params) -> dict[str, bool]:
-    return {name: is_localization(name) for name in params}
+    found = {name: is_localization(name) for name in params}
+    if not any(found.values()):
+        raise UserError(
+            "optim.localization_rate has nothing to do: the network has no module called "
+            "localization."
+        )
+    return found
 
 
 def _kernels(params: Params) -> dict[str, bool]:

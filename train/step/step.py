@@ -18,6 +18,7 @@ from jax.sharding import PartitionSpec as P
 from stn_jax.nn import Warp
 from stn_jax.sampling.platforms.cpu_fusion import materialize_input
 from train.data.batches import Batch
+from train.data.dataset import DataSpec
 from train.data.examples import Rows, make_examples
 from train.errors import UserError
 from train.run.devices import AXIS
@@ -150,35 +151,48 @@ def norms(squares: dict[str, Array]) -> dict[str, Array]:
     return found | ({"localization_grad_norm": jnp.sqrt(sum(local))} if local else {})
 
 
-def step_metrics(network: Network, task: Task, rows: dict[str, jax.ShapeDtypeStruct]) -> list[str]:
+def step_metrics(network: Network, task: Task, spec: DataSpec) -> list[str]:
     """Returns the names of the metrics of a training step, without running it.
 
-    Args:
-        network: the network.
-        task: the task.
-        rows: the rows of one example, ``(1 + others, *shape)``.
-
     Raises:
-        UserError: if the loss does not have one number for each example.
+        UserError: if the loss does not have one number for each example, or a penalty has nothing
+            to do.
     """
 
     def abstract_metrics() -> dict[str, Array]:
-        rows_ = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), rows)
-        example = task.example(jax.random.key(0), rows_, jnp.int32(0))
+        rows = {
+            name: jnp.zeros((1 + task.others, *shape), dtype)
+            for name, (shape, dtype) in spec.arrays.items()
+        }
+        example = task.example(jax.random.key(0), rows, jnp.int32(0))
         inputs, targets = jax.tree.map(lambda x: x[None], example)
         params = network.init()
         keys = jax.random.split(jax.random.key(0), 1) if network.uses_dropout else None
         _, metrics = make_objective(network, task)(params, inputs, targets, keys)
         return metrics | norms({name: jnp.sum(value) for name, value in params.items()})
 
-    return list(jax.eval_shape(abstract_metrics))
+    names = list(jax.eval_shape(abstract_metrics))
+    for penalty in ("outside_penalty", "identity_penalty"):
+        if getattr(task, penalty) and "outside" not in names:
+            raise UserError(
+                f"task.{penalty}={getattr(task, penalty)} has nothing to do: the network has no "
+                "spatial transformer (its prediction has no warps)."
+            )
+    return names
 
 
 class Evaluated(NamedTuple):
-    """What is known of each example of a batch: metrics ``(b,)`` and outputs ``(b, ...)``."""
+    """What is known of each example of a batch or split.
+
+    Attributes:
+        metrics: each ``(b,)``.
+        outputs: what the task keeps of the prediction, ``(b, ...)``.
+        targets: what the loss was told.
+    """
 
     metrics: dict[str, Any]
     outputs: dict[str, Any]
+    targets: Any
 
 
 def make_eval_step(
@@ -190,7 +204,8 @@ def make_eval_step(
     def device_metrics(params: Params, data: Rows, seed: Array, indices: Array) -> Evaluated:
         inputs, targets = make_examples(task, jax.random.key(seed), data, indices, None)
         prediction = network(params, inputs)
-        return Evaluated(example_metrics(prediction, targets), task.outputs(prediction))
+        metrics = example_metrics(prediction, targets)
+        return Evaluated(metrics, task.outputs(prediction), targets)
 
     sharded_metrics = jax.shard_map(
         device_metrics, mesh=mesh, in_specs=(P(), P(), P(), P(AXIS)), out_specs=P(AXIS)

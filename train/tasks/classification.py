@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -43,7 +43,10 @@ class Classification(TaskPart):
     """One label for each image."""
 
     loss: Callable[[Array, Array], Array] = CrossEntropy()
-    """What is minimised: ``(logits, labels) -> (b,)``; a part of its own, without ``build``."""
+    """What is minimised: ``(logits, labels) -> (b,)``; a part without ``build``, or a function."""
+    class_weights: Literal["balanced"] | tuple[float, ...] | None = None
+    """Weight of each class in what is minimised: one number for each class, or "balanced", in
+    inverse proportion to its training examples."""
 
     def build(self, spec: DataSpec, distortion: Any) -> "LabelledImages":
         """Returns the task for data with ``images``, ``labels`` and ``class_names``."""
@@ -93,6 +96,7 @@ class LabelledImages(Task):
         self.distortion = distortion.build(spec.arrays["images"][0])
         self.input_shape = self.distortion.shape
         self.others = self.distortion.others
+        self.weights = _class_weights(config.class_weights, spec.info)
         self.outside_penalty = config.outside_penalty
         self.identity_penalty = config.identity_penalty
 
@@ -103,7 +107,8 @@ class LabelledImages(Task):
 
     def loss(self, prediction: Any, targets: Array) -> Array:
         """Returns what is minimised."""
-        return self.config.loss(get_logits(prediction), targets)
+        loss = self.config.loss(get_logits(prediction), targets)
+        return loss if self.weights is None else loss * jnp.asarray(self.weights)[targets]
 
     def outputs(self, prediction: Any) -> dict[str, Array]:
         """Returns the probability of each class."""
@@ -114,35 +119,85 @@ class LabelledImages(Task):
         wrong, count = int(metrics["error"].sum()), len(metrics["error"])
         return f"{100 * wrong / count:.2f} % ({wrong} of {count:,} images)"
 
+    def report(self, evaluated: "Evaluated") -> dict[str, Any]:
+        """Returns the error of each class in percent, and how often which is taken for which."""
+        matrix = self.confusion(evaluated)
+        wrong = 100 * (1 - np.diag(matrix) / np.maximum(matrix.sum(axis=1), 1))
+        errors = {
+            name: round(float(error), 2)
+            for name, error, count in zip(self.class_names, wrong, matrix.sum(axis=1), strict=True)
+            if count
+        }
+        return {"class_errors": errors, "confusion": matrix.tolist()}
+
+    def confusion(self, evaluated: "Evaluated") -> np.ndarray:
+        """Returns the number of examples by label (rows) and by predicted label (columns)."""
+        matrix = np.zeros((self.num_outputs, self.num_outputs), np.int64)
+        predicted = np.argmax(evaluated.outputs["probabilities"], axis=-1)
+        np.add.at(matrix, (evaluated.targets, predicted), 1)
+        return matrix
+
     def draw(
-        self, evaluator: "Evaluator", params: Any, evaluated: "Evaluated", folder: Path
+        self, evaluator: "Evaluator", params: Any, evaluated: "Evaluated", split: str, folder: Path
     ) -> Path | None:
-        """Draws test images with what the transformer made of them, and the worst mistakes."""
+        """Draws images with what the transformer made of them, the worst mistakes, the classes."""
         from train.evaluation import figures
 
         predicted = np.argmax(evaluated.outputs["probabilities"], axis=-1)
-        labels = evaluator.arrays["test"]["labels"]
+        labels = evaluated.targets
 
         def draw_sheet(name: str, indices: np.ndarray, title: str) -> Path:
-            shown = evaluator.visualize(params, "test", indices)
+            shown = evaluator.visualize(params, split, indices)
             captions = [
                 figures.caption(self.class_names, int(predicted[i]), int(labels[i]))
                 for i in indices.tolist()
             ]
             return figures.save(folder / name, figures.draw_examples(shown, captions, title))
 
-        first = np.arange(min(figures.MAX_VISUALIZED, len(labels)))
+        some = spread_over_classes(labels, figures.MAX_VISUALIZED)
         if "outside" in evaluated.metrics:
-            title = "Test images with the window that the transformer reads, and its output"
-            picture = draw_sheet("transformer.png", first, title)
+            title = f"Images ({split}) with the window that the transformer reads, and its output"
+            picture = draw_sheet("transformer.png", some, title)
         else:
-            title = "Test images and their predicted labels"
-            picture = draw_sheet("examples.png", first, title)
+            picture = draw_sheet("examples.png", some, f"Images ({split}) and predicted labels")
         worst = np.argsort(-evaluated.metrics["loss"], kind="stable")[: figures.MAX_VISUALIZED]
         worst = worst[evaluated.metrics["error"][worst] > 0]
         if len(worst):
-            draw_sheet("mistakes.png", worst, "The worst mistakes on test images")
+            draw_sheet("mistakes.png", worst, f"The worst mistakes ({split})")
+        matrix = self.confusion(evaluated)
+        figures.save(folder / "confusion.png", figures.draw_confusion(matrix, self.class_names))
         return picture
+
+
+def spread_over_classes(labels: np.ndarray, count: int) -> np.ndarray:
+    """Returns up to ``count`` indices, the first ones of each class in turns.
+
+    Example:
+        >>> spread_over_classes(np.array([0, 0, 0, 1, 2]), 4).tolist()
+        [0, 1, 3, 4]
+    """
+    turn = np.zeros(len(labels), np.int64)
+    for label in np.unique(labels):
+        members = np.flatnonzero(labels == label)
+        turn[members] = np.arange(len(members))
+    return np.sort(np.argsort(turn, kind="stable")[:count])
+
+
+def _class_weights(
+    weights: Literal["balanced"] | tuple[float, ...] | None, info: Mapping[str, Any]
+) -> np.ndarray | None:
+    if weights is None:
+        return None
+    classes = len(info["class_names"])
+    if weights == "balanced":
+        counts = np.maximum(info["class_counts"], 1)
+        return (counts.sum() / (classes * counts)).astype(np.float32)
+    if len(weights) != classes or min(weights) < 0:
+        raise ValueError(
+            f"task.class_weights={weights} is not allowed; it must have a number of 0 or above for "
+            f"each of the {classes} classes."
+        )
+    return np.asarray(weights, np.float32)
 
 
 def _to_float(images: Array) -> Array:

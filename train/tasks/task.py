@@ -99,8 +99,12 @@ class Task(abc.ABC):
         text = (self.metrics[self.monitor].text or "{:.4g}").format(mean).strip()
         return f"{text} ({len(values):,} examples)"
 
+    def report(self, evaluated: "Evaluated") -> dict[str, Any]:
+        """Returns what ``summary.json`` says beside the metrics, as JSON has it."""
+        return {}
+
     def draw(
-        self, evaluator: "Evaluator", params: Any, evaluated: "Evaluated", folder: Path
+        self, evaluator: "Evaluator", params: Any, evaluated: "Evaluated", split: str, folder: Path
     ) -> Path | None:
         """Draws the figures of the task, and returns the path of the most informative one."""
         return None

@@ -5,24 +5,24 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from running import Training, modification_times
+from running import modification_times
 
 from train.cli import main
-from train.evaluation.evaluator import Evaluator, summarize
-from train.run.devices import make_mesh
+from train.evaluation.evaluator import Evaluator
+from train.experiment import Experiment
 
 pytestmark = pytest.mark.usefixtures("plain_numerics")
 
 
-def test_metrics_do_not_depend_on_the_batch_size(training: Training) -> None:
-    evaluator = Evaluator(training.network, training.config.data, training.dataset, make_mesh())
-    params = training.init().params
-    whole, batched = (evaluator.example_metrics(params, "test", size) for size in (21, 8))
-    np.testing.assert_array_equal(whole.predicted, batched.predicted)
-    np.testing.assert_allclose(whole.loss, batched.loss, rtol=1e-5)
-    assert len(whole.loss) == 21
-    numbers = summarize(whole)
-    wrong = np.mean(whole.predicted != training.dataset.y_test)
+def test_metrics_do_not_depend_on_the_batch_size(experiment: Experiment) -> None:
+    evaluator, params = Evaluator(experiment), experiment.init().params
+    whole, batched = (evaluator.evaluate(params, "test", size) for size in (21, 8))
+    probabilities = whole.outputs["probabilities"]
+    np.testing.assert_allclose(probabilities, batched.outputs["probabilities"], rtol=1e-5)
+    np.testing.assert_allclose(whole.metrics["loss"], batched.metrics["loss"], rtol=1e-5)
+    np.testing.assert_array_equal(whole.targets, evaluator.arrays["test"]["labels"])
+    numbers = evaluator.summarize(whole)
+    wrong = np.mean(probabilities.argmax(axis=-1) != whole.targets)
     assert numbers["error"] == pytest.approx(100 * wrong)
     assert numbers["theta_distance"] == 0
     assert numbers["outside"] == 0

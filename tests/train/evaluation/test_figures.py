@@ -12,7 +12,7 @@ pytestmark = pytest.mark.usefixtures("plain_numerics")
 
 def test_figures_are_drawn(finished_run: Path) -> None:
     names = {path.name for path in (finished_run / "figures").iterdir()}
-    assert {"transformer.png", "curves.png", "learning.png"} <= names
+    assert {"transformer.png", "confusion.png", "curves.png", "learning.png"} <= names
     for name in names:
         with Image.open(finished_run / "figures" / name) as image:
             assert min(image.size) > 100

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from running import QUICKSTART, ROOT, check_error
 
-from train.cli import load_config, main
+from train.cli import main
+from train.config.files import load_config
 from train.plan.compile import SCOPES, compile_step, scope_of
 from train.plan.hlo import (
     collective_bytes,
@@ -49,13 +50,19 @@ def test_step_on_eight_chips_has_one_all_reduce_and_is_donated() -> None:
 @needs_libtpu
 @pytest.mark.usefixtures("plain_numerics")
 def test_step_that_needs_too_much_memory_is_explained(capsys: pytest.CaptureFixture[str]) -> None:
-    large = ["--train.batch-size", "9984", "--data.canvas", "512", "--train.steps-per-dispatch=1"]
+    large = [
+        "--train.batch-size",
+        "9984",
+        "--distortion.canvas",
+        "512",
+        "--train.steps-per-dispatch=1",
+    ]
     assert main(["compile", QUICKSTART, "--topology", "v5e:1x1", *large]) == 2
     error = capsys.readouterr().err
-    assert "9984 images a chip" in error
+    assert "8992 images a chip" in error
     found = re.search(r"of each chip's 15.[78]\d* GiB.*--train.batch-size (\d+) should fit", error)
     assert found
-    assert 10 < int(found[1]) < 9984
+    assert 10 < int(found[1]) < 8992
 
 
 @needs_libtpu
@@ -96,7 +103,7 @@ def test_missing_libtpu_is_explained_with_its_install_command() -> None:
     ("op_name", "scope"),
     [
         ("jit(scan_steps)/shard_map/distortion/vmap(jit(_sample_batch))/gather", "distortion"),
-        ("data.images", "distortion"),
+        ("data['images']", "distortion"),
         ("jit(scan_steps)/shard_map/transpose(jvp(sampler))/jit(_sample_batch)/mul", "sampler"),
         ("jit(scan_steps)/while/body/optimizer/add", "optimizer"),
         ("jit(scan_steps)/jvp(localization.1)/add", "localization"),

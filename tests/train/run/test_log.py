@@ -19,7 +19,15 @@ def test_metrics_of_all_splits_are_written(finished_run: Path) -> None:
     lines = _lines(finished_run)
     train = [line for line in lines if line["split"] == "train"]
     assert [line["step"] for line in train] == list(range(4, 41, 4))
-    for name in ("loss", "error", "outside", "theta_distance", "learning_rate", "grad_norm"):
+    for name in (
+        "loss",
+        "objective",
+        "error",
+        "outside",
+        "theta_distance",
+        "learning_rate",
+        "grad_norm",
+    ):
         assert name in train[0]
     assert train[0]["localization_grad_norm"] <= train[0]["grad_norm"]
     assert [line["step"] for line in lines if line["split"] == "valid"] == [8, 16, 24, 32, 40]

@@ -3,11 +3,12 @@
 import pytest
 
 from train.run.progress import ProgressBar, log, show_table
+from train.tasks.classification import METRICS
 
 
 def test_plain_lines_are_printed_without_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     numbers = {"loss": 1.5, "error": 12.25}
-    with ProgressBar(0, 200) as bar:
+    with ProgressBar(0, 200, METRICS) as bar:
         bar.show_training(100, numbers, speed=1234.0)
         bar.show_training(101, numbers, speed=1234.0)
         bar.show_evaluation(150, "valid", numbers)

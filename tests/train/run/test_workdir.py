@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 from running import QUICKSTART, check_error, modification_times
 
+from stn_jax.models import FCN
 from train.cli import main
 from train.config import Config, Images
 from train.config.serialize import to_dict
 from train.data import load
-from train.run.workdir import write_metadata
+from train.run.workdir import read_config, read_spec, write_metadata
 
 pytestmark = pytest.mark.usefixtures("plain_numerics")
 
@@ -25,11 +26,12 @@ def test_summary_config_and_data_are_written(finished_run: Path) -> None:
     assert summary["seconds"] > 0
     assert summary["examples_per_second"] > 0
     assert {"git_revision", "devices", "jax_version", "valid_error", "best_step"} <= set(summary)
-    config = from_dict(Config, json.loads((finished_run / "config.json").read_text()))
-    assert config.train.checkpoint_every == 6
-    data = json.loads((finished_run / "data.json").read_text())
-    assert data["images"] == {"train": 50, "valid": 10, "test": 21}
-    assert data["input_shape"] == [18, 18, 1]
+    assert set(summary["class_errors"]) == {"0", "1", "2"}
+    assert sum(map(sum, summary["confusion"])) == 21
+    assert read_config(finished_run).train.checkpoint_every == 6
+    spec = read_spec(finished_run)
+    assert spec.counts == {"train": 50, "valid": 10, "test": 21}
+    assert spec.arrays["images"] == ((12, 12, 1), "uint8")
 
 
 def test_differing_fields_of_another_config_are_named(
@@ -56,7 +58,7 @@ def test_unwritable_directory_is_refused(
 def test_directory_of_another_config_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    config = to_dict(Config())
+    config = to_dict(Config(FCN()))
     (tmp_path / "config.json").write_text(json.dumps(config))
     assert main(["fit", QUICKSTART, "--workdir", str(tmp_path)]) == 2
     check_error(capsys, [str(tmp_path), "another config", "train.steps is 1000 there", "--workdir"])

@@ -9,10 +9,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from running import ROOT, Training
+from running import ROOT
 
+from train.data.examples import Rows
+from train.experiment import Experiment
 from train.run.devices import make_mesh, replicate
-from train.step.step import TrainState, non_finite_names
+from train.step.state import TrainState, non_finite_names
 
 pytestmark = pytest.mark.usefixtures("plain_numerics")
 
@@ -22,29 +24,16 @@ import json, re, sys
 import jax
 jax.config.update("jax_num_cpu_devices", 8)
 import numpy as np
-from jax.sharding import Mesh
-from train.data.batches import Batches
-from train.cli import load_config
-from train.data import load
-from train.run.devices import AXIS, replicate
-from train.evaluation.evaluator import input_shape
-from train.step.network import build_network
-from train.step.optimizer import make_optimizer
-from train.step.step import Data, make_init, make_train_step
 from pathlib import Path
+from train.config.files import load_config
+from train.experiment import Experiment
 
 config = load_config(Path(sys.argv[1]))
-dataset = load(config.data)
-shape = input_shape(config.data, dataset.image_shape)
-network = build_network(config.model, shape, dataset.num_classes, 0)
-optimizer = make_optimizer(config.optim, config.train.steps)
 ends, report = [], {}
 for count in (1, 8):
-    mesh = Mesh(np.array(jax.devices()[:count]), (AXIS,))
-    batches = Batches(len(dataset.y_train), config.train.batch_size, 0, mesh)
-    data = Data(*replicate((dataset.x_train, dataset.y_train), mesh))
-    state = make_init(network, optimizer, config, mesh)()
-    step = make_train_step(network, optimizer, config, mesh)
+    experiment = Experiment.from_config(config, devices=jax.devices()[:count])
+    batches, data, state = experiment.batches, experiment.arrays("train"), experiment.init()
+    step = experiment.train_step
     text = step.lower(state, data, batches(0, 1)).compile().as_text()
     with jax.transfer_guard("disallow"):
         for i in range(2):
@@ -68,44 +57,51 @@ def _equal(a: TrainState, b: TrainState, **tolerance: float) -> None:
         np.testing.assert_allclose(x, y, **({"rtol": 0, "atol": 0} | tolerance))
 
 
-def test_steps_are_deterministic_and_transfer_only_indices(training: Training) -> None:
+@pytest.fixture(scope="module")
+def data(experiment: Experiment) -> Rows:
+    return experiment.arrays("train")
+
+
+def test_steps_are_deterministic_and_transfer_only_indices(
+    experiment: Experiment, data: Rows
+) -> None:
     ends = []
     for _ in range(2):
-        state = training.init()
+        state = experiment.init()
         with jax.transfer_guard("disallow"):
             for step in range(3):
-                state = training.step(state, training.data, training.batches(step, 1))
+                state = experiment.train_step(state, data, experiment.batches(step, 1))
         ends.append(jax.device_get(state))
     _equal(*ends)
     assert ends[0].step == 3
     assert ends[0].non_finite.step == -1
 
 
-def test_scanned_steps_equal_single_steps(training: Training) -> None:
-    single, scanned = training.init(), training.init()
+def test_scanned_steps_equal_single_steps(experiment: Experiment, data: Rows) -> None:
+    single, scanned = experiment.init(), experiment.init()
     for step in range(4):
-        single = training.step(single, training.data, training.batches(step, 1))
-    scanned = training.step(scanned, training.data, training.batches(0, 4))
+        single = experiment.train_step(single, data, experiment.batches(step, 1))
+    scanned = experiment.train_step(scanned, data, experiment.batches(0, 4))
     _equal(single, scanned, rtol=1e-4, atol=1e-6)
 
 
-def test_training_reduces_the_loss_and_changes_theta(training: Training) -> None:
-    state = training.init()
+def test_training_reduces_the_loss_and_changes_theta(experiment: Experiment, data: Rows) -> None:
+    state = experiment.init()
     losses = []
     for step in range(40):
         before = float(state.totals["loss"])
-        state = training.step(state, training.data, training.batches(step, 1))
+        state = experiment.train_step(state, data, experiment.batches(step, 1))
         losses.append(float(state.totals["loss"]) - before)
     assert np.mean(losses[-5:]) < 0.9 * np.mean(losses[:5])
     assert float(state.totals["theta_distance"]) > 0
 
 
-def test_running_average_is_updated(training: Training) -> None:
-    state = training.init()
+def test_running_average_is_updated(experiment: Experiment, data: Rows) -> None:
+    state = experiment.init()
     first = jax.device_get(state.params)
-    state = jax.device_get(training.step(state, training.data, training.batches(0, 1)))
+    state = jax.device_get(experiment.train_step(state, data, experiment.batches(0, 1)))
     state = jax.device_get(
-        training.step(replicate(state, make_mesh()), training.data, training.batches(1, 1))
+        experiment.train_step(replicate(state, make_mesh()), data, experiment.batches(1, 1))
     )
     assert state.eval_params is state.average
     name = "classifier.logits.bias"  # the decay starts at 1 / 10
@@ -113,12 +109,14 @@ def test_running_average_is_updated(training: Training) -> None:
     assert not np.array_equal(state.average[name], first[name])
 
 
-def test_first_non_finite_values_are_recorded_by_name_and_step(training: Training) -> None:
-    state = training.step(training.init(), training.data, training.batches(0, 1))
+def test_first_non_finite_values_are_recorded_by_name_and_step(
+    experiment: Experiment, data: Rows
+) -> None:
+    state = experiment.train_step(experiment.init(), data, experiment.batches(0, 1))
     bad = "transformer.localization.head.bias"
     state.params[bad] = state.params[bad].at[0].set(jnp.nan)
     for step in (1, 2):
-        state = training.step(state, training.data, training.batches(step, 1))
+        state = experiment.train_step(state, data, experiment.batches(step, 1))
     assert int(state.non_finite.step) == 2  # the first of the two
     names = non_finite_names(state.params)
     flagged = [n for n, flag in zip(names, state.non_finite.flags, strict=True) if flag]
