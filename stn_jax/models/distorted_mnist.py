@@ -19,7 +19,13 @@ from stn_jax.models._blocks import (
     convolutional_localization,
 )
 from stn_jax.nn import FullyConnectedLocalization, SpatialTransformer
-from stn_jax.nn.localization import check_input, flatten, hidden_layers
+from stn_jax.nn.localization import (
+    check_input,
+    check_positive,
+    check_sequences,
+    flatten,
+    hidden_layers,
+)
 from stn_jax.transforms.affine import Affine
 from stn_jax.transforms.base import Transform
 
@@ -71,6 +77,7 @@ class CNN:
 
     def __post_init__(self) -> None:
         """Checks that each convolution has a kernel size."""
+        check_sequences(filters=self.filters, kernel_sizes=self.kernel_sizes)
         if len(self.filters) != len(self.kernel_sizes):
             raise ValueError(
                 f"kernel_sizes={self.kernel_sizes} does not fit; filters={self.filters} needs one "
@@ -185,6 +192,15 @@ class STN:
     output_shape: tuple[int, int] | None = None
     padding_mode: Literal["zeros", "border", "reflection", "wrap"] = "zeros"
 
+    def __post_init__(self) -> None:
+        """Checks the output's shape, by its name here."""
+        shape, ndim = self.output_shape, self.transform.ndim
+        if shape is not None and not (isinstance(shape, Sequence) and len(shape) == ndim):
+            layout = "(h, w)" if ndim == 2 else "(d, h, w)"
+            raise ValueError(f"output_shape={shape!r} does not fit; it must be {layout}.")
+        if shape is not None:
+            check_positive(output_shape=shape)
+
     def build(self, input_shape: tuple[int, ...], num_classes: int, *, rngs: nnx.Rngs) -> "Network":
         """Returns the network, freshly initialised; see `FCN.build`.
 
@@ -230,6 +246,8 @@ class FullyConnected(nnx.Module):
         hidden: Sequence[int] = (256, 256),
         rngs: nnx.Rngs,
     ):
+        check_positive(num_classes=num_classes)
+        check_sequences(input_shape=input_shape, hidden=hidden)
         sizes = [math.prod(input_shape), *hidden]
         self.input_shape = tuple(input_shape)
         self.hidden = hidden_layers(sizes, rngs=rngs)

@@ -15,7 +15,7 @@ from stn_jax.models._blocks import (
     convolutional_localization,
 )
 from stn_jax.nn import SpatialTransformer
-from stn_jax.nn.localization import flatten
+from stn_jax.nn.localization import check_positive, flatten
 from stn_jax.transforms.affine import Affine
 from stn_jax.transforms.base import Transform
 
@@ -91,6 +91,7 @@ class Tutorial(nnx.Module):
         padding_mode: str = "zeros",
         rngs: nnx.Rngs,
     ):
+        check_positive(num_classes=num_classes)
         localization = convolutional_localization(
             input_shape,
             transform,

@@ -6,7 +6,7 @@ import pytest
 from flax import nnx
 
 import stn_jax as stn
-from stn_jax.models import CNN, FCN, PAPER, STN, FullyConnectedLocalizer
+from stn_jax.models import CNN, FCN, PAPER, STN, ConvolutionalLocalizer, FullyConnectedLocalizer
 
 
 @pytest.mark.parametrize("name", PAPER)
@@ -36,6 +36,8 @@ def test_any_transform(transform):
 def test_each_convolution_needs_a_kernel_size():
     with pytest.raises(ValueError, match=r"kernel_sizes=\(9, 7\).*filters=\(8,\)"):
         CNN(filters=(8,))
+    with pytest.raises(ValueError, match="filters=8 does not fit; give a tuple"):
+        CNN(filters=8)
 
 
 def test_any_module_can_be_the_classifier():
@@ -53,3 +55,30 @@ def test_an_input_of_another_shape_is_refused(name):
     model = PAPER[name].build((42, 42, 1), 10, rngs=nnx.Rngs(0))
     with pytest.raises(ValueError, match=r"\(2, 40, 40, 1\).*built for \(b, 42, 42, 1\)"):
         model(jnp.ones((2, 40, 40, 1), jnp.float32))
+
+
+@pytest.mark.parametrize(
+    ("part", "num_classes", "message"),
+    [
+        (FCN(), 0, "num_classes=0 does not fit"),
+        (FCN(), 2.5, r"num_classes=2\.5 does not fit"),
+        (FCN((0,)), 3, r"hidden=\(0,\) does not fit"),
+        (FCN(8), 3, "hidden=8 does not fit; give a tuple"),
+        (CNN(shrink=0), 3, "shrink=0 does not fit"),
+        (CNN(shrink=1.5), 3, r"shrink=1\.5 does not fit"),
+        (CNN(kernel_sizes=(9, 0)), 3, r"kernel_sizes=\(9, 0\) does not fit"),
+        (STN(CNN()), 0, "num_classes=0 does not fit"),
+        (STN(FCN(), padding_mode="foo"), 3, "padding_mode='foo' is not known"),
+        (STN(FCN(), FullyConnectedLocalizer(shrink=100)), 3, "shrink=100 leaves nothing"),
+        (STN(FCN(), ConvolutionalLocalizer(filters=(5,))), 3, r"filters=\(5,\) does not fit"),
+    ],
+)
+def test_sizes_that_cannot_be_meant_are_refused_by_name(part, num_classes, message):
+    with pytest.raises(ValueError, match=message):
+        part.build((28, 28, 1), num_classes, rngs=nnx.Rngs(0))
+
+
+@pytest.mark.parametrize("shape", [20, (20,), (0, 5), (2.5, 3), (4, 4, 4), "ab"])
+def test_output_shape_is_refused_by_its_name(shape):
+    with pytest.raises(ValueError, match="output_shape="):
+        STN(output_shape=shape)

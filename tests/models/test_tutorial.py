@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from flax import nnx
 
 from stn_jax.models.tutorial import TutorialNet, dropout
@@ -39,3 +40,8 @@ def test_dropout_keeps_the_mean_and_drops_whole_channels():
     assert abs(values.mean() - 1) < 0.05
     assert jnp.all(values == values[:, :1, :1])
     assert 0 < values[0, 0, 0].sum() < 10
+
+
+def test_a_number_of_classes_that_cannot_be_meant_is_refused():
+    with pytest.raises(ValueError, match="num_classes=0 does not fit"):
+        TutorialNet().build((28, 28, 1), 0, rngs=nnx.Rngs(0))

@@ -6,6 +6,8 @@ resumed run equals an uninterrupted one bit for bit.
 """
 
 import contextlib
+import re
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -60,9 +62,12 @@ class Checkpoints:
         handlers |= {"host_state": ocp.JsonCheckpointHandler()}
         names = [name for name in ("last", "best") if not read_only or (directory / name).is_dir()]
         self.directory = directory
+        self.link, folder = _without_wildcards(directory.absolute())
+        if not read_only:
+            directory.mkdir(parents=True, exist_ok=True)
         self.managers = {
             name: ocp.CheckpointManager(
-                (directory / name).absolute(), options=options, item_handlers=handlers
+                folder / name, options=options, item_handlers=handlers
             )
             for name in names
         }
@@ -157,6 +162,8 @@ class Checkpoints:
         with self._explain_failed_save():
             for manager in self.managers.values():
                 manager.close()
+        if self.link is not None:
+            self.link.cleanup()
 
     @contextlib.contextmanager
     def _explain_failed_save(self) -> Iterator[None]:
@@ -168,6 +175,21 @@ class Checkpoints:
                 f"a checkpoint in {self.directory} cannot be saved ({_shorten(error)}). If the "
                 "disk is full, make room; the same command resumes from the last one."
             ) from error
+
+
+def _without_wildcards(
+    directory: Path,
+) -> tuple[tempfile.TemporaryDirectory | None, Path]:
+    """Returns a path to a directory that Orbax can use, and the temporary folder that it needs.
+
+    Orbax takes brackets, stars and question marks in a path for patterns, and then finds nothing.
+    """
+    if not re.search(r"[\[\]*?]", str(directory)):
+        return None, directory
+    folder = tempfile.TemporaryDirectory(prefix="checkpoints-")
+    link = Path(folder.name) / "link"
+    link.symlink_to(directory, target_is_directory=True)
+    return folder, link
 
 
 def _shapes(tree: Any) -> dict[str, str]:
