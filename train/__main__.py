@@ -2,7 +2,11 @@
 
 import sys
 
-from train.cli import main
+try:
+    from train.cli import main
+except ModuleNotFoundError as error:
+    print(f"error: training needs {error.name}: pip install -e '.[train]'", file=sys.stderr)
+    sys.exit(2)
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))

@@ -5,6 +5,7 @@ JAX is imported only after the command line has been checked.
 
 import dataclasses
 import difflib
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -30,7 +31,8 @@ usage: python -m train VERB ...
   compile CONFIG --topology v5e:2x4 [--train.batch-size 4096 ...]
       estimate memory, communication and time of a step on a TPU; no TPU is needed
 
-python -m train VERB --help lists the options of a verb."""
+python -m train fit CONFIG --help lists the options of a config, python -m train VERB --help those of
+another verb. CONFIG is a file such as configs/quickstart.py; docs/training.md says what it holds."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,14 +94,24 @@ def main(arguments: Sequence[str]) -> int:
         print(f"error: {_join_lines(str(error))}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("\ninterrupted; the same command resumes from the last checkpoint", file=sys.stderr)
+        resumes = arguments[:1] == ["fit"]
+        more = "; the same command resumes from the last checkpoint" if resumes else ""
+        print(f"\ninterrupted{more}", file=sys.stderr)
         return 130
+    except BrokenPipeError:  # the reader of the output has gone, as `| head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
 
 
 def _run(arguments: list[str]) -> int:
     verb, rest = (arguments[0], arguments[1:]) if arguments else ("--help", [])
     if verb in ("-h", "--help"):
         print(USAGE)
+        return 0
+    if verb == "--version":
+        import stn_jax
+
+        print(f"stn_jax {stn_jax.__version__}")
         return 0
     if verb in CONFIGURED:
         return _run_config(verb, rest)
@@ -131,6 +143,11 @@ def _run_config(verb: str, rest: list[str]) -> int:
     if not rest:
         raise UserError(f"{verb} needs a config file first; {_known_configs()}.")
     path = Path(rest[0])
+    if rest[0].startswith("-"):
+        later = next((one for one in rest if one.endswith(".py")), "CONFIG")
+        raise UserError(
+            f"the config file comes first: python -m train {verb} {later} {rest[0]} ..."
+        )
     if not path.is_file():
         raise UserError(f"config file {str(path)!r} does not exist; {_known_configs(path.stem)}.")
     from train.config.files import load_config, run_file, sources_of

@@ -19,7 +19,7 @@ from stn_jax.models._blocks import (
     convolutional_localization,
 )
 from stn_jax.nn import FullyConnectedLocalization, SpatialTransformer
-from stn_jax.nn.localization import check_input, flatten, hidden_layers
+from stn_jax.nn.localization import check_input, check_positive, flatten, hidden_layers
 from stn_jax.transforms.affine import Affine
 from stn_jax.transforms.base import Transform
 
@@ -185,6 +185,15 @@ class STN:
     output_shape: tuple[int, int] | None = None
     padding_mode: Literal["zeros", "border", "reflection", "wrap"] = "zeros"
 
+    def __post_init__(self) -> None:
+        """Checks the output's shape."""
+        shape = self.output_shape
+        if shape is not None and (not isinstance(shape, tuple | list) or min(shape) < 1):
+            raise ValueError(
+                f"output_shape={shape!r} does not fit; give the spatial shape of the transformer's "
+                "output, such as (28, 28), or None for the input's."
+            )
+
     def build(self, input_shape: tuple[int, ...], num_classes: int, *, rngs: nnx.Rngs) -> "Network":
         """Returns the network, freshly initialised; see `FCN.build`.
 
@@ -230,6 +239,7 @@ class FullyConnected(nnx.Module):
         hidden: Sequence[int] = (256, 256),
         rngs: nnx.Rngs,
     ):
+        check_positive(num_classes=num_classes, hidden=hidden)
         sizes = [math.prod(input_shape), *hidden]
         self.input_shape = tuple(input_shape)
         self.hidden = hidden_layers(sizes, rngs=rngs)
