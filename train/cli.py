@@ -31,8 +31,9 @@ usage: python -m train VERB ...
   compile CONFIG --topology v5e:2x4 [--train.batch-size 4096 ...]
       estimate memory, communication and time of a step on a TPU; no TPU is needed
 
-python -m train fit CONFIG --help lists the options of a config, python -m train VERB --help those of
-another verb. CONFIG is a file such as configs/quickstart.py; docs/training.md says what it holds."""
+python -m train fit CONFIG --help lists the options of a config, python -m train VERB --help those
+of another verb. CONFIG is a file such as configs/quickstart.py; docs/training.md says what it may
+hold."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Examples: which rows of the data they are made of, and that they depend on key and index alone."""
+"""Examples: the rows of the data that they are made of; they depend on key and index alone."""
 
 from typing import Any
 
