@@ -90,6 +90,13 @@ class LabelledImages(Task):
     monitor = "error"
 
     def __init__(self, config: Classification, spec: DataSpec, distortion: Any):
+        missing = [name for name in ("images", "labels") if name not in spec.arrays]
+        missing += [name for name in ("class_names",) if name not in spec.info]
+        if missing:
+            raise ValueError(
+                f"{spec.name} has no {missing[0]}; classification needs arrays images and labels, "
+                "and class_names in the data's info."
+            )
         self.config = config
         self.class_names = tuple(spec.info["class_names"])
         self.num_outputs = len(self.class_names)
