@@ -6,7 +6,15 @@ Expected: 1.75 % test error (35 of 2,000 digits)
 """
 
 from stn_jax.models import CNN, STN, FullyConnectedLocalizer
-from train.config import RTS, Adam, Config, Images, TrainConfig
+from train.config import (
+    RTS,
+    Adam,
+    Classification,
+    Config,
+    CrossEntropy,
+    Images,
+    TrainConfig,
+)
 
 
 def get_config() -> Config:
@@ -18,7 +26,8 @@ def get_config() -> Config:
             localization=FullyConnectedLocalizer(hidden=(64, 32), shrink=2),
             output_shape=(20, 20),
         ),
-        optim=Adam(learning_rate=2e-3, warmup_steps=50, clip_norm=1.0),
+        task=Classification(loss=CrossEntropy(label_smoothing=0.1)),
+        optim=Adam(learning_rate=2e-3, warmup_steps=50, clip_norm=1.0, weight_decay=0.05),
         train=TrainConfig(
             steps=8000, batch_size=128, average=0.999, eval_every=1000, checkpoint_every=1000
         ),

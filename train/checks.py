@@ -55,12 +55,20 @@ def check_types(part: Any, section: str) -> None:
     Raises:
         ValueError: naming the field, what came and what is allowed.
     """
-    hints = typing.get_type_hints(type(part))
+    hints = type_hints(type(part))
     for field in dataclasses.fields(part):
         value = getattr(part, field.name)
         checked = _check_type(f"{section}.{field.name}", value, hints[field.name])
         if checked is not value:
             object.__setattr__(part, field.name, checked)
+
+
+def type_hints(cls: type) -> dict[str, Any]:
+    """Returns the annotations of a dataclass's fields; `Any` for those that cannot be resolved."""
+    try:
+        return typing.get_type_hints(cls)
+    except NameError:  # imported for type checkers alone
+        return {field.name: Any for field in dataclasses.fields(cls)}
 
 
 def _check_type(where: str, value: Any, hint: Any) -> Any:

@@ -34,8 +34,9 @@ usage: python -m train VERB ...
   compile CONFIG --topology v5e:2x4 [--train.batch-size 4096 ...]
       estimate memory, communication and time of a step on a TPU; no TPU is needed
 
-python -m train fit CONFIG --help lists the options of fit with that config, and VERB --help those
-of another verb. --version prints the version."""
+python -m train fit CONFIG --help lists the options of a config, python -m train VERB --help those
+of another verb, --version the version. CONFIG is a file such as configs/quickstart.py;
+docs/training.md says what it may hold."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,13 +122,13 @@ def _fail(code: int, message: str) -> int:
 
 def _run(arguments: list[str]) -> int:
     verb, rest = (arguments[0], arguments[1:]) if arguments else ("--help", [])
+    if verb in ("-h", "--help"):
+        print(USAGE)
+        return 0
     if verb == "--version":
         import stn_jax
 
         print(f"stn_jax {stn_jax.__version__}")
-        return 0
-    if verb in ("-h", "--help"):
-        print(USAGE)
         return 0
     if verb in CONFIGURED:
         return _run_config(verb, rest)
@@ -161,10 +162,14 @@ def _run_config(verb: str, rest: list[str]) -> int:
     if rest and rest[0] in ("-h", "--help"):
         print(USAGE)
         return 0
-    first = next((i for i, word in enumerate(rest) if word.endswith(".py")), 0)
-    if not rest or rest[first].startswith("-"):
-        raise UserError(f"{verb} needs a config file; {_known_configs()}.")
-    path = expand(rest.pop(first))
+    if not rest:
+        raise UserError(f"{verb} needs a config file first; {_known_configs()}.")
+    path = expand(rest[0])
+    if rest[0].startswith("-"):
+        later = next((one for one in rest if one.endswith(".py")), "CONFIG")
+        raise UserError(
+            f"the config file comes first: python -m train {verb} {later} {rest[0]} ..."
+        )
     if not path.is_file():
         raise UserError(f"config file {str(path)!r} does not exist; {_known_configs(path.stem)}.")
     from train.config.files import load_config, run_file, sources_of
@@ -185,7 +190,7 @@ def _run_config(verb: str, rest: list[str]) -> int:
             )
         },
     }[verb]
-    parsed = parse(config, options, rest, prog=f"python -m train {verb} {path}")
+    parsed = parse(config, options, rest[1:], prog=f"python -m train {verb} {path}")
     if parsed is None:  # --help was asked for
         return 0
     config, command = parsed

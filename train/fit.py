@@ -174,13 +174,14 @@ def _fit(config: Config, workdir: Path, sources: Mapping[str, str]) -> int:
     # ---- Result ----------------------------------------------------------------------------------
     seconds = host_state.seconds + time.perf_counter() - started_at
     rate = host_state.train_examples / max(host_state.train_seconds, 1e-9)
+    numbers = {f"{split}_{name}": float(f"{x:.7g}") for name, x in numbers.items()}
     result = f"{split} {task.monitor} {task.headline(evaluated.metrics)}"
     write_json(
         workdir / SUMMARY,
         {
             "result": result,
             f"valid_{task.monitor}": host_state.best_value,
-            **{f"{split}_{name}": number for name, number in numbers.items()},
+            **numbers,
             **task.report(evaluated),
             "best_step": host_state.best_step,
             "steps": steps,

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from running import QUICKSTART, ROOT, check_error
 
+import stn_jax as stn
 from train.cli import main
 
 
@@ -15,6 +16,10 @@ from train.cli import main
     [
         (["train"], ["verb 'train'", "fit, evaluate, predict, plot, compile"]),
         (["fit"], ["config file", "configs/quickstart.py"]),
+        (
+            ["fit", "--train.steps", "4", QUICKSTART],
+            ["comes first", "fit /", "quickstart.py --train"],
+        ),
         (["fit", "configs/quikstart.py"], ["does not exist", "meant configs/quickstart.py"]),
         (["fit", "configs/zzz"], ["does not exist", "there are", "configs/quickstart_cnn.py"]),
         (["fit", QUICKSTART, "--train.stepz=5"], ["--train.stepz", "meant --train.steps"]),
@@ -72,3 +77,26 @@ def test_help_is_printed(arguments: list[str], capsys: pytest.CaptureFixture[str
 def test_command_line_is_parsed_without_importing_jax() -> None:
     code = "import sys, train.cli; sys.exit('jax' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
+
+
+def test_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert stn.__version__ in capsys.readouterr().out
+
+
+def test_output_that_nobody_reads_is_no_error() -> None:
+    command = [sys.executable, "-u", "-m", "train", "fit", QUICKSTART, "--help"]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.close()
+    with process.stderr as errors:
+        assert b"Traceback" not in errors.read()
+    process.wait()
+
+
+def test_a_missing_package_names_the_extra() -> None:
+    code = "import sys; sys.modules['tyro'] = None; import runpy; runpy.run_module('train')"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr == "error: training needs tyro: pip install -e '.[train]'\n"

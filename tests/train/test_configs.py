@@ -92,6 +92,15 @@ def test_two_steps_evaluation_checkpoint_resumption_and_picture(
     assert main(["evaluate", "--workdir", str(tmp_path / "run")]) == 0
 
 
+@pytest.mark.slow
+@each
+def test_two_steps_at_full_size(path: Path, tmp_path: Path) -> None:
+    command = ["fit", str(path), "--workdir", str(tmp_path / "run"), "--data.name", "bundled"]
+    command += ["--train.steps", "2", "--optim.warmup-steps", "1"]
+    assert main(command) == 0
+    assert json.loads((tmp_path / "run/summary.json").read_text())["steps"] == 2
+
+
 def tiny(config: Config) -> list[str]:
     """Returns options that make the layers of a network small."""
     options = []

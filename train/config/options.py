@@ -15,6 +15,7 @@ from typing import Annotated, Any
 
 import tyro
 
+from train.checks import type_hints
 from train.config.config import Config, is_part, walk
 from train.config.names import NAMES
 from train.errors import UserError
@@ -88,30 +89,37 @@ def _rename(argument: str, config: Config) -> str:
 
 def _replace_parts(config: Config, arguments: list[str]) -> tuple[Config, list[str]]:
     """Replaces the parts that are named by ``--PATH NAME``; returns the other arguments."""
-    rest, named = [], []
-    position = 0
-    while position < len(arguments):
-        argument = arguments[position]
-        option, equals, value = argument.partition("=")
-        path = option.removeprefix("--").replace("-", "_")
-        table = NAMES.get(path.rpartition(".")[2])
-        position += 1
-        if not option.startswith("--") or table is None:
-            rest.append(argument)
-            continue
-        if not equals:
-            value = arguments[position] if position < len(arguments) else ""
-            position += 1
-        if value not in table:
-            names = ", ".join(map(repr, table))
-            raise UserError(f"{option} {value!r} is not allowed; choose one of {names}.")
-        named.append((path, table[value]))
-    for path, part in sorted(named, key=lambda pair: pair[0].count(".")):
-        holder, _, field = path.rpartition(".")
-        if not hasattr(_at(config, holder), field):
-            raise UserError(_explain_missing(f"--{path}", config, holder, field))
-        config = _set(config, path, part)
+    rest = list(arguments)
+    for depth in range(
+        max([0, *(argument.count(".") for argument in rest)]) + 1
+    ):  # outer ones first
+        position = 0
+        while position < len(rest):
+            option, equals, value = rest[position].partition("=")
+            path = option.removeprefix("--").replace("-", "_")
+            holder, _, field = path.rpartition(".")
+            replaced = option.startswith("--") and field in NAMES and path.count(".") == depth
+            if not replaced or not _is_replaceable(_at(config, holder), field):
+                position += 1
+                continue
+            if not equals:
+                value = rest[position + 1] if position + 1 < len(rest) else ""
+            if value not in NAMES[field]:
+                names = ", ".join(map(repr, NAMES[field]))
+                raise UserError(f"{option} {value!r} is not allowed; choose one of {names}.")
+            del rest[position : position + (1 if equals else 2)]
+            config = _set(config, path, NAMES[field][value])
     return config, rest
+
+
+def _is_replaceable(holder: Any, field: str) -> bool:
+    """Returns whether a field holds a part, or a function in its place."""
+    value = getattr(holder, field, None) if _has_field(holder, field) else None
+    return is_part(value) or callable(value)
+
+
+def _has_field(part: Any, name: str) -> bool:
+    return is_part(part) and any(field.name == name for field in dataclasses.fields(part))
 
 
 def _at(config: Any, path: str) -> Any:
@@ -132,11 +140,18 @@ def _check_option(argument: str, config: Config, options: Options, prog: str) ->
         return
     option = argument.partition("=")[0]
     holder, _, field = option[2:].replace("-", "_").rpartition(".")
-    field = field.removeprefix("no_") if not hasattr(_at(config, holder), field) else field
-    known = field in options if not holder else hasattr(_at(config, holder), field)
-    if not known:
+    part = _at(config, holder)
+    if holder and not _has_field(part, field):
+        field = field.removeprefix("no_")
+    if not holder and field in options:
+        return
+    if not _has_field(part, field):
         explained = _explain_missing(option, config, holder, field, tuple(options))
         raise UserError(f"{explained} ({prog} --help)")
+    value = getattr(part, field)
+    if is_part(value) or not _expressible(type_hints(type(part))[field]):
+        where = "options of its fields, or another one" if is_part(value) else "another value"
+        raise UserError(f"{option} cannot be given here; give {where} in the config file.")
 
 
 def _explain_missing(
@@ -160,7 +175,7 @@ def _explain_missing(
 def _view(part: Any, path: str = "") -> Any:
     """Returns a copy of a part whose types are what tyro can parse: those of its values."""
     cls = type(part)
-    hints, texts = typing.get_type_hints(cls), field_docs(cls)
+    hints, texts = type_hints(cls), field_docs(cls)
     fields: list[Any] = []
     for field in dataclasses.fields(part):
         value, hint = getattr(part, field.name), hints[field.name]

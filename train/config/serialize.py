@@ -11,6 +11,7 @@ import typing
 from pathlib import Path
 from typing import Any
 
+from train.checks import type_hints
 from train.config.config import Config, is_part
 from train.config.files import CONFIG_FILE, importable, is_config_file, run_file, sources_of
 
@@ -21,9 +22,11 @@ def to_dict(config: Any) -> dict[str, Any]:
     Raises:
         ValueError: for a value that JSON cannot hold.
     """
-    hints = typing.get_type_hints(type(config))
+    hints = type_hints(type(config))
     values = {}
     for field in dataclasses.fields(config):
+        if not field.init:
+            continue
         value = getattr(config, field.name)
         if is_part(value):
             tag = {} if hints[field.name] is type(value) else {"class": _name_of(type(value))}
@@ -77,20 +80,25 @@ def from_dict(values: dict[str, Any], source: Path) -> Config:
 
 
 def _build(cls: Any, values: dict[str, Any], source: Path) -> Any:
-    fields = {field.name: field for field in dataclasses.fields(cls)}
+    if not isinstance(values, dict) or not dataclasses.is_dataclass(cls):
+        raise ValueError(f"{str(values)[:40]!r} is no part; it must say the class of a dataclass.")
+    part: Any = cls
+    fields = [field.name for field in dataclasses.fields(part)]
     unknown = sorted(set(values) - set(fields) - {"class"})
     if unknown:
-        raise ValueError(f"{cls.__name__} has no field {unknown[0]!r}; it has {', '.join(fields)}.")
-    hints = typing.get_type_hints(cls)
+        raise ValueError(
+            f"{part.__name__} has no field {unknown[0]!r}; it has {', '.join(fields)}."
+        )
+    hints = type_hints(part)
     options = {
         name: _value(value, hints[name], source)
         for name, value in values.items()
         if name != "class"
     }
     try:
-        return cls(**options)
+        return part(**options)
     except TypeError as error:
-        raise ValueError(f"{cls.__name__}: {error}") from error
+        raise ValueError(f"{part.__name__}: {error}") from error
 
 
 def _value(value: Any, hint: Any, source: Path) -> Any:

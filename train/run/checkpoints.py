@@ -66,9 +66,7 @@ class Checkpoints:
         if not read_only:
             directory.mkdir(parents=True, exist_ok=True)
         self.managers = {
-            name: ocp.CheckpointManager(
-                folder / name, options=options, item_handlers=handlers
-            )
+            name: ocp.CheckpointManager(folder / name, options=options, item_handlers=handlers)
             for name in names
         }
 

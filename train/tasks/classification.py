@@ -90,6 +90,13 @@ class LabelledImages(Task):
     monitor = "error"
 
     def __init__(self, config: Classification, spec: DataSpec, distortion: Any):
+        missing = [name for name in ("images", "labels") if name not in spec.arrays]
+        missing += [name for name in ("class_names",) if name not in spec.info]
+        if missing:
+            raise ValueError(
+                f"{spec.name} has no {missing[0]}; classification needs arrays images and labels, "
+                "and class_names in the data's info."
+            )
         self.config = config
         self.class_names = tuple(spec.info["class_names"])
         self.num_outputs = len(self.class_names)
@@ -154,16 +161,17 @@ class LabelledImages(Task):
             ]
             return figures.save(folder / name, figures.draw_examples(shown, captions, title))
 
+        kind = {"test": "Test", "valid": "Validation", "train": "Training"}[split] + " images"
         some = spread_over_classes(labels, figures.MAX_VISUALIZED)
         if "outside" in evaluated.metrics:
-            title = f"Images ({split}) with the window that the transformer reads, and its output"
+            title = f"{kind} with the window that the transformer reads, and its output"
             picture = draw_sheet("transformer.png", some, title)
         else:
-            picture = draw_sheet("examples.png", some, f"Images ({split}) and predicted labels")
+            picture = draw_sheet("examples.png", some, f"{kind} and their predicted labels")
         worst = np.argsort(-evaluated.metrics["loss"], kind="stable")[: figures.MAX_VISUALIZED]
         worst = worst[evaluated.metrics["error"][worst] > 0]
         if len(worst):
-            draw_sheet("mistakes.png", worst, f"The worst mistakes ({split})")
+            draw_sheet("mistakes.png", worst, f"The worst mistakes: {kind.lower()}")
         matrix = self.confusion(evaluated)
         figures.save(folder / "confusion.png", figures.draw_confusion(matrix, self.class_names))
         return picture

@@ -1,7 +1,7 @@
 """What a task is: examples, a loss, and ONE table of metrics.
 
-A task's config is a frozen dataclass whose ``build(spec, distortion)`` returns a `Task`. All of a
-task's methods are pure functions that run on the device.
+A task's config is a frozen dataclass whose ``build(spec, distortion)`` returns a `Task`. What
+examples, loss, metrics and outputs compute is pure and runs on the devices, inside the step.
 """
 
 import abc

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from train.config.files import load_config, run_file, source_of
+from train.config.files import load_config, run_file, sources_of
 from train.errors import UserError
 
 
@@ -49,6 +49,10 @@ def test_a_config_file_may_import_its_neighbours(tmp_path: Path) -> None:
         "def get_config():\n    return Config(FCN(), train=TrainConfig(steps=STEPS))\n"
     )
     assert load_config(path).train.steps == 7
+    assert sources_of(run_file(path).__name__) == {
+        "config.py": path.read_text(),
+        "neighbour_of_a_config.py": "STEPS = 7\n",
+    }
 
 
 def test_the_same_content_is_one_module(tmp_path: Path) -> None:
@@ -56,5 +60,5 @@ def test_the_same_content_is_one_module(tmp_path: Path) -> None:
         (tmp_path / name).write_text("class Net:\n    pass\n")
     one, other = run_file(tmp_path / "a.py"), run_file(tmp_path / "b.py")
     assert one.Net is other.Net
-    assert source_of(one.Net.__module__) == "class Net:\n    pass\n"
-    assert source_of("train.config") is None
+    assert sources_of(one.__name__) == {"config.py": "class Net:\n    pass\n"}
+    assert sources_of("train.config") == {}

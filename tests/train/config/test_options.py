@@ -58,6 +58,9 @@ def test_any_field_of_any_part_can_be_set(arguments: list[str], path: str, value
     [
         (["--model", "fcn", "--model.transform", "tps"], "--model.transform is no option of FCN"),
         (["--optim.momentum", "0.5"], "--optim.momentum is no option of Adam"),
+        (["--model.build", "5"], "--model.build is no option of STN"),
+        (["--model.transform.free", "5"], "--model.transform.free cannot be given here"),
+        (["--train", "5"], "--train cannot be given here; give options of its fields"),
         (["--optim.schedule.every", "5"], "no option of Cosine; it has no options"),
         (["--train.stepz", "5"], "no option of TrainConfig; perhaps you meant --train.steps;"),
         (["--trains.steps", "5"], "--trains.steps is unknown"),
@@ -101,6 +104,7 @@ class Own:
     depth: int = 4
     """How deep it is."""
     things: Any = None
+    transform: str = "mine"
 
     def build(self) -> None:
         """Builds nothing."""
@@ -109,4 +113,6 @@ class Own:
 def test_fields_of_a_users_own_part_are_options() -> None:
     found = override("--model.size", "5", config=Config(Own()))
     assert found.model == Own(5)
+    found = override("--model.transform", "yours", config=Config(Own()))
+    assert found.model == Own(transform="yours")
     assert field_docs(Own) == {"size": "how large it is.", "depth": "How deep it is."}

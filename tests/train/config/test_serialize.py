@@ -10,7 +10,7 @@ import stn_jax as stn
 from stn_jax.models import CNN, FCN, STN
 from train.config import SGD, Cluttered, Config, Staircase, TrainConfig
 from train.config.files import load_config
-from train.config.serialize import config_source, flatten, from_dict, to_dict
+from train.config.serialize import flatten, from_dict, to_dict, user_sources
 
 OWN = """
 from dataclasses import dataclass
@@ -52,7 +52,7 @@ def test_parts_are_written_by_their_public_names() -> None:
     assert values["model.transform.class"] == "stn_jax.Affine"
     assert values["optim.class"] == "train.config.Adam"
     assert values["train.steps"] == 1000
-    assert config_source(Config(STN())) is None
+    assert user_sources(Config(STN())) == {}
 
 
 def test_parts_of_a_users_file_come_back_from_its_copy(tmp_path: Path) -> None:
@@ -62,10 +62,9 @@ def test_parts_of_a_users_file_come_back_from_its_copy(tmp_path: Path) -> None:
     values = to_dict(config)
     assert values["model"] == {"class": "config.py:Net", "sizes": [3, 4]}
     assert values["task"]["loss"] == {"function": "config.py:hinge"}
-    source = config_source(config)
-    assert source == OWN
+    assert user_sources(config) == {"config.py": OWN}
     copy = tmp_path / "config.py"
-    copy.write_text(source)
+    copy.write_text(OWN)
     path.unlink()
     assert round_trip(config, copy) == config
     copy.write_text(OWN.replace("sizes", "widths"))
@@ -82,6 +81,7 @@ def test_parts_of_a_users_file_come_back_from_its_copy(tmp_path: Path) -> None:
         (lambda v: v["train"].update(stepz=1), "TrainConfig has no field 'stepz'; it has steps"),
         (lambda v: v["model"].update({"class": "stn_jax.models.Gone"}), "Gone is not there"),
         (lambda v: v["model"].update({"class": "nosuch.Net"}), "nosuch.Net is not there"),
+        (lambda v: v["model"].pop("class"), "is no part"),
         (lambda v: v["train"].update(steps=-1), "train.steps=-1"),
         (lambda v: v.pop("model"), "model"),
     ],

@@ -30,6 +30,14 @@ def build(**fields: Any) -> LabelledImages:
     return Classification(**fields).build(spec, NoDistortion())
 
 
+def test_data_without_labels_or_names_are_refused() -> None:
+    arrays = {"images": ((4, 4, 1), "uint8")}
+    spec = DataSpec("loose", {"train": 1}, arrays, {}, "")
+    for more, words in (({}, "loose has no labels"), ({"labels": ((), "int32")}, "no class_names")):
+        with pytest.raises(ValueError, match=words):
+            Classification().build(spec._replace(arrays=arrays | more), NoDistortion())
+
+
 def test_cross_entropy_is_optaxs_and_smoothed() -> None:
     expected = optax.softmax_cross_entropy_with_integer_labels(LOGITS, LABELS)
     np.testing.assert_allclose(CrossEntropy()(LOGITS, LABELS), expected, rtol=1e-6)
