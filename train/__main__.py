@@ -7,7 +7,8 @@ try:
 except ModuleNotFoundError as error:
     if (error.name or "").partition(".")[0] in ("train", "stn_jax"):
         raise
-    sys.exit(f"error: {error.name} is not installed; pip install 'stn-jax[train]', or '.[train]'.")
+    print(f"error: training needs {error.name}: pip install -e '.[train]'", file=sys.stderr)
+    sys.exit(2)
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))

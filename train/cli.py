@@ -18,7 +18,6 @@ import tyro
 from train.errors import TrainingError, UserError
 
 CONFIGS = Path(__file__).parents[1] / "configs"
-INSTALL = "pip install 'stn-jax[train]', or '.[train]' in a clone"
 
 USAGE = """\
 usage: python -m train VERB ...
@@ -112,7 +111,7 @@ def main(arguments: Sequence[str]) -> int:
         package = (error.name or "").partition(".")[0]
         if package in ("train", "stn_jax", "configs"):
             raise
-        return _fail(2, f"{package} is not installed; {INSTALL}")
+        return _fail(2, f"training needs {package}: pip install -e '.[train]'")
 
 
 def _fail(code: int, message: str) -> int:

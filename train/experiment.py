@@ -15,7 +15,6 @@ from train.data.dataset import Data, DataSpec, describe, report
 from train.data.examples import Rows
 from train.errors import UserError
 from train.run.devices import make_mesh, replicate
-from train.run.progress import log
 from train.step.network import Network, build_network
 from train.step.state import TrainState, make_init
 from train.step.step import make_train_step, step_metrics
@@ -74,8 +73,6 @@ class Experiment:
             if spec is None:
                 data = config.data.build()
                 spec = describe(data)
-                for line in report(data):
-                    log(line)
             mesh = make_mesh(devices)
             check_batch(config.train.batch_size, spec.counts["train"], mesh.size)
             task = config.task.build(spec, config.distortion)
@@ -125,10 +122,11 @@ class Experiment:
         """Number of parameters of the network."""
         return sum(int(np.prod(x.shape)) for x in self.abstract_state.params.values())
 
-    def describe(self) -> str:
-        """Returns a line about the distortion, the network and the devices."""
+    def describe(self) -> list[str]:
+        """Returns what is said when a run begins: lines about the data, and one about the rest."""
         shape = " x ".join(map(str, self.task.input_shape))
         model = type(self.config.model).__name__
         distortion = type(self.config.distortion).__name__
         devices = f"{self.mesh.size} x {self.mesh.devices.flat[0].device_kind}"
-        return f"{distortion}, {shape}; {model}, {self.parameters:,} parameters; {devices}"
+        rest = f"{distortion}, {shape}; {model}, {self.parameters:,} parameters; {devices}"
+        return [*([] if self.data is None else report(self.data)), rest]

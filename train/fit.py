@@ -68,7 +68,8 @@ def _fit(config: Config, workdir: Path, sources: Mapping[str, str]) -> int:
     data, evaluator = experiment.arrays("train"), Evaluator(experiment)
     schedule = jax.jit(experiment.schedule)
     write_metadata(workdir, config, experiment.spec, sources, experiment.data)
-    log(experiment.describe())
+    for line in experiment.describe():
+        log(line)
 
     # ---- Initial or restored state ---------------------------------------------------------------
     checkpoints = Checkpoints(workdir / "checkpoints")

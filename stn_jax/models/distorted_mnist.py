@@ -194,12 +194,13 @@ class STN:
 
     def __post_init__(self) -> None:
         """Checks the output's shape, by its name here."""
-        shape, ndim = self.output_shape, self.transform.ndim
-        if shape is not None and not (isinstance(shape, Sequence) and len(shape) == ndim):
-            layout = "(h, w)" if ndim == 2 else "(d, h, w)"
+        shape = self.output_shape
+        if shape is None:
+            return
+        if not isinstance(shape, Sequence) or len(shape) != self.transform.ndim:
+            layout = "(h, w)" if self.transform.ndim == 2 else "(d, h, w)"
             raise ValueError(f"output_shape={shape!r} does not fit; it must be {layout}.")
-        if shape is not None:
-            check_positive(output_shape=shape)
+        check_positive(output_shape=shape)
 
     def build(self, input_shape: tuple[int, ...], num_classes: int, *, rngs: nnx.Rngs) -> "Network":
         """Returns the network, freshly initialised; see `FCN.build`.

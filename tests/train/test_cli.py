@@ -65,7 +65,7 @@ def test_configs_that_do_not_match_the_data_are_refused(
     tmp_path: Path, option: list[str], words: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["fit", QUICKSTART, "--workdir", str(tmp_path / "run"), *option]) == 2
-    check_error(capsys, words, out="bundled: 10,000 training, 2,000 test images of 10 classes")
+    check_error(capsys, words)
 
 
 @pytest.mark.parametrize("arguments", [[], ["--help"], ["fit", "--help"], ["evaluate", "--help"]])

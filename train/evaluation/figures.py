@@ -263,8 +263,9 @@ def save_snapshot(workdir: Path, evaluator: Evaluator, params: Params, step: int
     A snapshot that cannot be saved does not stop a run.
     """
     split = FILM_SPLIT if FILM_SPLIT in evaluator.arrays else "train"
-    count = min(FILM, evaluator.experiment.spec.counts[split])
-    shown = evaluator.visualize(params, split, np.arange(count))
+    count = evaluator.experiment.spec.counts[split]
+    indices = np.linspace(0, count - 1, min(FILM, count)).round()  # of all classes, where sorted
+    shown = evaluator.visualize(params, split, indices)
     if not shown.warps or shown.warps[0].grid.ndim != 4:
         return
     folder = workdir / "snapshots"

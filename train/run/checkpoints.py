@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 import orbax.checkpoint as ocp
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
@@ -133,7 +134,9 @@ class Checkpoints:
         name = min(differing, key=lambda name: (not name.startswith("params."), name))
         raise UserError(
             f"the checkpoint {path} is of another network, or of another version of the code: "
-            f"{name} is {saved.get(name, 'missing')} there and {wanted.get(name, 'missing')} here."
+            f"{name.removeprefix('params.')} is {saved.get(name, 'missing')} there and "
+            f"{wanted.get(name, 'missing')} here; restore the code that trained it, or train again "
+            "in another --workdir."
         )
 
     def delete_best_after(self, step: int) -> None:
@@ -191,10 +194,15 @@ def _without_wildcards(
 
 
 def _shapes(tree: Any) -> dict[str, str]:
-    """Returns shape and dtype of every array of a tree by its name, such as ``params.bias``."""
+    """Returns the shape of every array of a tree by its name, such as ``params.bias``.
+
+    Followed by the dtype, where it is not float32.
+    """
     leaves, _ = jax.tree_util.tree_flatten_with_path(getattr(tree, "tree", tree))
     return {
-        jax.tree_util.keystr(path, simple=True, separator="."): f"{leaf.dtype} {leaf.shape}"
+        jax.tree_util.keystr(
+            path, simple=True, separator="."
+        ): f"{tuple(leaf.shape)}{'' if leaf.dtype == np.float32 else f' {leaf.dtype}'}"
         for path, leaf in leaves
         if hasattr(leaf, "shape")
     }

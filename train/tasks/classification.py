@@ -149,6 +149,7 @@ class LabelledImages(Task):
     ) -> Path | None:
         """Draws images with what the transformer made of them, the worst mistakes, the classes."""
         from train.evaluation import figures
+        from train.evaluation.selection import spread_over_classes
 
         predicted = np.argmax(evaluated.outputs["probabilities"], axis=-1)
         labels = evaluated.targets
@@ -175,20 +176,6 @@ class LabelledImages(Task):
         matrix = self.confusion(evaluated)
         figures.save(folder / "confusion.png", figures.draw_confusion(matrix, self.class_names))
         return picture
-
-
-def spread_over_classes(labels: np.ndarray, count: int) -> np.ndarray:
-    """Returns up to ``count`` indices, the first ones of each class in turns.
-
-    Example:
-        >>> spread_over_classes(np.array([0, 0, 0, 1, 2]), 4).tolist()
-        [0, 1, 3, 4]
-    """
-    turn = np.zeros(len(labels), np.int64)
-    for label in np.unique(labels):
-        members = np.flatnonzero(labels == label)
-        turn[members] = np.arange(len(members))
-    return np.sort(np.argsort(turn, kind="stable")[:count])
 
 
 def _class_weights(

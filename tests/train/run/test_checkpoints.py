@@ -99,11 +99,11 @@ def test_a_checkpoint_of_another_network_names_the_first_difference(
     name = min(state.params)
     other = jax.ShapeDtypeStruct((7,), np.float32)
     bad = abstract._replace(params=abstract.params | {name: other})
-    there = rf"params\.{name} is float32 \(.*\) there and float32 \(7,\) here"
+    there = rf"{name} is \(.*\) there and \(7,\) here"
     with pytest.raises(UserError, match=there):
         checkpoints.restore("last", bad, make_mesh())
     more = abstract._replace(params=abstract.params | {"a.new.one": other})
-    with pytest.raises(UserError, match=r"params\.a\.new\.one is missing there"):
+    with pytest.raises(UserError, match=r"a\.new\.one is missing there"):
         checkpoints.restore("last", more, make_mesh())
     restored, _ = checkpoints.restore("last", abstract, make_mesh())
     assert int(restored.step) == int(state.step)

@@ -12,6 +12,7 @@ from train.cli import main
 from train.config import Config, Images
 from train.config.serialize import to_dict
 from train.data import load
+from train.data.dataset import describe
 from train.run.workdir import read_config, read_spec, write_metadata
 
 pytestmark = pytest.mark.usefixtures("plain_numerics")
@@ -129,8 +130,9 @@ def test_a_finished_run_notices_other_data(
 def test_what_was_held_out_is_listed(tmp_path: Path) -> None:
     x = np.arange(10 * 16).reshape(10, 4, 4).astype(np.uint8)
     np.savez(tmp_path / "mine.npz", x_train=x, y_train=np.arange(10) % 2)
+    (tmp_path / "run").mkdir()
     dataset = load(Images(str(tmp_path / "mine.npz")))
-    write_metadata(tmp_path, Config(), dataset, (4, 4, 1))
-    held = json.loads((tmp_path / "held_out.json").read_text())
+    write_metadata(tmp_path / "run", Config(FCN()), describe(dataset), {}, dataset)
+    held = json.loads((tmp_path / "run" / "held_out.json").read_text())
     indices = [int(name[len("x_train[") : -1]) for name in held["test"]]
     np.testing.assert_array_equal(dataset.x_test[..., 0], x[indices])

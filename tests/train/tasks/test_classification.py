@@ -11,7 +11,7 @@ import pytest
 from train.config import Classification, CrossEntropy, NoDistortion
 from train.data.dataset import DataSpec
 from train.step.step import Evaluated
-from train.tasks.classification import METRICS, LabelledImages, spread_over_classes
+from train.tasks.classification import METRICS, LabelledImages
 
 pytestmark = pytest.mark.usefixtures("plain_numerics")
 
@@ -91,10 +91,3 @@ def test_errors_by_class_and_confusion_are_reported() -> None:
         "class_errors": {"a": 33.33, "b": 0.0},
         "confusion": [[2, 1, 0], [0, 2, 0], [0, 0, 0]],
     }
-
-
-def test_pictures_show_all_classes() -> None:
-    labels = np.repeat([0, 1, 2], [50, 40, 3])
-    shown = labels[spread_over_classes(labels, 9)]
-    assert np.bincount(shown).tolist() == [3, 3, 3]
-    assert spread_over_classes(np.zeros(2, int), 9).tolist() == [0, 1]

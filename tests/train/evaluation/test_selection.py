@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from train.evaluation.examples import spread_over_classes
+from train.evaluation.selection import spread_over_classes
 
 
 def test_a_sorted_set_shows_all_classes() -> None:
