@@ -24,10 +24,11 @@ usage: python -m train VERB ...
 
   fit CONFIG [--workdir DIR] [--optim.learning-rate 3e-4 ...]
       train with a config file; the same command resumes an interrupted run
-  evaluate --workdir DIR [--split test] [--batch-size 64]
-      evaluate a trained network
+  evaluate --workdir DIR [--split test] [--data NAME]
+      evaluate a trained network, on its own data or on others
   predict IMAGES... --workdir DIR --out DIR
-      write labels, thetas and rectified images of image files, folders or an .npz
+      write labels, thetas and rectified images of image files, folders or an .npz, and the error
+      where their classes are known
   plot --workdir DIR
       draw the figures of a run again
   compile CONFIG --topology v5e:2x4 [--train.batch-size 4096 ...]
@@ -46,6 +47,8 @@ class Evaluate:
     """Work directory of a run."""
     split: Literal["test", "valid", "train"] = "test"
     """Split to evaluate."""
+    data: str | None = None
+    """Name or path of other images to evaluate on; or of the run's own, if they have moved."""
     batch_size: int = 0
     """Images for each step; 0 uses the run's. The result does not depend on it."""
 
@@ -141,7 +144,7 @@ def _run(arguments: list[str]) -> int:
     if isinstance(command, Evaluate):
         from train.evaluation.evaluator import evaluate
 
-        return evaluate(expand(command.workdir), command.split, command.batch_size)
+        return evaluate(expand(command.workdir), command.split, command.batch_size, command.data)
     if isinstance(command, Predict):
         from train.evaluation.predict import predict
 

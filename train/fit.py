@@ -13,6 +13,7 @@ from train.config.config import Config
 from train.config.serialize import user_sources
 from train.errors import TrainingError
 from train.evaluation.evaluator import Evaluator
+from train.evaluation.warm_start import start_from
 from train.experiment import Experiment
 from train.run.checkpoints import Checkpoints, HostState
 from train.run.devices import describe_devices, replicate, tune_malloc
@@ -77,6 +78,8 @@ def _fit(config: Config, workdir: Path, sources: Mapping[str, str]) -> int:
     host_state = HostState()
     if checkpoints.step() is None:
         state = experiment.init()
+        if run.start_from is not None:
+            state = start_from(state, run.start_from)
     else:
         state, host_state = checkpoints.restore("last", experiment.abstract_state, mesh)
         log(f"resuming from step {int(state.step):,}")

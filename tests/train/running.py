@@ -8,9 +8,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import jax
+import numpy as np
 import pytest
 
 import train.fit
+from train.evaluation.evaluator import load_run
 from train.run.checkpoints import Checkpoints
 from train.step.state import TrainState
 
@@ -80,3 +82,12 @@ def interrupt_after(step: int) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(train.fit, "_stop_if_non_finite", interrupt)
         yield
+
+
+def check_same_result(one: Path, other: Path) -> None:
+    """Checks that two runs have the same parameters and metrics, bit for bit."""
+    a, b = load_run(one, data=False), load_run(other, data=False)
+    assert a.step == b.step
+    for name, value in a.params.items():
+        np.testing.assert_array_equal(jax.device_get(b.params[name]), jax.device_get(value), name)
+    assert (one / "metrics.jsonl").read_bytes() == (other / "metrics.jsonl").read_bytes()

@@ -2,12 +2,15 @@
 
 import json
 import os
+import signal
 from pathlib import Path
 
 import pytest
-from running import modification_times
+from running import check_same_result, modification_times
 
+import train.fit
 from train.cli import main
+from train.data.batches import Batches
 
 pytestmark = pytest.mark.usefixtures("plain_numerics")
 
@@ -42,3 +45,92 @@ def test_training_stops_at_the_first_non_finite_number(
     assert "--optim.learning-rate" in error
     assert not os.listdir(tmp_path / "run" / "checkpoints" / "last")
     assert not (tmp_path / "run" / "summary.json").exists()
+
+
+def test_the_first_line_says_what_each_set_has(
+    tiny_config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["fit", str(tiny_config), "--workdir", str(tmp_path / "run"), "--train.steps", "6"]
+    assert main(command) == 0
+    first, second, *_ = capsys.readouterr().out.splitlines()
+    assert first.endswith("digits.npz: 50 training, 10 validation, 21 test images of 3 classes")
+    assert second.startswith("RTS, 18 x 18 x 1; STN, ")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_saves_at_the_next_step_and_the_run_resumes(
+    finished_run: Path,
+    tiny_config: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    number: signal.Signals,
+) -> None:
+    command = ["fit", str(tiny_config), "--workdir", str(tmp_path / "run")]
+    batches = Batches.__call__
+
+    def interrupted(self: Batches, step: int, steps: int) -> object:
+        if step == 12:
+            signal.raise_signal(number)
+        return batches(self, step, steps)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Batches, "__call__", interrupted)
+        assert main(command) == 128 + number
+    assert capsys.readouterr().err == ("\ninterrupted; the same command resumes from step 13\n")
+    assert os.listdir(tmp_path / "run" / "checkpoints" / "last") == ["13"]
+    assert not (tmp_path / "run" / ".lock").exists()
+    assert main(command) == 0
+    assert "resuming from step 13" in capsys.readouterr().out
+    check_same_result(finished_run, tmp_path / "run")
+
+
+def test_an_interrupt_before_the_first_step_promises_nothing(
+    tiny_config: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(train.fit, "write_metadata", interrupted)
+    assert main(["fit", str(tiny_config), "--workdir", str(tmp_path / "run")]) == 130
+    assert "before the first checkpoint; the same command starts again" in capsys.readouterr().err
+    assert not os.listdir(tmp_path / "run")
+
+
+def test_a_finished_run_is_trained_on_where_steps_are_raised(
+    tiny_config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--optim.schedule", "constant", "--train.steps"]
+    command = ["fit", str(tiny_config), *options]
+    assert main([*command, "12", "--workdir", str(tmp_path / "longer")]) == 0
+    assert main([*command, "24", "--workdir", str(tmp_path / "longer")]) == 0
+    assert "resuming from step 12" in capsys.readouterr().out
+    assert main([*command, "24", "--workdir", str(tmp_path / "whole")]) == 0
+    check_same_result(tmp_path / "whole", tmp_path / "longer")
+    assert json.loads((tmp_path / "longer" / "summary.json").read_text())["steps"] == 24
+    assert main([*command, "12", "--workdir", str(tmp_path / "longer")]) == 2
+    assert "train.steps is 24 there and 12 here" in capsys.readouterr().err
+
+
+def test_a_figure_that_cannot_be_drawn_does_not_fail_the_run(
+    tiny_config: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def fail(*_: object) -> None:
+        assert (tmp_path / "run" / "summary.json").is_file()
+        raise RuntimeError("no font")
+
+    monkeypatch.setattr(train.fit.figures, "draw_curves", fail)
+    command = ["fit", str(tiny_config), "--workdir", str(tmp_path / "run"), "--train.steps", "6"]
+    assert main(command) == 0
+    out, err = capsys.readouterr()
+    assert f"the curves in {tmp_path / 'run' / 'figures'} cannot be drawn (no font)" in out
+    assert err == ""
+    assert (tmp_path / "run" / "figures" / "transformer.png").is_file()
+    assert main(["plot", "--workdir", str(tmp_path / "run")]) == 2
+    assert capsys.readouterr().err.count("\n") == 1

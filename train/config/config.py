@@ -37,6 +37,9 @@ class TrainConfig:
     """Seed of the initial weights, the order of the examples and their distortions."""
     average: float = 0.0
     """Decay of the running average of parameters used for evaluation; 0 uses the last ones."""
+    start_from: str | None = None
+    """Work directory of another run whose parameters to start from; those of the same name and
+    shape are taken."""
 
     def __post_init__(self) -> None:
         """Checks types and ranges."""

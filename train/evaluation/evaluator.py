@@ -9,6 +9,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 from train.data.dataset import Arrays
 from train.errors import UserError
+from train.evaluation.other_data import with_data
 from train.experiment import Experiment
 from train.run.checkpoints import Checkpoints
 from train.run.devices import AXIS, replicate
@@ -121,12 +122,13 @@ def load_run(workdir: Path, *, data: bool) -> Run:
     return Run(experiment, state.eval_params, int(state.step))
 
 
-def evaluate(workdir: Path, split: str, batch_size: int) -> int:
+def evaluate(workdir: Path, split: str, batch_size: int, data: str | None = None) -> int:
     """Evaluates a trained network and prints the result; the verb ``evaluate``.
 
     Args:
         workdir: work directory of a run.
         split: "train", "valid" or "test".
+        data: name of other images, or the place of the run's data if they have moved.
         batch_size: examples for each step; 0 uses the run's.
 
     Returns:
@@ -139,11 +141,13 @@ def evaluate(workdir: Path, split: str, batch_size: int) -> int:
         raise UserError(
             f"--batch-size {batch_size} is not allowed; it must be 0 (the run's) or above."
         )
-    run = load_run(workdir, data=True)
+    run = load_run(workdir, data=data is None)
+    if data is not None:
+        run = run._replace(experiment=with_data(run.experiment, data))
     experiment, evaluator = run.experiment, Evaluator(run.experiment)
     if split not in evaluator.arrays:
         splits = ", ".join(evaluator.arrays)
-        raise UserError(f"--split {split} is empty; the data of this run have {splits}.")
+        raise UserError(f"--split {split} is empty; the data have {splits}.")
     evaluated = evaluator.evaluate(
         run.params, split, batch_size or experiment.config.train.eval_batch_size
     )

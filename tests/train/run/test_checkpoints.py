@@ -9,11 +9,17 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
-from running import ROOT, check_error, run_train, train_command, train_env
+from running import (
+    ROOT,
+    check_error,
+    check_same_result,
+    run_train,
+    train_command,
+    train_env,
+)
 
 from train.cli import main
 from train.errors import UserError
-from train.evaluation.evaluator import load_run
 from train.experiment import Experiment
 from train.run.checkpoints import Checkpoints, HostState
 from train.run.devices import make_mesh
@@ -36,14 +42,6 @@ def _kill(command: list[str], cache: Path, workdir: Path, *, bytes_more: int, pa
     assert process.wait() == -signal.SIGKILL
 
 
-def _assert_same_result(one: Path, other: Path) -> None:
-    a, b = load_run(one, data=False), load_run(other, data=False)
-    assert a.step == b.step
-    for name, value in a.params.items():
-        np.testing.assert_array_equal(jax.device_get(b.params[name]), jax.device_get(value), name)
-    assert (one / "metrics.jsonl").read_bytes() == (other / "metrics.jsonl").read_bytes()
-
-
 def test_run_killed_twice_equals_uninterrupted_run(
     finished_run: Path, tiny_config: Path, compilation_cache: Path, tmp_path: Path
 ) -> None:
@@ -51,7 +49,7 @@ def test_run_killed_twice_equals_uninterrupted_run(
     for pause in (0, 0.05):  # the first one during the first save
         _kill(command, compilation_cache, tmp_path / "killed", bytes_more=1, pause=pause)
     run_train("fit", tiny_config, "--workdir", tmp_path / "killed", cache=compilation_cache)
-    _assert_same_result(finished_run, tmp_path / "killed")
+    check_same_result(finished_run, tmp_path / "killed")
 
 
 @pytest.mark.slow
@@ -69,7 +67,7 @@ def test_run_killed_at_random_equals_uninterrupted_run(
         _kill(command, compilation_cache, killed, bytes_more=1, pause=pause)
     done = run_train("fit", tiny_config, "--workdir", killed, *options, cache=compilation_cache)
     assert "resuming from step" in done.stdout
-    _assert_same_result(whole, killed)
+    check_same_result(whole, killed)
 
 
 def test_best_checkpoint_later_than_the_resumed_step_is_deleted(
