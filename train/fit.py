@@ -23,7 +23,13 @@ from train.run.lock import RunLock
 from train.run.log import MetricsWriter
 from train.run.progress import ProgressBar, log, show_table
 from train.run.revision import git_revision
-from train.run.workdir import SUMMARY, check_data, make_workdir, read_summary, write_metadata
+from train.run.workdir import (
+    SUMMARY,
+    check_finished,
+    make_workdir,
+    read_summary,
+    write_metadata,
+)
 from train.step.state import TrainState, non_finite_names
 
 SNAPSHOT_FRACTIONS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
@@ -54,7 +60,7 @@ def fit(config: Config, workdir: Path, sources: Mapping[str, str] | None = None)
             summary = read_summary(workdir, config)  # another process may have finished meanwhile
             if summary is None:
                 return _fit(config, workdir, sources or user_sources(config))
-    check_data(workdir, Experiment.from_config(config).spec)
+    check_finished(workdir, config)
     log(f"{workdir} is finished: {summary['result']}; nothing to do")
     return 0
 

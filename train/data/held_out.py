@@ -65,9 +65,10 @@ def _choose_groups(
         missing = wanted - taken
         nearer = np.abs(missing - table[group]).sum() < np.abs(missing).sum()
         take_if(group, nearer)
-    for label in range(len(classes)):  # a class of few large groups: the smallest one
-        for group in np.argsort(table.sum(axis=1), kind="stable"):
-            take_if(group, taken[label] == 0 and table[group, label] > 0)
+    for label in np.flatnonzero(taken == 0):  # classes of few large groups: the smallest one
+        sizes = np.where(table[:, label] > 0, table.sum(axis=1), 0)
+        for group in np.argsort(sizes, kind="stable")[np.sum(sizes == 0) :]:
+            take_if(group, taken[label] == 0)
     return names[held]
 
 

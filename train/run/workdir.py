@@ -19,7 +19,7 @@ import jax
 from train.config.config import Config
 from train.config.files import CONFIG_FILE
 from train.config.serialize import flatten, from_dict, to_dict
-from train.data.dataset import Data, DataSpec
+from train.data.dataset import Data, DataSpec, describe
 from train.errors import UserError
 from train.run.json_files import read_json, write_json, write_text
 from train.run.progress import log
@@ -138,6 +138,20 @@ def check_data(workdir: Path, spec: DataSpec) -> None:
                 f"--workdir {workdir} holds a run on other data: {name} is {stored[name]} there "
                 f"and {found[name]} here. Give another --workdir, or restore the data."
             )
+
+
+def check_finished(workdir: Path, config: Config) -> None:
+    """Checks that the data of a finished run have not changed, if they are still there.
+
+    Raises:
+        UserError: if they differ.
+    """
+    try:
+        spec = describe(config.data.build())
+    except (ValueError, OSError) as error:
+        log(f"the data of {workdir} cannot be read any more: {error}")
+        return
+    check_data(workdir, spec)
 
 
 def write_metadata(
