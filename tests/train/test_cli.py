@@ -1,5 +1,7 @@
 """Mistakes on the command line: one line that says what to do, exit code 2, no files written."""
 
+import errno
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -100,3 +102,55 @@ def test_a_missing_package_names_the_extra() -> None:
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 2
     assert done.stderr == "error: training needs tyro: pip install -e '.[train]'\n"
+
+
+@pytest.mark.parametrize("package", ["optax", "rich", "orbax"])
+def test_a_package_missing_later_names_the_extra(package: str, tmp_path: Path) -> None:
+    code = f"import sys; sys.modules[{package!r}] = None; from train.cli import main; "
+    code += f"sys.exit(main(['fit', {QUICKSTART!r}, '--workdir', {str(tmp_path)!r}]))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr == f"error: training needs {package}: pip install -e '.[train]'\n"
+
+
+def test_an_interrupted_prediction_has_nothing_to_resume(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: object) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("train.evaluation.predict.predict", interrupted)
+    assert main(["predict", "a.png", "--workdir", "w", "--out", "o"]) == 130
+    assert capsys.readouterr().err == "\ninterrupted\n"
+
+
+def test_errors_of_the_system_are_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device", "w/metrics.jsonl")
+
+    monkeypatch.setattr("train.evaluation.figures.plot", full)
+    assert main(["plot", "--workdir", "w"]) == 1
+    check_error(capsys, ["w/metrics.jsonl: No space left on device"])
+
+
+def test_a_tilde_is_home(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert main(["evaluate", "--workdir", "~/run"]) == 2
+    check_error(capsys, [str(tmp_path / "run")])
+
+
+def test_letters_that_the_terminal_lacks_are_no_error() -> None:
+    code = "import sys; from train.cli import main; main(['--version']); print('\\u72ac')"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0
+    assert "\\u72ac" in done.stdout

@@ -14,6 +14,8 @@ from train.data.notes import Notes
 from train.data.progress import track
 from train.data.sets import SPLITS, describe_names, find_set, looks_like_set
 
+OUTSIDE = "images outside of class folders are not used"
+
 
 def load_folder(root: Path, name: str, image_size: int = 0) -> Dataset:
     """Reads ``root/CLASS/*.png``, or ``root/train/CLASS/*.png`` and ``root/test/CLASS/*.png``.
@@ -38,7 +40,7 @@ def load_folder(root: Path, name: str, image_size: int = 0) -> Dataset:
     """
     notes = Notes()
     folders = _find_sets(root, notes)
-    classes = _list_classes(root, folders["train"])
+    classes = _list_classes(root, folders["train"], notes)
 
     files: list[Path] = []
     labels: list[int] = []
@@ -87,12 +89,14 @@ def _find_sets(root: Path, notes: Notes) -> dict[str, Path]:
     if train is None or not any(path.is_dir() for path in list_visible(train)):
         return {"train": root}
     for path in list_visible(root):
+        if path.is_file() and is_image(path):
+            notes.count(OUTSIDE, path)
         if path.is_dir() and path not in found.values() and list_files(path).images:
             notes.count(f"folders beside {train} are not used ({describe_names()})", path)
     return found
 
 
-def _list_classes(root: Path, folder: Path) -> list[str]:
+def _list_classes(root: Path, folder: Path, notes: Notes) -> list[str]:
     """Returns the classes of the training set."""
     classes = order_classes(path.name for path in list_visible(folder) if path.is_dir())
     alike = [name for name in classes if looks_like_set(name)]
@@ -102,6 +106,8 @@ def _list_classes(root: Path, folder: Path) -> list[str]:
             f"called {describe_names()}, with train/CLASS/*.png for each class."
         )
     if len(classes) >= 2:
+        for name in alike:
+            notes.count("folders with the name of a set are read as classes", folder / name)
         return classes
     deeper = _find_class_folders(folder)
     hint = f" Did you mean {deeper}?" if deeper else ""
@@ -139,7 +145,7 @@ def _list_images(folder: Path, classes: Sequence[str], notes: Notes) -> list[tup
             "class into its own sub-folder, or give the folder another name than that of a set."
         )
     for path in loose:
-        notes.count("images outside of class folders are not used", path)
+        notes.count(OUTSIDE, path)
     found: list[tuple[Path, int]] = []
     for name in order_classes(path.name for path in inside if path.is_dir()):
         path = folder / name

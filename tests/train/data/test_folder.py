@@ -63,6 +63,7 @@ def test_what_is_not_used_is_named(tmp_path, capsys):
         for label in ("a", "b"):
             write_images(tmp_path / name / label, 2)
     write_images(tmp_path / "train", 1)
+    write_images(tmp_path, 1)
     (tmp_path / "train" / "a" / "5.heic").write_text("")
     (tmp_path / "train" / "b" / "boxes.txt").write_text("")
     (tmp_path / "notes").mkdir()
@@ -74,7 +75,7 @@ def test_what_is_not_used_is_named(tmp_path, capsys):
     assert said[0] == f"{tmp_path}: 4 training, 5 test images of 2 classes"
     for text in (
         f"2 ({tmp_path / 'eval'}, {tmp_path / 'more'})",
-        f"images outside of class folders are not used: 1 ({tmp_path / 'train' / '000.png'})",
+        f"not used: 2 ({tmp_path / '000.png'}, {tmp_path / 'train' / '000.png'})",
         f".heic files are not read: 1 ({tmp_path / 'train' / 'a' / '5.heic'})",
         ".txt files are not read: 1",
         f"of which the first is read: 1 ({tmp_path / 'test' / 'a' / 'film.tif'})",
@@ -112,7 +113,7 @@ def test_one_sub_folder_is_no_group(tmp_path):
     assert np.bincount(dataset.y_test).tolist() == [1, 1]
 
 
-def test_names_of_sets_are_no_classes(tmp_path):
+def test_names_of_sets_are_no_classes(tmp_path, capsys):
     write_images(tmp_path / "flat" / "train", 2)
     write_images(tmp_path / "flat" / "test", 2)
     said = refused(tmp_path / "flat")
@@ -125,6 +126,7 @@ def test_names_of_sets_are_no_classes(tmp_path):
     for name in ("train", "car", "bus"):
         write_images(tmp_path / "vehicles" / name, 2)
     assert read(tmp_path / "vehicles").class_names == ("bus", "car", "train")
+    assert f"read as classes: 1 ({tmp_path / 'vehicles' / 'train'})" in capsys.readouterr().out
     for name in ("val", "validation"):
         write_images(tmp_path / "two" / name / "a", 2)
     assert "has val and validation; which one is used?" in refused(tmp_path / "two")
