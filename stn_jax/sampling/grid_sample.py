@@ -195,7 +195,7 @@ def _sample(
 ) -> jax.Array:
     checks.name("mode", mode, kernels.MODES)
     checks.name("padding_mode", padding_mode, PADDING_MODES)
-    checks.name("backend", backend, platforms.ALGORITHMS)
+    checks.name("backend", backend, platforms.BACKENDS)
     image, points = checks.image_and_points(image, points, "grid" if normalized else "coordinates")
     checks.antialias(antialias, mode, max_levels)
     fill = checks.fill(fill_value, padding_mode, image.shape[-1])
