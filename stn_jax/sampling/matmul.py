@@ -59,7 +59,7 @@ def _weights(
     """The weight of every pixel of one axis at every coordinate."""
     kernel, padding = interpolation.kernel, interpolation.padding
     pixel = jnp.arange(size, dtype=jnp.int32)[:, None]
-    is_moved = padding.pad_coordinate is None and not padding.constant
+    is_moved = padding.pad_coordinate is None and not padding.zero_outside
     if kernel.radius and not (kernel.pads_each_tap or is_moved):
         # Padding moves no tap that has a weight: no list of taps, which would be stored.
         return kernel.weight_at(x[None], pixel.astype(x.dtype))

@@ -8,7 +8,7 @@ batch, which on a mesh would be a collective.
 
 Two corners differ from a gather: +inf and -inf together give an infinity, not NaN; and at an
 integer coordinate the points' gradient, which is right-sided, is not finite if the next pixel is
-not.
+not (also in `stn_jax.sampling.windowed`).
 """
 
 import functools
@@ -21,7 +21,7 @@ from jax import lax
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-# Exponents of two. Scaled, finite values are below 2^-59. Weights of a point are above 2^-48 (two
+# Exponents of two. Scaled, finite values are below 2^-60. Weights of a point are above 2^-48 (two
 # or three roundings of float32), sums of up to 2^20 values are at most 2^30 times their largest.
 _FINITE, _INFINITE, _NAN = -60, 22, 92
 _FROM_INFINITE, _FROM_NAN = 2.0**-27, 2.0**43  # what lies below is finite, infinite

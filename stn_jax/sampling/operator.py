@@ -48,7 +48,7 @@ def sample(
     Returns:
         Samples ``(*points, c)``.
     """
-    shape = image.shape[:-1]
+    shape = image.shape[:-1]  # Static, as the maps share their static arguments: splat needs it.
     return read(image, points, interpolation=interpolation, algorithm=algorithm, shape=shape)
 
 
@@ -70,6 +70,9 @@ def _splat(values: Array, x: Array, *, shape: Any, **static: Any) -> Array:
 
 def _vjp_points(image: Array, values: Array, x: Array, **static: Any) -> Array:
     return jax.vjp(functools.partial(_read, image, **static), x)[1](values)[0]
+
+
+# Below, functions of operands' shapes give the shape of a map's result.
 
 
 def _map(name: str, function: Any, shape: Any, *, shares_first: bool = True) -> Map:

@@ -26,7 +26,8 @@ class Chain(Transform):
         transforms: the same as one sequence.
 
     Raises:
-        ValueError: if there is none, or images and volumes are mixed.
+        ValueError: if no transform is given, or images and volumes are mixed.
+        TypeError: for a part that is not a transform.
 
     Example:
         >>> from stn_jax import Affine, ThinPlateSpline
@@ -44,7 +45,7 @@ class Chain(Transform):
             raise ValueError("Chain() is empty; give at least one transform.")
         strangers: list[Any] = [part for part in parts if not isinstance(part, Transform)]
         if strangers:
-            raise ValueError(f"Chain is made of transforms; {strangers[0]!r} is none.")
+            raise TypeError(f"Chain is made of transforms; {strangers[0]!r} is not one.")
         if len({part.ndim for part in parts}) > 1:
             axes = ", ".join(f"{part} has {part.ndim}" for part in parts)
             raise ValueError(f"Chain mixes numbers of axes: {axes}; take all 2-D or all 3-D.")
