@@ -42,3 +42,9 @@ def test_a_flow_on_a_coarse_lattice_is_interpolated_and_held_beyond_it():
     moved = transform.apply(jnp.asarray(flow.ravel()), points) - points
     times = np.array([0, 1.5, 2.5, 3, 1])[:, None]
     np.testing.assert_allclose(moved, times * [0.1, -0.2], atol=1e-12)
+
+
+@pytest.mark.parametrize("family", [stn.Flow, stn.Velocity])
+def test_an_unknown_mode_is_refused_at_construction(family):
+    with pytest.raises(ValueError, match="mode='cubic' is not known"):
+        family((4, 4), mode="cubic")
