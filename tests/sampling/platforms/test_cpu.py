@@ -139,6 +139,15 @@ def test_no_form_stores_all_taps():
         assert program.memory_analysis().temp_size_in_bytes < taps / 2
 
 
+@pytest.mark.parametrize(("channels", "conditionals"), [(1, 0), (3, 1)])
+def test_samples_of_one_channel_alone_may_be_fused_with_what_reads_them(channels, conditionals):
+    """A sum over several channels, fused with their samples, would store all taps."""
+    _, points = operands(2, 9)
+    row, image = interpolation("bilinear", "border"), jnp.ones((2, 4, 5, channels))
+    read = primitives(lambda u, x: cpu.read(u, x, interpolation=row, shape=(4, 5)), image, points)
+    assert read.get("cond", 0) == conditionals
+
+
 SHARDED = r"""
 import json, re
 import jax
