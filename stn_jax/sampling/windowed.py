@@ -21,9 +21,7 @@ from stn_jax.sampling import gather
 from stn_jax.sampling.interpolation import Interpolation
 from stn_jax.sampling.kernels import weigh
 
-_MIN_ROW = (
-    64  # Narrower rows are laid across lanes, and cost 13 times as much to read on a TPU v5e.
-)
+_MIN_ROW = 64  # Narrower rows are laid across lanes and read 13 times more slowly.
 
 
 def sample(

@@ -80,6 +80,20 @@ def test_a_prime_number_of_points_is_cut_as_its_neighbour_is():
         assert folded.sum() == count
 
 
+@pytest.mark.parametrize(
+    ("batch", "chunk", "size"), [(7, 7, 7), (8, 2, 2), (9, 4, 3), (10, 7, 5), (7, 3, 3)]
+)
+def test_a_batch_goes_by_as_few_chunks_of_equal_size_as_fit(batch, chunk, size):
+    seen, x = [], jnp.arange(batch, dtype=jnp.float32)[:, None]
+
+    def double(some):
+        seen.append(len(some))
+        return 2 * some
+
+    np.testing.assert_array_equal(cpu._map_chunks(double, x, chunk=chunk), 2 * x)
+    assert set(seen) == {size}
+
+
 @pytest.mark.parametrize("num_devices", [1, 2, 4])
 def test_every_device_loops_over_its_own_images(monkeypatch, num_devices):
     values, points = operands(8, 6)
@@ -137,6 +151,15 @@ def test_no_form_stores_all_taps():
     ):
         program = jax.jit(lambda *x, f=function: f(*x, **static)).lower(*operands).compile()
         assert program.memory_analysis().temp_size_in_bytes < taps / 2
+
+
+@pytest.mark.parametrize(("channels", "conditionals"), [(1, 0), (3, 1)])
+def test_samples_of_one_channel_alone_may_be_fused_with_what_reads_them(channels, conditionals):
+    """A sum over several channels, fused with their samples, would store all taps."""
+    _, points = operands(2, 9)
+    row, image = interpolation("bilinear", "border"), jnp.ones((2, 4, 5, channels))
+    read = primitives(lambda u, x: cpu.read(u, x, interpolation=row, shape=(4, 5)), image, points)
+    assert read.get("cond", 0) == conditionals
 
 
 SHARDED = r"""
