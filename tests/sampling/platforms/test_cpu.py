@@ -72,6 +72,18 @@ def test_images_whose_pixels_an_int32_cannot_count_go_one_after_the_other(monkey
     np.testing.assert_allclose(jax.jit(splat)(values, points), expected, atol=1e-12)
 
 
+@pytest.mark.parametrize(("width", "loops"), [(2**14, 1), (2**15, 2)])
+def test_the_limit_is_that_of_an_int32(width, loops):
+    """Of three images; traced alone, for nobody has the memory."""
+    values = jax.ShapeDtypeStruct((3, 2**18, 1), jnp.float32)
+    points = jax.ShapeDtypeStruct((3, 2**18, 2), jnp.float32)
+    row, shape = interpolation("bilinear", "border"), (2**15, width)
+    counts = primitives(
+        lambda v, x: cpu.splat(v, x, interpolation=row, shape=shape), values, points
+    )
+    assert counts["scan"] == loops
+
+
 def test_a_prime_number_of_points_is_cut_as_its_neighbour_is():
     """Chunks are of equal size, so no more than a point a chunk is added."""
     for count in (4096, 4093):
