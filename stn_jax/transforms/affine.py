@@ -93,7 +93,7 @@ class AffineFamily(Transform):
     @compiled
     def apply(self, params: ArrayLike, points: ArrayLike) -> Float[Array, "*points n"]:
         """Maps points by one parameter vector."""
-        params, points = as_coordinates(params=params, points=points)
+        params, points = self.check_operands(params, points)
         return affine_map(self.matrix(params), jnp.unstack(points, axis=-1))
 
     def grid(

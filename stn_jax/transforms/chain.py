@@ -10,7 +10,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from stn_jax.transforms.base import Transform
-from stn_jax.transforms.inputs import as_coordinates, compiled
+from stn_jax.transforms.inputs import compiled
 
 
 @dataclass(frozen=True, init=False)
@@ -74,7 +74,7 @@ class Chain(Transform):
     @compiled
     def apply(self, params: ArrayLike, points: ArrayLike) -> Float[Array, "*points n"]:
         """Maps points by one parameter vector, the last part first."""
-        params, points = as_coordinates(params=params, points=points)
+        params, points = self.check_operands(params, points)
         for part, own in reversed(list(zip(self.transforms, self.split(params), strict=True))):
             points = part.apply(own, points)
         return points

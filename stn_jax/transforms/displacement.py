@@ -137,7 +137,7 @@ class Flow(Transform):
     @compiled
     def apply(self, params: ArrayLike, points: ArrayLike) -> Float[Array, "*points n"]:
         """Maps points by one parameter vector."""
-        params, points = as_coordinates(params=params, points=points)
+        params, points = self.check_operands(params, points)
         grid = points_as_grid(points)
         moved = sample_field(self.displacement(params), grid, self.mode, self.align_corners)
         return points + moved.reshape(points.shape)

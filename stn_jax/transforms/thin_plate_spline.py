@@ -143,7 +143,7 @@ class ThinPlateSpline(Transform):
     @compiled
     def apply(self, params: ArrayLike, points: ArrayLike) -> Float[Array, "*points 2"]:
         """Maps points by one parameter vector."""
-        params, points = as_coordinates(params=params, points=points)
+        params, points = self.check_operands(params, points)
         return self._warp(params, points)
 
     def grid(

@@ -20,7 +20,7 @@ from stn_jax.transforms.displacement import (
     points_as_grid,
     sample_field,
 )
-from stn_jax.transforms.inputs import add_batch, as_coordinates, compiled
+from stn_jax.transforms.inputs import add_batch, compiled
 
 _MOST_SQUARINGS = 100
 """Velocities divided by 2^100 are still normal float32 numbers; more squarings gain nothing."""
@@ -128,7 +128,7 @@ class Velocity(Flow):
         """Maps points by one parameter vector."""
         if self.integrator == "squaring":
             return super().apply(params, points)
-        params, points = as_coordinates(params=params, points=points)
+        params, points = self.check_operands(params, points)
         velocity = super().displacement(params)
         grid = points_as_grid(points)
         moved = _follow(velocity, grid, self.steps, self.mode, self.align_corners)
