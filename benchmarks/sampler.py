@@ -28,7 +28,7 @@ from rich.table import Table
 from timing import Competitor, Timing, alternate, geometric_mean, milliseconds, save, verdict
 
 import stn_jax as stn
-from train.revision import git_revision
+from train.run.revision import git_revision
 
 SIZES = (
     "256,28,28,1",

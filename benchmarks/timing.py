@@ -22,7 +22,7 @@ from typing import Any, TypeVar
 import jax
 from rich.text import Text
 
-from train.revision import git_revision
+from train.run.revision import git_revision
 
 Name = TypeVar("Name", bound=Hashable)
 

@@ -30,15 +30,14 @@ from rich.table import Table
 from timing import Competitor, alternate, cores, milliseconds, save, verdict
 from torch_networks import PaperNetwork, Tutorial, distort
 
-from train.batches import Batches
-from train.config import Config, DataConfig, ModelConfig, OptimConfig, TrainConfig
-from train.data import Dataset, load
-from train.devices import make_mesh, replicate, tune_malloc
-from train.distortions import distorted_batch
-from train.evaluate import input_shape
-from train.network import Params, build_network
-from train.optim import make_optimizer
-from train.step import Data, make_init, make_objective, make_train_step
+from stn_jax.models import CNN, STN, ConvolutionalLocalizer, TutorialNet
+from train.config import RTS, Adam, Config, Constant, TrainConfig
+from train.data import Dataset, Images
+from train.data.examples import make_examples
+from train.experiment import Experiment
+from train.run.devices import tune_malloc
+from train.step.network import Params
+from train.step.step import make_objective
 
 BATCH = 256
 RATE = 1e-3
@@ -46,12 +45,13 @@ TOLERANCE = 1e-4
 """Allowed norm of a difference, relative to the norm, for each array."""
 
 
-def make_config(canvas: int, **model: Any) -> Config:
+def make_config(model: Any, canvas: int) -> Config:
     """Returns the config of a network on bundled digits."""
     return Config(
-        data=DataConfig(name="bundled", distortion="RTS", canvas=canvas),
-        model=ModelConfig(**model),
-        optim=OptimConfig(optimizer="adam", learning_rate=RATE, schedule="constant"),
+        model,
+        data=Images("bundled", valid_fraction=0.0),
+        distortion=RTS(canvas=canvas),
+        optim=Adam(learning_rate=RATE, schedule=Constant()),
         train=TrainConfig(batch_size=BATCH),
     )
 
@@ -76,7 +76,7 @@ class Task:
 TASKS = {
     "tutorial": Task(
         "PyTorch tutorial's network, 28 x 28",
-        make_config(28, name="tutorial"),
+        make_config(TutorialNet(), 28),
         Tutorial,
         (
             "transformer.localization.layers.0.layers.0",
@@ -91,7 +91,7 @@ TASKS = {
     ),
     "st_cnn": Task(
         "paper's ST-CNN Aff, 42 x 42",
-        make_config(42, name="st_cnn", hidden=(160,)),
+        make_config(STN(CNN(hidden=(160,)), ConvolutionalLocalizer()), 42),
         PaperNetwork,
         (
             "transformer.localization.layers.0.layers.0",
@@ -139,21 +139,17 @@ def weights(twin: torch.nn.Module) -> list[torch.nn.Parameter]:
 class Ours:
     """The training step of ``python -m train``."""
 
-    def __init__(self, task: Task, dataset: Dataset) -> None:
-        self.config, mesh = task.config, make_mesh()
-        shape = input_shape(self.config.data, dataset.image_shape)
-        self.network = build_network(self.config.model, shape, dataset.num_classes, 0)
-        optimizer = make_optimizer(self.config.optim, self.config.train.steps)
-        self.batches = Batches(len(dataset.y_train), BATCH, 0, mesh)
-        self.data = Data(*replicate((dataset.x_train, dataset.y_train), mesh))
-        self.state = make_init(self.network, optimizer, self.config, mesh)()
-        self.train_step = make_train_step(self.network, optimizer, self.config, mesh)
+    def __init__(self, task: Task) -> None:
+        self.experiment = Experiment.from_config(task.config)
+        self.network, self.batches = self.experiment.network, self.experiment.batches
+        self.data = self.experiment.arrays("train")
+        self.state = self.experiment.init()
         self.steps = itertools.count()
 
     def __call__(self) -> jax.Array:
         """Takes one training step."""
         batch = self.batches(next(self.steps), 1)
-        self.state = self.train_step(self.state, self.data, batch)
+        self.state = self.experiment.train_step(self.state, self.data, batch)
         return self.state.step
 
     def example(self) -> tuple[Params, np.ndarray, np.ndarray, np.ndarray, jax.Array]:
@@ -167,16 +163,16 @@ class Ours:
         draws = jax.vmap(lambda i: jax.random.uniform(jax.random.fold_in(key, i), (4,), minval=-1))(
             indices
         )
-        canvas = self.config.data.canvas
-        images = distorted_batch(key, self.data.images, jnp.asarray(indices), "RTS", canvas)
-        return params, indices, np.asarray(draws), np.asarray(self.data.labels)[indices], images
+        task = self.experiment.task
+        images, labels = make_examples(task, key, self.data, jnp.asarray(indices), None)
+        return params, indices, np.asarray(draws), np.asarray(labels), images
 
 
 class Theirs:
     """The training step of the same network in PyTorch."""
 
     def __init__(self, task: Task, dataset: Dataset, memory_format: torch.memory_format) -> None:
-        self.canvas, self.memory_format = task.config.data.canvas, memory_format
+        self.canvas, self.memory_format = task.config.distortion.canvas, memory_format
         self.images = torch.from_numpy(dataset.x_train).permute(0, 3, 1, 2).contiguous()
         self.labels = torch.from_numpy(dataset.y_train).long()
         self.network = task.twin().to(memory_format=memory_format)
@@ -207,13 +203,15 @@ def compare(task: Task, ours: Ours, theirs: Theirs) -> float:
         SystemExit: if it exceeds the tolerance.
     """
     params, indices, draws, labels, images = ours.example()
-    objective: Any = make_objective(ours.network, task.config.optim)
+    objective: Any = make_objective(ours.network, ours.experiment.task)
     with jax.enable_x64(True):
         exact = jax.tree.map(lambda array: jnp.asarray(array, jnp.float64), (params, images))
         value, gradient = jax.jit(
             jax.value_and_grad(lambda params, images: objective(params, images, labels, None)[0])
         )(*exact)
-        value, gradient = jax.tree.map(lambda array: array / BATCH, (value, gradient))
+        value, gradient = jax.device_get(
+            jax.tree.map(lambda array: array / BATCH, (value, gradient))
+        )
 
     twin = copy.deepcopy(theirs.network).double().eval()
     with torch.no_grad():
@@ -255,7 +253,7 @@ def measure(task: Task, dataset: Dataset, repeats: int) -> dict[str, Any]:
     Returns:
         A row of the table.
     """
-    ours, variants, difference = Ours(task, dataset), {}, 0.0
+    ours, variants, difference = Ours(task), {}, 0.0
     for memory_format in (torch.contiguous_format, torch.channels_last):
         theirs = Theirs(task, dataset, memory_format)
         difference = max(difference, compare(task, ours, theirs))
@@ -285,7 +283,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     tune_malloc()  # as `fit` does; it speeds up PyTorch too
     console, rows = Console(width=max(Console().width, 120)), {}
-    dataset = load(make_config(42).data)
+    dataset = TASKS["st_cnn"].config.data.build()
     for name in options.networks:
         with console.status(TASKS[name].title):
             rows[name] = measure(TASKS[name], dataset, options.repeats)

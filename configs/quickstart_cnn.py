@@ -14,5 +14,5 @@ from train.config import Config
 def get_config() -> Config:
     config = quickstart()
     # Averaging 2 x 2 pixels gives the same layers an input of about the same size: 21 x 21.
-    model = dataclasses.replace(config.model, name="cnn", shrink=2)
+    model = dataclasses.replace(config.model.classifier, shrink=2)
     return dataclasses.replace(config, model=model)

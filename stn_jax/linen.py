@@ -17,6 +17,7 @@ except ModuleNotFoundError as error:
 from stn_jax.nn.localization import (
     average_pool,
     check_positive,
+    check_sequences,
     convolved_shape,
     flatten,
     identity_bias,
@@ -88,7 +89,8 @@ class FullyConnectedLocalization(nn.Module):
 
     def __post_init__(self) -> None:
         """Checks the sizes."""
-        check_positive(hidden=self.hidden, shrink=self.shrink)
+        check_positive(shrink=self.shrink)
+        check_sequences(hidden=self.hidden)
         super().__post_init__()
 
     @nn.compact
@@ -133,12 +135,8 @@ class ConvolutionalLocalization(nn.Module):
 
     def __post_init__(self) -> None:
         """Checks the sizes."""
-        check_positive(
-            filters=self.filters,
-            kernel_size=self.kernel_size,
-            hidden=self.hidden,
-            shrink=self.shrink,
-        )
+        check_positive(kernel_size=self.kernel_size, shrink=self.shrink)
+        check_sequences(filters=self.filters, hidden=self.hidden)
         super().__post_init__()
 
     @nn.compact

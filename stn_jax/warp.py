@@ -127,7 +127,7 @@ class SpatialTransformerBase:
         if not isinstance(self.transform, Transform):
             raise TypeError(f"transform={self.transform!r} must be a transform, say stn.Affine().")
         if self.shape is not None:
-            self.shape = tuple(self.shape)
+            self.shape = checks.static_shape(self.shape)
         self._check_size()
         checks.name("mode", self.mode, kernels.MODES)
         checks.name("padding_mode", self.padding_mode, padding.PADDING_MODES)
@@ -148,7 +148,7 @@ class SpatialTransformerBase:
                 "give one of them."
             )
         if shape is not None and (
-            len(shape) != ndim or any(size != int(size) or size < 1 for size in shape)
+            len(shape) != ndim or any(isinstance(size, int) and size < 1 for size in shape)
         ):
             layout = "(h, w)" if ndim == 2 else "(d, h, w)"
             raise ValueError(

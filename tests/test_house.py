@@ -22,15 +22,15 @@ def relative(path):
 MAY_NAME = (
     "stn_jax/sampling/platforms/",
     "stn_jax/models/_cpu_convolution.py",
-    "train/devices.py",
+    "train/run/devices.py",
     # These compile for a TPU slice, by name.
-    "train/compile.py",
-    "train/tpu.py",
+    "train/plan/compile.py",
+    "train/plan/hlo.py",
 )
 OF_OTHERS = {  # words for a module of those, or for what a command is for
     "stn_jax/models/_blocks.py": {"_cpu_convolution"},
     "train/cli.py": {"TPU"},
-    "train/step.py": {"cpu_fusion"},
+    "train/step/step.py": {"cpu_fusion"},
 }
 
 

@@ -122,6 +122,7 @@ def test_every_option_is_described():
         ({"transform": stn.Affine(3), "shape": (4, 4)}, r"\(d, h, w\)"),
         ({"shape": (0, 4)}, r"shape=\(0, 4\)"),
         ({"shape": (2.5, 4)}, r"shape=\(2.5, 4\)"),
+        ({"shape": 20}, r"shape=20 does not fit; it must be integers, \(h, w\)"),
         ({"shape": (4, 4), "downsample_factor": 2}, "give one of them"),
         ({"downsample_factor": 0}, "downsample_factor=0"),
         ({"downsample_factor": float("nan")}, "downsample_factor=nan"),

@@ -3,23 +3,19 @@
 JAX is imported only after the command line has been checked.
 """
 
-import contextlib
 import dataclasses
 import difflib
-import importlib.util
 import io
-import re
+import os
+import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Any, Literal
 
 import tyro
 
-from train.config import Config, DataConfig, ModelConfig, OptimConfig, TrainConfig
 from train.errors import TrainingError, UserError
-
-T = TypeVar("T")
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 
@@ -37,16 +33,9 @@ usage: python -m train VERB ...
   compile CONFIG --topology v5e:2x4 [--train.batch-size 4096 ...]
       estimate memory, communication and time of a step on a TPU; no TPU is needed
 
-python -m train VERB --help lists the options of a verb."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Fit:
-    """Trains a network; the same command resumes an interrupted run."""
-
-    config: Annotated[Config, tyro.conf.arg(name="")]
-    workdir: str
-    """Folder for everything that the run writes."""
+python -m train fit CONFIG --help lists the options of a config, python -m train VERB --help those
+of another verb, --version the version. CONFIG is a file such as configs/quickstart.py;
+docs/training.md says what it may hold."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,22 +72,11 @@ class Plot:
     """Work directory of a run."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Compile:
-    """Compiles the training step ahead of time for a TPU slice and prints its estimated cost."""
+VERBS = {"evaluate": Evaluate, "predict": Predict, "plot": Plot}
+CONFIGURED = ("fit", "compile")
+"""Verbs that begin with a config file."""
 
-    config: Annotated[Config, tyro.conf.arg(name="")]
-    topology: str = "v5e:2x4"
-    """Generation and shape of the slice: v4, v5e, v5p, v6e or tpu7x; one chip is v5e:1x1."""
-
-
-VERBS = {
-    "fit": Fit,
-    "evaluate": Evaluate,
-    "predict": Predict,
-    "plot": Plot,
-    "compile": Compile,
-}
+ALL_VERBS = ("fit", "evaluate", "predict", "plot", "compile")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -108,19 +86,37 @@ def main(arguments: Sequence[str]) -> int:
         arguments: the command line, without the program's name.
 
     Returns:
-        The exit code: 0 success, 1 training failed, 2 user error, 130 interrupted.
+        The exit code: 0 success, 1 training failed, 2 user error, 128 and the number of a signal.
     """
+    if isinstance(sys.stdout, io.TextIOWrapper):  # names in letters that a terminal lacks
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        return _run(list(arguments))
+        code = _run(list(arguments))
+        sys.stdout.flush()
+        return code
     except UserError as error:
-        print(f"error: {_join_lines(str(error))}", file=sys.stderr)
-        return 2
+        return _fail(2, str(error))
     except TrainingError as error:
-        print(f"error: {_join_lines(str(error))}", file=sys.stderr)
-        return 1
+        return _fail(1, str(error))
     except KeyboardInterrupt:
-        print("\ninterrupted; the same command resumes from the last checkpoint", file=sys.stderr)
-        return 130
+        print("\ninterrupted", file=sys.stderr)
+        return 128 + signal.SIGINT
+    except BrokenPipeError:  # what reads the output has gone, as `| head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at exit
+        return 128 + signal.SIGPIPE
+    except OSError as error:
+        path = f"{error.filename}: " if error.filename else ""
+        return _fail(1, f"{path}{error.strerror or error}")
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package in ("train", "stn_jax", "configs"):
+            raise
+        return _fail(2, f"training needs {package}: pip install -e '.[train]'")
+
+
+def _fail(code: int, message: str) -> int:
+    print(f"error: {_join_lines(message)}", file=sys.stderr)
+    return code
 
 
 def _run(arguments: list[str]) -> int:
@@ -128,131 +124,115 @@ def _run(arguments: list[str]) -> int:
     if verb in ("-h", "--help"):
         print(USAGE)
         return 0
-    if verb not in VERBS:
-        raise UserError(f"verb {verb!r} is unknown; choose one of {', '.join(VERBS)}.")
-    configured = verb in ("fit", "compile")
-    if configured and (not rest or rest[0] in ("-h", "--help")):
-        if rest:
-            print(USAGE)
-            return 0
-        raise UserError(f"{verb} needs a config file first; {_known_configs()}.")
+    if verb == "--version":
+        import stn_jax
 
-    command: Any
-    if configured:
-        path = Path(rest[0])
-        config = load_config(path)
-        default = Fit(config, f"runs/{path.stem}") if verb == "fit" else Compile(config)
-        prog = f"python -m train {verb} {path}"
-        command = _parse(VERBS[verb], rest[1:], default=default, prog=prog)
-    else:
-        command = _parse(VERBS[verb], rest, prog=f"python -m train {verb}")
+        print(f"stn_jax {stn_jax.__version__}")
+        return 0
+    if verb in CONFIGURED:
+        return _run_config(verb, rest)
+    if verb not in VERBS:
+        raise UserError(f"verb {verb!r} is unknown; choose one of {', '.join(ALL_VERBS)}.")
+    from train.config.options import call_tyro
+
+    command: Any = call_tyro(VERBS[verb], rest, prog=f"python -m train {verb}")
     if command is None:  # --help was asked for
         return 0
-
-    from train.data import DataError
-
-    try:
-        return _dispatch(command)
-    except DataError as error:
-        raise UserError(str(error)) from error
-
-
-def _dispatch(command: Fit | Evaluate | Predict | Plot | Compile) -> int:
-    if isinstance(command, Fit):
-        from train.fit import fit
-
-        return fit(command.config, Path(command.workdir))
     if isinstance(command, Evaluate):
-        from train.evaluate import evaluate
+        from train.evaluation.evaluator import evaluate
 
-        return evaluate(Path(command.workdir), command.split, command.batch_size)
+        return evaluate(expand(command.workdir), command.split, command.batch_size)
     if isinstance(command, Predict):
-        from train.predict import predict
+        from train.evaluation.predict import predict
 
-        return predict(command.images, Path(command.workdir), Path(command.out), command.batch_size)
-    if isinstance(command, Compile):
-        from train.compile import compile_for
+        return predict(
+            [expand(image) for image in command.images],
+            expand(command.workdir),
+            expand(command.out),
+            command.batch_size,
+        )
+    from train.evaluation.figures import plot
 
-        return compile_for(command.config, command.topology)
-    from train.figures import plot
-
-    return plot(Path(command.workdir))
+    return plot(expand(command.workdir))
 
 
-def load_config(path: Path) -> Config:
-    """Runs a config file and returns what its ``get_config()`` returns.
-
-    Raises:
-        UserError: if the file does not exist, cannot be run, or has a field that is not allowed.
-    """
+def _run_config(verb: str, rest: list[str]) -> int:
+    """Runs a verb that begins with a config file."""
+    if rest and rest[0] in ("-h", "--help"):
+        print(USAGE)
+        return 0
+    if not rest:
+        raise UserError(f"{verb} needs a config file first; {_known_configs()}.")
+    path = expand(rest[0])
+    if rest[0].startswith("-"):
+        later = next((one for one in rest if one.endswith(".py")), "CONFIG")
+        raise UserError(
+            f"the config file comes first: python -m train {verb} {later} {rest[0]} ..."
+        )
     if not path.is_file():
         raise UserError(f"config file {str(path)!r} does not exist; {_known_configs(path.stem)}.")
-    spec = importlib.util.spec_from_file_location(f"configs.{path.stem}", path)
-    if spec is None or spec.loader is None:
-        raise UserError(f"config file {str(path)!r} is not a Python file; give one ending in .py.")
-    module = importlib.util.module_from_spec(spec)
+    from train.config.files import load_config, run_file, sources_of
+    from train.config.options import parse
+
+    config = load_config(path)
+
+    options: dict[str, tuple[Any, Any, str]] = {
+        "fit": {
+            "workdir": (str, f"runs/{path.stem}", "Folder for everything that the run writes.")
+        },
+        "compile": {
+            "topology": (
+                str,
+                "v5e:2x4",
+                "Generation and shape of the slice: v4, v5e, v5p, v6e or tpu7x; one chip is "
+                "v5e:1x1.",
+            )
+        },
+    }[verb]
+    parsed = parse(config, options, rest[1:], prog=f"python -m train {verb} {path}")
+    if parsed is None:  # --help was asked for
+        return 0
+    config, command = parsed
+    if verb == "fit":
+        return _run_fit(config, expand(command.workdir), sources_of(run_file(path).__name__))
+    from train.plan.compile import compile_for
+
+    return compile_for(config, command.topology)
+
+
+def _run_fit(config: Any, workdir: Path, sources: Mapping[str, str]) -> int:
+    """Runs the verb fit; an interruption says what stands on the disk."""
+    from train.fit import fit
+    from train.run.workdir import SUMMARY, saved_step
+
     try:
-        spec.loader.exec_module(module)
-        config = module.get_config()
-    except Exception as error:
-        raise UserError(f"config file {str(path)!r}: {_explain_config_error(error)}") from error
-    if not isinstance(config, Config):
-        raise UserError(
-            f"config file {str(path)!r}: get_config() returned an object of type "
-            f"{type(config).__name__}; it must return a train.config.Config."
-        )
-    return config
+        return fit(config, workdir, sources)
+    except KeyboardInterrupt as stop:
+        step = saved_step(workdir)
+        if (workdir / SUMMARY).is_file():
+            text = "; the run is finished"
+        elif step is None:
+            text = " before the first checkpoint; the same command starts again"
+        else:
+            text = f"; the same command resumes from step {step:,}"
+        print(f"\ninterrupted{text}", file=sys.stderr)
+        return 128 + getattr(stop, "number", signal.SIGINT)
 
 
-def _explain_config_error(error: Exception) -> str:
-    """Returns what is wrong with a config file; for a misspelt field, with the closest match."""
-    unknown = re.match(
-        r"(\w+)\.__init__\(\) got an unexpected keyword argument '(\w+)'", str(error)
-    )
-    classes = {c.__name__: c for c in (Config, DataConfig, ModelConfig, OptimConfig, TrainConfig)}
-    if unknown and unknown[1] in classes:
-        names = [field.name for field in dataclasses.fields(classes[unknown[1]])]
-        near = difflib.get_close_matches(unknown[2], names, n=1, cutoff=0.0)[0]
-        return f"{unknown[1]} has no field {unknown[2]!r}; perhaps you meant {near!r}."
-    if isinstance(error, AttributeError) and "get_config" in str(error):
-        return "it has no get_config(); define one that returns a train.config.Config."
-    return str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
+def expand(path: str) -> Path:
+    """Returns a path from the command line; a leading tilde is the home folder."""
+    return Path(os.path.expanduser(path))
 
 
-def _known_configs(name: str = "") -> str:
-    names = sorted(path.stem for path in CONFIGS.glob("*.py") if path.stem != "__init__")
-    near = difflib.get_close_matches(name, names, n=1)
-    listed = ", ".join(f"configs/{name}.py" for name in names)
-    return (f"perhaps you meant configs/{near[0]}.py; " if near else "") + f"there are {listed}"
-
-
-def _parse(cls: type[T], arguments: list[str], *, prog: str, default: T | None = None) -> T | None:
-    """Parses with tyro and turns its boxed messages into one line; returns None after --help."""
-    options: Any = {} if default is None else {"default": default}
-    stderr = io.StringIO()
-    try:
-        with contextlib.redirect_stderr(stderr):
-            return tyro.cli(cls, args=arguments, prog=prog, **options)
-    except SystemExit as stop:
-        if not stop.code:
-            return None
-        raise UserError(_unbox_message(stderr.getvalue(), prog)) from None
-
-
-def _unbox_message(output: str, prog: str) -> str:
-    """Extracts the message from the box that tyro draws around it."""
-    lines = [line.strip("╭╮╰╯│─ \t") for line in output.splitlines()]
-    text = " ".join(line for line in lines[1:] if line)  # the first line is the title
-    text = re.sub(r"Error parsing config\.\w+: ", "", text)
-    text = re.sub(
-        r"no type matching .* instantiated from \['?(.*?)'?\]\. .*? Arg",
-        r"\1 is not allowed Arg",
-        text,
-    )
-    text = text.replace(" Argument helptext:", "; it is")
-    text = text.replace(" Perhaps you meant:", "; perhaps you meant")
-    text = re.sub(r"[.\s]*For full helptext.*", "", text)
-    return f"{text} ({prog} --help lists all options)"
+def _known_configs(wanted: str = "") -> str:
+    """Returns the config file that was probably meant, or some that there are."""
+    names = sorted(path.stem for path in CONFIGS.glob("[!_]*.py"))
+    near = difflib.get_close_matches(wanted, names, n=1)
+    if near:
+        return f"perhaps you meant configs/{near[0]}.py"
+    first = [name for name in names if name.startswith("quickstart")]
+    listed = ", ".join(f"configs/{name}.py" for name in first)
+    return f"there are {listed} and {len(names) - len(first)} more in configs/"
 
 
 def _join_lines(text: str) -> str:

@@ -14,7 +14,7 @@ from stn_jax.nn.localization import (
     FullyConnectedLocalization,
     average_pool,
     check_input,
-    check_positive,
+    check_sequences,
     convolved_shape,
     pooled_shape,
 )
@@ -69,7 +69,12 @@ class ConvolutionalFeatures(nnx.Module):
         pool_last: bool = True,
         rngs: nnx.Rngs,
     ):
-        check_positive(input_shape=input_shape, filters=filters, kernel_sizes=kernel_sizes)
+        check_sequences(input_shape=input_shape, filters=filters, kernel_sizes=kernel_sizes)
+        if len(filters) != len(kernel_sizes):
+            raise ValueError(
+                f"filters={tuple(filters)} does not fit; kernel_sizes={tuple(kernel_sizes)} needs "
+                "one number for each entry."
+            )
         *sides, channels = input_shape
         counts = (channels, *filters)
         shape = convolved_shape(pooled_shape(sides, shrink), kernel_sizes, pool_last=pool_last)

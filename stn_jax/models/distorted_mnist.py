@@ -1,144 +1,232 @@
 """The paper's networks for distorted MNIST (table 1): FCN and CNN, alone or behind a transformer.
 
-A network is a classifier, and where its name begins with ``st_`` a spatial transformer in front.
+`FCN` and `CNN` say what a classifier is made of, `STN` puts a spatial transformer in front of one.
+`PAPER` has the four of table 1; `dataclasses.replace` changes one, say its transform.
 """
 
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 from flax import nnx
 from jaxtyping import Array, Float
 
-from stn_jax import _checks as checks
 from stn_jax.models._blocks import (
     ConvolutionalFeatures,
     Prediction,
     convolutional_localization,
 )
 from stn_jax.nn import FullyConnectedLocalization, SpatialTransformer
-from stn_jax.nn.localization import check_input, flatten, hidden_layers
+from stn_jax.nn.localization import (
+    check_input,
+    check_positive,
+    check_sequences,
+    flatten,
+    hidden_layers,
+)
 from stn_jax.transforms.affine import Affine
 from stn_jax.transforms.base import Transform
 
-NAMES = ("fcn", "cnn", "st_fcn", "st_cnn")
-"""Networks that a config may name, as the rows of the paper's table 1."""
-
 
 @dataclass(frozen=True)
-class DistortedMnistConfig:
-    """Which network, and its sizes; the defaults are the paper's.
+class FCN:
+    """Fully connected classifier; the default has the paper's sizes.
 
     Attributes:
-        name: one of `NAMES`.
-        transform: what the transformer's theta parameterises.
-        output_shape: spatial shape of the transformer's output; None keeps the input's.
-        shrink: the CNN averages this many pixels along each axis first.
-        hidden: units of the classifier's fully connected layers; None is (256, 256) for an FCN
-            and none for a CNN.
-        filters: filters of the CNN's convolutions.
-        kernel_sizes: sides of their kernels.
-        localization: ``"fc"`` or ``"conv"``; None is the classifier's own kind.
-        localization_hidden: units of the localization network's fully connected layers; None is
-            (32, 32, 32), or (20,) after convolutions.
-        localization_filters: filters of its 5x5 convolutions.
-        localization_shrink: it averages this many pixels first; None is 1, or 2 with convolutions.
-        padding_mode: what the transformer reads outside the image.
-
-    Raises:
-        ValueError: for an unknown name or kind.
-
-    References:
-        Jaderberg et al., "Spatial Transformer Networks", 2015, section 4.1 and appendix A.4.
+        hidden: units of each hidden layer (paper: two of 128 to 256).
 
     Example:
-        >>> import jax.numpy as jnp
-        >>> net = DistortedMnistConfig("st_fcn").build((42, 42, 1), 10, rngs=nnx.Rngs(0))
-        >>> prediction = net.forward(jnp.ones((2, 42, 42, 1)))
-        >>> prediction.logits.shape, prediction.warps[0].theta.shape
-        ((2, 10), (2, 6))
+        >>> FCN().build((42, 42, 1), 10, rngs=nnx.Rngs(0))(jnp.ones((2, 42, 42, 1))).shape
+        (2, 10)
     """
 
-    name: Literal["fcn", "cnn", "st_fcn", "st_cnn"] = "st_cnn"
-    transform: Transform = Affine()
-    output_shape: tuple[int, int] | None = None
-    shrink: int = 1
-    hidden: Sequence[int] | None = None
-    filters: Sequence[int] = (32, 64)
-    kernel_sizes: Sequence[int] = (9, 7)
-    localization: Literal["fc", "conv"] | None = None
-    localization_hidden: Sequence[int] | None = None
-    localization_filters: Sequence[int] = (20, 20)
-    localization_shrink: int | None = None
-    padding_mode: str = "zeros"
+    hidden: tuple[int, ...] = (256, 256)
 
-    def __post_init__(self) -> None:
-        """Checks the names."""
-        checks.name("name", self.name, NAMES)
-        checks.name("localization", self.localization, ("fc", "conv", None))
-
-    def build(
-        self, input_shape: tuple[int, int, int], num_classes: int, *, rngs: nnx.Rngs
-    ) -> "Network":
+    def build(self, input_shape: tuple[int, ...], num_classes: int, *, rngs: nnx.Rngs) -> "Network":
         """Returns the network, freshly initialised.
 
         Args:
             input_shape: ``(h, w, c)``, without batch.
             num_classes: number of logits.
             rngs: random streams of Flax.
+        """
+        return Network(FullyConnected(input_shape, num_classes, hidden=self.hidden, rngs=rngs))
+
+
+@dataclass(frozen=True)
+class CNN:
+    """Convolutional classifier; the default has the paper's sizes.
+
+    Attributes:
+        filters: filters of each convolution (paper: 32 to 64).
+        kernel_sizes: side of each convolution's kernel.
+        hidden: units of fully connected layers before the logits (paper: none).
+        shrink: average this many pixels along each axis first (paper: 2 behind a transformer).
+
+    Example:
+        >>> CNN().build((42, 42, 1), 10, rngs=nnx.Rngs(0))(jnp.ones((2, 42, 42, 1))).shape
+        (2, 10)
+    """
+
+    filters: tuple[int, ...] = (32, 64)
+    kernel_sizes: tuple[int, ...] = (9, 7)
+    hidden: tuple[int, ...] = ()
+    shrink: int = 1
+
+    def __post_init__(self) -> None:
+        """Checks that each convolution has a kernel size."""
+        check_sequences(filters=self.filters, kernel_sizes=self.kernel_sizes)
+        if len(self.filters) != len(self.kernel_sizes):
+            raise ValueError(
+                f"kernel_sizes={self.kernel_sizes} does not fit; filters={self.filters} needs one "
+                "kernel size for each entry."
+            )
+
+    def build(self, input_shape: tuple[int, ...], num_classes: int, *, rngs: nnx.Rngs) -> "Network":
+        """Returns the network, freshly initialised; see `FCN.build`.
 
         Raises:
             ValueError: for images too small for the convolutions.
         """
-        transformer = None
-        if self.name.startswith("st_"):
-            transformer = SpatialTransformer(
-                self._build_localization(input_shape, rngs),
-                self.transform,
-                shape=self.output_shape,
-                padding_mode=self.padding_mode,
-            )
-            input_shape = (*(self.output_shape or input_shape[:2]), input_shape[2])
-        classifier: nnx.Module
-        if self.name.endswith("cnn"):
-            classifier = Convolutional(
-                input_shape,
-                num_classes,
-                filters=self.filters,
-                kernel_sizes=self.kernel_sizes,
-                hidden=self.hidden or (),
-                shrink=self.shrink,
-                rngs=rngs,
-            )
-        else:
-            hidden = (256, 256) if self.hidden is None else self.hidden
-            classifier = FullyConnected(input_shape, num_classes, hidden=hidden, rngs=rngs)
-        return Network(classifier, transformer)
-
-    def _build_localization(
-        self, input_shape: tuple[int, int, int], rngs: nnx.Rngs
-    ) -> Callable[[Array], Array]:
-        hidden, shrink = self.localization_hidden, self.localization_shrink
-        if (self.localization or ("conv" if self.name.endswith("cnn") else "fc")) == "fc":
-            return FullyConnectedLocalization(
-                input_shape,
-                self.transform,
-                hidden=(32, 32, 32) if hidden is None else hidden,
-                shrink=shrink or 1,
-                rngs=rngs,
-            )
-        return convolutional_localization(
+        classifier = Convolutional(
             input_shape,
-            self.transform,
-            filters=self.localization_filters,
-            kernel_sizes=(5,) * len(self.localization_filters),
-            hidden=(20,) if hidden is None else hidden,
-            shrink=shrink or 2,
-            pool_last=False,
+            num_classes,
+            filters=self.filters,
+            kernel_sizes=self.kernel_sizes,
+            hidden=self.hidden,
+            shrink=self.shrink,
             rngs=rngs,
         )
+        return Network(classifier)
+
+
+@dataclass(frozen=True)
+class FullyConnectedLocalizer:
+    """Fully connected localization network; see `stn_jax.nn.FullyConnectedLocalization`.
+
+    Attributes:
+        hidden: units of each hidden layer.
+        shrink: average this many pixels along each axis first.
+    """
+
+    hidden: tuple[int, ...] = (32, 32, 32)
+    shrink: int = 1
+
+    def build(
+        self, input_shape: tuple[int, ...], transform: Transform, *, rngs: nnx.Rngs
+    ) -> Callable[[Array], Array]:
+        """Returns the network ``U -> theta``, which starts as the identity.
+
+        Args:
+            input_shape: ``(h, w, c)``, without batch.
+            transform: what theta parameterises.
+            rngs: random streams of Flax.
+        """
+        return FullyConnectedLocalization(
+            input_shape, transform, hidden=self.hidden, shrink=self.shrink, rngs=rngs
+        )
+
+
+@dataclass(frozen=True)
+class ConvolutionalLocalizer:
+    """Convolutional localization network: downsample by 2, conv20 5x5 - pool - conv20 5x5 - fc20.
+
+    Attributes:
+        filters: filters of each convolution.
+        kernel_sizes: side of each convolution's kernel.
+        hidden: units of each fully connected layer.
+        shrink: average this many pixels along each axis first.
+        pool_last: whether the last convolution is pooled too.
+    """
+
+    filters: tuple[int, ...] = (20, 20)
+    kernel_sizes: tuple[int, ...] = (5, 5)
+    hidden: tuple[int, ...] = (20,)
+    shrink: int = 2
+    pool_last: bool = False
+
+    def build(
+        self, input_shape: tuple[int, ...], transform: Transform, *, rngs: nnx.Rngs
+    ) -> Callable[[Array], Array]:
+        """Returns the network ``U -> theta``; see `FullyConnectedLocalizer.build`."""
+        return convolutional_localization(
+            input_shape,
+            transform,
+            filters=self.filters,
+            kernel_sizes=self.kernel_sizes,
+            hidden=self.hidden,
+            shrink=self.shrink,
+            pool_last=self.pool_last,
+            rngs=rngs,
+        )
+
+
+@dataclass(frozen=True)
+class STN:
+    """A spatial transformer in front of a classifier.
+
+    Attributes:
+        classifier: the network that sees the transformer's output; any part with
+            ``build(input_shape, num_classes, rngs=)``.
+        localization: the network that chooses theta; any part with
+            ``build(input_shape, transform, rngs=)``.
+        transform: what theta parameterises.
+        output_shape: spatial shape of the transformer's output; None keeps the input's.
+        padding_mode: what the transformer reads outside the image.
+
+    References:
+        Jaderberg et al., "Spatial Transformer Networks", 2015, section 4.1 and appendix A.4.
+
+    Example:
+        >>> net = PAPER["st_fcn"].build((42, 42, 1), 10, rngs=nnx.Rngs(0))
+        >>> prediction = net.forward(jnp.ones((2, 42, 42, 1)))
+        >>> prediction.logits.shape, prediction.warps[0].theta.shape
+        ((2, 10), (2, 6))
+    """
+
+    classifier: Any = FCN()
+    localization: Any = FullyConnectedLocalizer()
+    transform: Transform = Affine()
+    output_shape: tuple[int, int] | None = None
+    padding_mode: Literal["zeros", "border", "reflection", "wrap"] = "zeros"
+
+    def __post_init__(self) -> None:
+        """Checks the output's shape, by its name here."""
+        shape = self.output_shape
+        if shape is None:
+            return
+        if not isinstance(shape, Sequence) or len(shape) != self.transform.ndim:
+            layout = "(h, w)" if self.transform.ndim == 2 else "(d, h, w)"
+            raise ValueError(f"output_shape={shape!r} does not fit; it must be {layout}.")
+        check_positive(output_shape=shape)
+
+    def build(self, input_shape: tuple[int, ...], num_classes: int, *, rngs: nnx.Rngs) -> "Network":
+        """Returns the network, freshly initialised; see `FCN.build`.
+
+        Raises:
+            ValueError: for images too small for the convolutions.
+        """
+        transformer = SpatialTransformer(
+            self.localization.build(input_shape, self.transform, rngs=rngs),
+            self.transform,
+            shape=self.output_shape,
+            padding_mode=self.padding_mode,
+        )
+        shape = (*(self.output_shape or input_shape[:-1]), input_shape[-1])
+        network = self.classifier.build(shape, num_classes, rngs=rngs)
+        classifier = network.classifier if isinstance(network, Network) else network
+        return Network(classifier, transformer)
+
+
+PAPER: dict[str, FCN | CNN | STN] = {
+    "fcn": FCN(),
+    "cnn": CNN(),
+    "st_fcn": STN(FCN(), FullyConnectedLocalizer()),
+    "st_cnn": STN(CNN(), ConvolutionalLocalizer()),
+}
+"""The four networks of table 1, with its sizes and an affine transformer."""
 
 
 class FullyConnected(nnx.Module):
@@ -159,6 +247,8 @@ class FullyConnected(nnx.Module):
         hidden: Sequence[int] = (256, 256),
         rngs: nnx.Rngs,
     ):
+        check_positive(num_classes=num_classes)
+        check_sequences(input_shape=input_shape, hidden=hidden)
         sizes = [math.prod(input_shape), *hidden]
         self.input_shape = tuple(input_shape)
         self.hidden = hidden_layers(sizes, rngs=rngs)

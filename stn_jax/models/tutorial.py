@@ -15,13 +15,13 @@ from stn_jax.models._blocks import (
     convolutional_localization,
 )
 from stn_jax.nn import SpatialTransformer
-from stn_jax.nn.localization import flatten
+from stn_jax.nn.localization import check_positive, flatten
 from stn_jax.transforms.affine import Affine
 from stn_jax.transforms.base import Transform
 
 
 @dataclass(frozen=True)
-class TutorialConfig:
+class TutorialNet:
     """What can be chosen of the tutorial's network; the defaults are the tutorial's.
 
     Attributes:
@@ -29,7 +29,7 @@ class TutorialConfig:
         padding_mode: what the transformer reads outside the image.
 
     Example:
-        >>> net = TutorialConfig().build((28, 28, 1), 10, rngs=nnx.Rngs(0))
+        >>> net = TutorialNet().build((28, 28, 1), 10, rngs=nnx.Rngs(0))
         >>> net(jnp.ones((5, 28, 28, 1))).shape
         (5, 10)
     """
@@ -91,6 +91,7 @@ class Tutorial(nnx.Module):
         padding_mode: str = "zeros",
         rngs: nnx.Rngs,
     ):
+        check_positive(num_classes=num_classes)
         localization = convolutional_localization(
             input_shape,
             transform,

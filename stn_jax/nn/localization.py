@@ -6,7 +6,8 @@ untrained transformer moves nothing (STN paper, section 3.1).
 
 import itertools
 import math
-from collections.abc import Callable, Sequence
+import numbers
+from collections.abc import Callable, Iterable, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -76,7 +77,7 @@ class FullyConnectedLocalization(nnx.Module):
         rngs: nnx.Rngs,
     ):
         check_input_shape(input_shape, transform)
-        check_positive(hidden=hidden)
+        check_sequences(hidden=hidden)
         *sides, channels = input_shape
         sizes = [math.prod(pooled_shape(sides, shrink)) * channels, *hidden]
         self.input_shape = tuple(map(int, input_shape))
@@ -131,7 +132,8 @@ class ConvolutionalLocalization(nnx.Module):
         rngs: nnx.Rngs,
     ):
         check_input_shape(input_shape, transform)
-        check_positive(filters=filters, kernel_size=kernel_size, hidden=hidden)
+        check_positive(kernel_size=kernel_size)
+        check_sequences(filters=filters, hidden=hidden)
         *sides, channels = input_shape
         shape = convolved_shape(
             pooled_shape(sides, shrink), [kernel_size] * len(filters), pool_last=False
@@ -259,9 +261,19 @@ def _by(sides: Sequence[int]) -> str:
 def check_positive(**sizes: int | Sequence[int]) -> None:
     """Refuses sizes that are not positive integers, by the argument's name."""
     for argument, value in sizes.items():
-        for size in (value,) if isinstance(value, int) else value:
-            if size != int(size) or size < 1:
-                raise ValueError(f"{argument}={value!r} does not fit; give positive integers.")
+        several = value if isinstance(value, Iterable) else (value,)
+        if not all(isinstance(size, numbers.Integral) and size >= 1 for size in several):
+            raise ValueError(f"{argument}={value!r} does not fit; give positive integers.")
+
+
+def check_sequences(**sizes: Sequence[int]) -> None:
+    """Refuses what is no sequence of positive integers, by the argument's name."""
+    for argument, value in sizes.items():
+        if not isinstance(value, Iterable):
+            raise ValueError(
+                f"{argument}={value!r} does not fit; give a tuple, a number for each layer."
+            )
+    check_positive(**sizes)
 
 
 def check_input_shape(input_shape: Sequence[int], transform: Transform) -> None:

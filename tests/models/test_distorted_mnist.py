@@ -6,14 +6,14 @@ import pytest
 from flax import nnx
 
 import stn_jax as stn
-from stn_jax.models.distorted_mnist import NAMES, DistortedMnistConfig
+from stn_jax.models import CNN, FCN, PAPER, STN, ConvolutionalLocalizer, FullyConnectedLocalizer
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", PAPER)
 def test_sizes_are_the_papers(name):
     """About 400k parameters each (paper, appendix A.4), with its layers and 42 x 42 inputs."""
-    widths = {"fcn": {"hidden": (208, 128)}, "st_fcn": {"hidden": (200, 128)}}.get(name, {})
-    model = DistortedMnistConfig(name, **widths).build((42, 42, 1), 10, rngs=nnx.Rngs(0))
+    widths = {"fcn": FCN((208, 128)), "st_fcn": STN(FCN((200, 128)))}
+    model = (PAPER | widths)[name].build((42, 42, 1), 10, rngs=nnx.Rngs(0))
     count = sum(leaf.size for leaf in jax.tree.leaves(nnx.state(model, nnx.Param)))
     if name.endswith("fcn"):
         assert 350_000 < count < 450_000
@@ -25,14 +25,7 @@ def test_sizes_are_the_papers(name):
 
 @pytest.mark.parametrize("transform", [stn.Projective(), stn.ThinPlateSpline((4, 4))], ids=str)
 def test_any_transform(transform):
-    config = DistortedMnistConfig(
-        "st_cnn",
-        transform=transform,
-        output_shape=(40, 40),
-        shrink=2,
-        kernel_sizes=(5, 5),
-        localization="fc",
-    )
+    config = STN(CNN(shrink=2, kernel_sizes=(5, 5)), FullyConnectedLocalizer(), transform, (40, 40))
     model = config.build((42, 42, 3), 4, rngs=nnx.Rngs(0))
     prediction = jax.eval_shape(model.forward, jax.ShapeDtypeStruct((2, 42, 42, 3), jnp.float32))
     assert prediction.logits.shape == (2, 4)
@@ -40,17 +33,53 @@ def test_any_transform(transform):
     assert prediction.warps[0].features.shape == (2, 40, 40, 3)
 
 
-@pytest.mark.parametrize(
-    ("options", "words"),
-    [({"name": "vgg"}, "name='vgg'.*st_cnn"), ({"localization": "x"}, "localization='x'.*conv")],
-)
-def test_unknown_names_are_refused(options, words):
-    with pytest.raises(ValueError, match=words):
-        DistortedMnistConfig(**options)
+def test_each_convolution_needs_a_kernel_size():
+    with pytest.raises(ValueError, match=r"kernel_sizes=\(9, 7\).*filters=\(8,\)"):
+        CNN(filters=(8,))
+    with pytest.raises(ValueError, match="filters=8 does not fit; give a tuple"):
+        CNN(filters=8)
+    with pytest.raises(ValueError, match=r"kernel_sizes=\(9, 0\) does not fit"):
+        CNN(kernel_sizes=(9, 0))
 
 
-@pytest.mark.parametrize("name", NAMES)
+def test_any_module_can_be_the_classifier():
+    class Linear:
+        def build(self, input_shape, num_classes, *, rngs):
+            return nnx.Sequential(lambda x: x.reshape(len(x), -1), nnx.Linear(64, 3, rngs=rngs))
+
+    model = STN(Linear(), output_shape=(8, 8)).build((12, 12, 1), 3, rngs=nnx.Rngs(0))
+    images = jax.ShapeDtypeStruct((2, 12, 12, 1), jnp.float32)
+    assert jax.eval_shape(model.forward, images).logits.shape == (2, 3)
+
+
+@pytest.mark.parametrize("name", PAPER)
 def test_an_input_of_another_shape_is_refused(name):
-    model = DistortedMnistConfig(name).build((42, 42, 1), 10, rngs=nnx.Rngs(0))
+    model = PAPER[name].build((42, 42, 1), 10, rngs=nnx.Rngs(0))
     with pytest.raises(ValueError, match=r"\(2, 40, 40, 1\).*built for \(b, 42, 42, 1\)"):
         model(jnp.ones((2, 40, 40, 1), jnp.float32))
+
+
+@pytest.mark.parametrize(
+    ("part", "num_classes", "message"),
+    [
+        (FCN(), 0, "num_classes=0 does not fit"),
+        (FCN(), 2.5, r"num_classes=2\.5 does not fit"),
+        (FCN((0,)), 3, r"hidden=\(0,\) does not fit"),
+        (FCN(8), 3, "hidden=8 does not fit; give a tuple"),
+        (CNN(shrink=0), 3, "shrink=0 does not fit"),
+        (CNN(shrink=1.5), 3, r"shrink=1\.5 does not fit"),
+        (STN(CNN()), 0, "num_classes=0 does not fit"),
+        (STN(FCN(), padding_mode="foo"), 3, "padding_mode='foo' is not known"),
+        (STN(FCN(), FullyConnectedLocalizer(shrink=100)), 3, "shrink=100 leaves nothing"),
+        (STN(FCN(), ConvolutionalLocalizer(filters=(5,))), 3, r"filters=\(5,\) does not fit"),
+    ],
+)
+def test_sizes_that_cannot_be_meant_are_refused_by_name(part, num_classes, message):
+    with pytest.raises(ValueError, match=message):
+        part.build((28, 28, 1), num_classes, rngs=nnx.Rngs(0))
+
+
+@pytest.mark.parametrize("shape", [20, (20,), (0, 5), (2.5, 3), (4, 4, 4), "ab"])
+def test_output_shape_is_refused_by_its_name(shape):
+    with pytest.raises(ValueError, match="output_shape="):
+        STN(output_shape=shape)

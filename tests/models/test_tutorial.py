@@ -3,15 +3,16 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from flax import nnx
 
-from stn_jax.models.tutorial import TutorialConfig, dropout
+from stn_jax.models.tutorial import TutorialNet, dropout
 
 IMAGES = np.random.default_rng(0).random((4, 28, 28, 1)).astype(np.float32)
 
 
 def test_size_is_the_tutorials():
-    model = TutorialConfig().build((28, 28, 1), 10, rngs=nnx.Rngs(0))
+    model = TutorialNet().build((28, 28, 1), 10, rngs=nnx.Rngs(0))
     assert sum(leaf.size for leaf in jax.tree.leaves(nnx.state(model, nnx.Param))) == 27_360
     prediction = jax.eval_shape(model.forward, IMAGES)
     assert prediction.logits.shape == (4, 10)
@@ -19,7 +20,7 @@ def test_size_is_the_tutorials():
 
 
 def test_dropout_depends_on_each_images_own_key():
-    model = TutorialConfig().build((28, 28, 1), 10, rngs=nnx.Rngs(0))
+    model = TutorialNet().build((28, 28, 1), 10, rngs=nnx.Rngs(0))
     keys, images = jax.random.split(jax.random.key(1), 4), jnp.asarray(IMAGES)
 
     @jax.jit
@@ -39,3 +40,8 @@ def test_dropout_keeps_the_mean_and_drops_whole_channels():
     assert abs(values.mean() - 1) < 0.05
     assert jnp.all(values == values[:, :1, :1])
     assert 0 < values[0, 0, 0].sum() < 10
+
+
+def test_a_number_of_classes_that_cannot_be_meant_is_refused():
+    with pytest.raises(ValueError, match="num_classes=0 does not fit"):
+        TutorialNet().build((28, 28, 1), 0, rngs=nnx.Rngs(0))

@@ -88,6 +88,8 @@ def test_an_input_of_another_shape_is_refused_with_a_remedy(network, built, give
         ((5, 6, 1), {"transform": stn.Affine(3)}, r"\(5, 6, 1\) does not fit .*\(d, h, w, c\)"),
         ((0, 6, 1), {}, r"input_shape=\(0, 6, 1\) does not fit"),
         ((9, 9, 1), {"hidden": (4, 0)}, r"hidden=\(4, 0\) does not fit"),
+        ((9, 9, 1), {"hidden": 4}, "hidden=4 does not fit; give a tuple"),
+        ((9, 9, 1), {"shrink": 1.5}, r"shrink=1\.5 does not fit"),
         ((9, 9, 1), {"shrink": 0}, "shrink=0 does not fit"),
         ((9, 8, 1), {"shrink": 9}, "shrink=9 leaves nothing of an input of 9x8 pixels"),
     ],

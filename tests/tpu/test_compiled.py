@@ -1,7 +1,7 @@
 """The default sampler compiled for TPUs: algorithm, memory, estimated time. Needs libtpu, no TPU.
 
 Times are estimates for one v5e: the sum of the compiler's cycles, and for gathers and scatters,
-which have none, the bytes of their rows (`train.tpu`). docs/performance.md quotes them.
+which have none, the bytes of their rows (`train.plan.hlo`). docs/performance.md quotes them.
 """
 
 import importlib.util
@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import stn_jax as stn
-from train import tpu
+from train.plan import hlo
 
 pytestmark = [
     pytest.mark.slow,
@@ -30,7 +30,7 @@ def loss(theta, image):
 
 def compile_gradients(topology, shape):
     """Compiles value and both gradients for this image shape and the first device of a topology."""
-    sharding = jax.sharding.SingleDeviceSharding(tpu.topology_devices(topology)[0])
+    sharding = jax.sharding.SingleDeviceSharding(hlo.topology_devices(topology)[0])
     theta, image = (
         jax.ShapeDtypeStruct(s, jnp.float32, sharding=sharding) for s in ((shape[0], 2, 3), shape)
     )
@@ -43,10 +43,10 @@ def compile_gradients(topology, shape):
 )
 def test_small_images_use_matrix_products(shape, milliseconds):
     compiled = compile_gradients("v5e:1x1", shape)
-    costs = tpu.instruction_costs(compiled)
+    costs = hlo.instruction_costs(compiled)
     assert not {"gather", "scatter", "sort"} & {cost.opcode for cost in costs}
     assert max((cost.times for cost in costs if cost.opcode == "while"), default=0) <= 64
-    assert 0 < 1e3 * tpu.estimated_seconds(compiled) <= milliseconds
+    assert 0 < 1e3 * hlo.estimated_seconds(compiled) <= milliseconds
     # With products rounded to bfloat16 the identity transform changes an image by 2e-3.
     products = [line for line in compiled.as_text().splitlines() if " convolution(" in line]
     assert products
@@ -58,13 +58,13 @@ def test_small_images_use_matrix_products(shape, milliseconds):
 )
 def test_large_images_fit_into_memory(shape, milliseconds):
     compiled = compile_gradients("v5e:1x1", shape)
-    assert 0 < 1e3 * tpu.estimated_seconds(compiled) <= milliseconds
-    assert tpu.memory(compiled).total < 15.75 * 2**30
+    assert 0 < 1e3 * hlo.estimated_seconds(compiled) <= milliseconds
+    assert hlo.memory(compiled).total < 15.75 * 2**30
 
 
 @pytest.mark.parametrize("topology", ["v4:1x1x1", "v5e:1x1", "v5p:1x1x1", "v6e:1x1", "tpu7x:1x1x1"])
 def test_sampler_compiles_for_every_generation(topology):
-    assert tpu.estimated_seconds(compile_gradients(topology, (16, 28, 28, 1))) > 0
+    assert hlo.estimated_seconds(compile_gradients(topology, (16, 28, 28, 1))) > 0
 
 
 @pytest.mark.parametrize("backend", ["matmul", "windowed"])

@@ -1,33 +1,30 @@
 """A tiny config that trains in seconds, and one finished run of it that many tests share."""
 
-from collections.abc import Iterator
+import shutil
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import FrameType
 
 import jax
 import numpy as np
 import pytest
-from running import Training, run_train
+from running import ROOT, plain_jax, run_train
 
-from train.batches import Batches
-from train.cli import load_config
-from train.config import DataConfig
+from train.config import Images
+from train.config.files import load_config
 from train.data import Dataset, load
-from train.devices import make_mesh, replicate
-from train.evaluate import input_shape
-from train.network import build_network
-from train.optim import make_optimizer
-from train.step import Data, make_init, make_train_step
+from train.experiment import Experiment
 
 CONFIG = """
-from train.config import Config, DataConfig, ModelConfig, OptimConfig, TrainConfig
+from stn_jax.models import FCN, STN, FullyConnectedLocalizer
+from train.config import Adam, Config, Images, TrainConfig
 
 def get_config():
     return Config(
-        data=DataConfig(name={name!r}, distortion="RTS", canvas=0),
-        model=ModelConfig(
-            name="st_fcn", hidden=(8,), localization_hidden=(8,), output_shape=(8, 8)
-        ),
-        optim=OptimConfig(
+        data=Images({name!r}),
+        model=STN(FCN((8,)), FullyConnectedLocalizer((8,)), output_shape=(8, 8)),
+        optim=Adam(
             learning_rate=1e-2,
             clip_norm=1.0,
             weight_decay=1e-3,
@@ -43,12 +40,8 @@ def get_config():
 
 @pytest.fixture
 def plain_numerics() -> Iterator[None]:
-    """JAX's default numerics, since optax does not support strict promotion."""
-    with (
-        jax.enable_x64(False),
-        jax.numpy_dtype_promotion("standard"),
-        jax.numpy_rank_promotion("allow"),
-    ):
+    """JAX's default numerics."""
+    with plain_jax():
         yield
 
 
@@ -97,27 +90,46 @@ def finished_run(
     return workdir
 
 
+@pytest.fixture
+def damaged_run(finished_run: Path, tmp_path: Path) -> Path:
+    """A copy of the finished run, to do harm to."""
+    return Path(shutil.copytree(finished_run, tmp_path / "damaged"))
+
+
 @pytest.fixture(scope="session")
-def training(tiny_config: Path, compilation_cache: Path) -> Training:
-    """The training step of the tiny config."""
-    with jax.enable_x64(False), jax.numpy_dtype_promotion("standard"):
-        config = load_config(tiny_config)
-        dataset, mesh = load(config.data), make_mesh()
-        shape = input_shape(config.data, dataset.image_shape)
-        network = build_network(config.model, shape, dataset.num_classes, config.train.seed)
-        optimizer = make_optimizer(config.optim, config.train.steps)
-        return Training(
-            config,
-            dataset,
-            network,
-            Data(*replicate((dataset.x_train, dataset.y_train), mesh)),
-            make_init(network, optimizer, config, mesh),
-            make_train_step(network, optimizer, config, mesh),
-            Batches(len(dataset.y_train), config.train.batch_size, config.train.seed, mesh),
-        )
+def experiment(tiny_config: Path, compilation_cache: Path) -> Experiment:
+    """The tiny config, built."""
+    with plain_jax():
+        experiment = Experiment.from_config(load_config(tiny_config))
+        experiment.init()
+        return experiment
 
 
 @pytest.fixture(scope="session")
 def bundled() -> Dataset:
     """The bundled digits."""
-    return load(DataConfig(name="bundled"))
+    return load(Images("bundled"))
+
+
+@pytest.fixture
+def calls_of() -> Callable[[Callable[[], object], list[Path]], set[Path]]:
+    """Lists the files under some folders whose functions a call enters."""
+
+    def files(function: Callable[[], object], folders: list[Path]) -> set[Path]:
+        entered: set[str] = set()
+
+        def enter(frame: FrameType, event: str, argument: object) -> None:
+            if event == "call" and frame.f_code.co_name != "<module>":
+                entered.add(frame.f_code.co_filename)
+
+        before = sys.getprofile()
+        sys.setprofile(enter)
+        try:
+            function()
+        finally:
+            sys.setprofile(before)
+        paths = {Path(name) for name in entered}
+        inside = {path for path in paths if any(path.is_relative_to(f) for f in folders)}
+        return {path.relative_to(ROOT) for path in inside}
+
+    return files

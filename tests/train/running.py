@@ -3,19 +3,30 @@
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
 
+import jax
 import pytest
 
-from train.batches import Batches
-from train.config import Config
-from train.data import Dataset
-from train.network import Network
-from train.step import Data
+import train.fit
+from train.run.checkpoints import Checkpoints
+from train.step.state import TrainState
 
 ROOT = Path(__file__).parents[2]
 QUICKSTART = str(ROOT / "configs" / "quickstart.py")
+
+
+@contextmanager
+def plain_jax() -> Iterator[None]:
+    """JAX's default numerics, since optax does not support strict promotion."""
+    with (
+        jax.enable_x64(False),
+        jax.numpy_dtype_promotion("standard"),
+        jax.numpy_rank_promotion("allow"),
+    ):
+        yield
 
 
 def run_train(*arguments: object, cache: Path) -> subprocess.CompletedProcess[str]:
@@ -55,13 +66,17 @@ def check_error(capsys: pytest.CaptureFixture[str], words: list[str]) -> None:
         assert text in err
 
 
-class Training(NamedTuple):
-    """Everything that a training step needs."""
+@contextmanager
+def interrupt_after(step: int) -> Iterator[None]:
+    """Interrupts training, as Ctrl-C does, once it has taken this many steps."""
+    check = train.fit._stop_if_non_finite
 
-    config: Config
-    dataset: Dataset
-    network: Network
-    data: Data
-    init: Any
-    step: Any
-    batches: Batches
+    def interrupt(state: TrainState, checkpoints: Checkpoints) -> None:
+        check(state, checkpoints)
+        if int(state.step) >= step:
+            checkpoints.wait()
+            raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(train.fit, "_stop_if_non_finite", interrupt)
+        yield

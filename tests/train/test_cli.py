@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from running import QUICKSTART, ROOT, check_error
 
-from train.cli import load_config, main
-from train.errors import UserError
+import stn_jax as stn
+from train.cli import main
 
 
 @pytest.mark.parametrize(
@@ -16,12 +16,16 @@ from train.errors import UserError
     [
         (["train"], ["verb 'train'", "fit, evaluate, predict, plot, compile"]),
         (["fit"], ["config file", "configs/quickstart.py"]),
+        (
+            ["fit", "--train.steps", "4", QUICKSTART],
+            ["comes first", "fit /", "quickstart.py --train"],
+        ),
         (["fit", "configs/quikstart.py"], ["does not exist", "meant configs/quickstart.py"]),
         (["fit", "configs/zzz"], ["does not exist", "there are", "configs/quickstart_cnn.py"]),
-        (["fit", QUICKSTART, "--train.stepz=5"], ["--train.stepz=5", "meant --train.steps INT"]),
+        (["fit", QUICKSTART, "--train.stepz=5"], ["--train.stepz", "meant --train.steps"]),
         (["fit", QUICKSTART, "--optim.learning-rate", "fast"], ["learning-rate", "'fast'"]),
         (["fit", QUICKSTART, "--optim.learning-rate", "-1"], ["learning_rate=-1.0", "above 0"]),
-        (["fit", QUICKSTART, "--model.name", "vgg"], ["'vgg'", "'st_cnn'"]),
+        (["fit", QUICKSTART, "--model", "vgg"], ["'vgg'", "'st_cnn'"]),
         (["fit", QUICKSTART, "--train.steps"], ["--train.steps"]),
         (["evaluate"], ["--workdir"]),
         (["evaluate", "--workdir", "nosuch"], ["nosuch", "holds no run"]),
@@ -48,9 +52,13 @@ def test_mistakes_in_the_data_leave_no_files(
 @pytest.mark.parametrize(
     ("option", "words"),
     [
-        (["--data.canvas", "20"], ["data.canvas=20", "28"]),
-        (["--model.kernel-sizes", "31", "31"], ["input_shape", "too small"]),
-        (["--train.batch-size", "20000"], ["train.batch_size=20000", "10000 training images"]),
+        (["--distortion.canvas", "20"], ["distortion.canvas=20", "28"]),
+        (["--model.classifier.kernel-sizes", "31", "31"], ["input_shape", "too small"]),
+        (["--model", "fcn", "--task.outside-penalty", "1"], ["task.outside_penalty=1.0", "warps"]),
+        (["--model=fcn", "--optim.localization-rate=.1"], ["optim.localization_rate", "nothing"]),
+        (["--train.steps", "40"], ["optim.warmup_steps=50", "train.steps=40"]),
+        (["--task.class-weights", "1", "2"], ["task.class_weights=(1.0, 2.0)", "10 classes"]),
+        (["--train.batch-size", "20000"], ["train.batch_size=20000", "9000 training examples"]),
     ],
 )
 def test_configs_that_do_not_match_the_data_are_refused(
@@ -58,30 +66,6 @@ def test_configs_that_do_not_match_the_data_are_refused(
 ) -> None:
     assert main(["fit", QUICKSTART, "--workdir", str(tmp_path / "run"), *option]) == 2
     check_error(capsys, words)
-
-
-@pytest.mark.parametrize(
-    ("source", "message"),
-    [
-        (
-            "from train.config import *\nget_config = lambda: Config(train=TrainConfig(stepz=1))",
-            "TrainConfig has no field 'stepz'; perhaps you meant 'steps'",
-        ),
-        (
-            "from train.config import *\nget_config = lambda: Config(train=TrainConfig(steps=-1))",
-            "train.steps=-1 is not allowed; it must be above 0",
-        ),
-        ("get_config = lambda: 3", "returned an object of type int"),
-        ("x = 1", "it has no get_config"),
-        ("import nosuch", "ModuleNotFoundError: No module named 'nosuch'"),
-        ("x = = 1", "SyntaxError"),
-    ],
-)
-def test_errors_in_config_files_are_explained(tmp_path: Path, source: str, message: str) -> None:
-    path = tmp_path / "mine.py"
-    path.write_text(source)
-    with pytest.raises(UserError, match=message):
-        load_config(path)
 
 
 @pytest.mark.parametrize("arguments", [[], ["--help"], ["fit", "--help"], ["evaluate", "--help"]])
@@ -93,3 +77,26 @@ def test_help_is_printed(arguments: list[str], capsys: pytest.CaptureFixture[str
 def test_command_line_is_parsed_without_importing_jax() -> None:
     code = "import sys, train.cli; sys.exit('jax' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
+
+
+def test_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert stn.__version__ in capsys.readouterr().out
+
+
+def test_output_that_nobody_reads_is_no_error() -> None:
+    command = [sys.executable, "-u", "-m", "train", "fit", QUICKSTART, "--help"]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.close()
+    with process.stderr as errors:
+        assert b"Traceback" not in errors.read()
+    process.wait()
+
+
+def test_a_missing_package_names_the_extra() -> None:
+    code = "import sys; sys.modules['tyro'] = None; import runpy; runpy.run_module('train')"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr == "error: training needs tyro: pip install -e '.[train]'\n"

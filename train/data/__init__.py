@@ -1,6 +1,6 @@
 """Data: bundled digits, MNIST and other tensorflow-datasets sets, arrays, folders of images."""
 
 from train.data.dataset import DataError, Dataset
-from train.data.sources import load
+from train.data.sources import Images, load
 
-__all__ = ["DataError", "Dataset", "load"]
+__all__ = ["DataError", "Dataset", "Images", "load"]

@@ -2,15 +2,20 @@
 
 import zipfile
 import zlib
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
 
 from train.data.dataset import DataError, Dataset
+from train.data.held_out import make_dataset
 from train.data.images import as_images, stack
+from train.data.labels import read_labels, to_classes
+from train.data.notes import Notes
+from train.data.sets import SPLITS, find_array
 
-_REQUIRED = ("x_train", "y_train", "x_test", "y_test")
-_OPTIONAL = ("x_valid", "y_valid", "class_names")
+REQUIRED = ("x_train", "y_train")
+NAMES = "class_names"
 
 _UNREADABLE = (
     *(OSError, EOFError, MemoryError, RuntimeError, SyntaxError, TypeError, ValueError),
@@ -22,11 +27,17 @@ _UNREADABLE = (
 def load_arrays(path: Path, name: str, image_size: int = 0) -> Dataset:
     """Reads ``x_train, y_train, x_test, y_test`` from an ``.npz`` file.
 
+    The sets may also be called ``val``, ``validation`` or ``dev`` and ``testing``, the arrays
+    ``images`` and ``labels``, in either order and any case: ``X_train``, ``val_labels``. Without
+    a test set, a fixed fifth of each class is held out for testing.
+
     Args:
-        path: the file. Images are ``(n, h, w)`` or ``(n, h, w, c)``, uint8, or floats in [0, 1],
-            which are rounded to 8 bits. Labels are integers ``(n,)`` from 0 on. Optional arrays
-            are ``x_valid`` and ``y_valid``, and ``class_names``, strings; without names each label
-            from 0 to the largest must occur in ``y_train``.
+        path: the file. Images are ``(n, h, w)``, ``(n, h, w, c)`` or ``(n, h * h)``, uint8, or
+            floats in [0, 1], which are rounded to 8 bits. Labels are integers from 0 on or
+            strings, ``(n,)`` or ``(n, 1)``. Optional arrays are ``x_valid`` and ``y_valid``;
+            ``groups_train``, whose images of one value stay on one side of a split; and
+            ``class_names``, strings; without names each label from 0 to the largest must occur in
+            ``y_train``.
         name: name of the dataset.
         image_size: resize images to this square; 0 keeps their size.
 
@@ -36,78 +47,102 @@ def load_arrays(path: Path, name: str, image_size: int = 0) -> Dataset:
     Raises:
         DataError: if an array is missing, or has the wrong shape, dtype or values.
     """
-    arrays = _read_archive(path)
-    if ("x_valid" in arrays) != ("y_valid" in arrays):
-        raise DataError(f"{path} has only one of x_valid and y_valid; give both or none.")
+    notes = Notes()
+    arrays, keys = read_archive(path, (*REQUIRED, "groups_train"), notes)
+    for split in ("valid", "test"):
+        if (f"x_{split}" in arrays) != (f"y_{split}" in arrays):
+            raise DataError(f"{path} has only one of x_{split} and y_{split}; give both or none.")
 
-    fields = {}
-    for split in ("train", "valid", "test"):
+    images, labels = {}, {}
+    for split in SPLITS:
         x, y = f"x_{split}", f"y_{split}"
         if x in arrays:
-            fields[x] = as_images(f"{path}: {x}", arrays[x])
-            fields[y] = _check_labels(f"{path}: {y}", arrays[y])
-            if image_size and len(fields[x]):
-                fields[x] = stack(((x, image) for image in fields[x]), image_size)
-    fields.setdefault("x_valid", fields["x_train"][:0])
-    fields.setdefault("y_valid", fields["y_train"][:0])
-    return Dataset(
-        name=name, class_names=_get_class_names(path, arrays, fields["y_train"]), **fields
+            images[split] = as_images(f"{path}: {keys[x]}", arrays[x], notes)
+            labels[y] = read_labels(f"{path}: {keys[y]}", arrays[y])
+            if image_size and len(images[split]):
+                images[split] = stack(((x, image) for image in images[split]), image_size)
+    labels, class_names = to_classes(str(path), labels, arrays.get(NAMES))
+    return make_dataset(
+        name,
+        class_names,
+        {split: (x, labels[f"y_{split}"]) for split, x in images.items()},
+        groups=_read_groups(path, arrays),
+        notes=notes,
     )
 
 
-def _read_archive(path: Path) -> dict[str, np.ndarray]:
+def read_archive(
+    path: Path, required: Collection[str], notes: Notes
+) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """Reads the arrays of a dataset from an ``.npz`` file.
+
+    Args:
+        path: the file.
+        required: arrays that it must have, ``x_train`` and so on; those called ``groups`` are
+            optional.
+        notes: takes note of arrays that are not used.
+
+    Returns:
+        The arrays by the names that this code uses, and the names in the file.
+
+    Raises:
+        DataError: if the file cannot be read, or an array is missing or there are two of it.
+    """
     if not path.is_file():
         raise DataError(f"{path} does not exist ({path.absolute()}); check data.name.")
+    unreadable = f"{path} cannot be read as an .npz file of plain arrays"
+    remedy = "write it with np.savez or np.savez_compressed."
+    arrays: dict[str, np.ndarray] = {}
+    keys: dict[str, str] = {}
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            keys = archive.files
-            arrays = {key: archive[key] for key in keys if key in _REQUIRED + _OPTIONAL}
+        with path.open("rb") as file:
+            archive = np.load(file, allow_pickle=False)
+            if isinstance(archive, np.ndarray):
+                raise DataError(f"{unreadable} (it is a single array, as np.save writes); {remedy}")
+            names = archive.files
+            for key in names:
+                meant = key if key == NAMES else find_array(key)
+                if meant in keys:
+                    raise DataError(f"{path} has {keys[meant]} and {key}; which one is {meant}?")
+                if meant is None or (meant.startswith("groups") and meant not in required):
+                    notes.count(f"arrays of {path} are not used", key)
+                    continue
+                keys[meant] = key
+                arrays[meant] = _read_array(path, archive, key)
+    except DataError:
+        raise
     except _UNREADABLE as error:
-        raise DataError(
-            f"{path} cannot be read as an .npz file of plain arrays ({error}); "
-            "write it with np.savez or np.savez_compressed."
-        ) from error
-    missing = [key for key in _REQUIRED if key not in arrays]
+        raise DataError(f"{unreadable} ({error}); {remedy}") from error
+    missing = [key for key in required if key not in arrays and not key.startswith("groups")]
     if missing:
         raise DataError(
-            f"{path} has no array {', '.join(missing)}; it has {', '.join(keys) or 'none'}, "
-            f"and must have {', '.join(_REQUIRED)} (np.savez(path, x_train=...))."
+            f"{path} has no array {', '.join(missing)}; it has {', '.join(names) or 'none'}, "
+            f"and must have {', '.join(REQUIRED)}, and may have x_test, y_test, x_valid, y_valid "
+            "(np.savez(path, x_train=...))."
         )
-    return arrays
+    return arrays, keys
 
 
-def _check_labels(name: str, labels: np.ndarray) -> np.ndarray:
-    """Checks labels and returns them as int32 ``(n,)``."""
-    if labels.ndim != 1:
+def _read_array(path: Path, archive: np.lib.npyio.NpzFile, key: str) -> np.ndarray:
+    try:
+        return archive[key]
+    except ValueError as error:
+        if "allow_pickle" not in str(error):
+            raise
+        cure = "x.astype(np.uint8)" if (find_array(key) or "")[0:1] == "x" else "y.astype(str)"
         raise DataError(
-            f"{name} has shape {labels.shape}; it must be (n,), one integer for each image. "
-            "To convert one-hot rows: y.argmax(axis=1)."
-        )
-    if labels.dtype.kind not in "iu":
-        raise DataError(f"{name} is {labels.dtype}; labels must be integers: y.astype(np.int32).")
-    limits = np.iinfo(np.int32)
-    if labels.size and not limits.min <= labels.min() <= labels.max() <= limits.max:
-        raise DataError(f"{name} holds label {labels.max()}; labels must count classes from 0.")
-    return labels.astype(np.int32)
+            f"{path} cannot be read as an .npz file of plain arrays ({key} holds Python objects, "
+            f"dtype object); make them plain, say {cure}."
+        ) from error
 
 
-def _get_class_names(
-    path: Path, arrays: dict[str, np.ndarray], labels: np.ndarray
-) -> tuple[str, ...]:
-    if "class_names" in arrays:
-        names = arrays["class_names"]
-        if names.ndim != 1 or names.dtype.kind != "U":
-            raise DataError(
-                f"{path}: class_names is {names.dtype} {names.shape}; it must be strings, "
-                "(number of classes,)."
-            )
-        return tuple(names.tolist())
-    present = np.unique(labels)
-    if not np.array_equal(present, np.arange(len(present))):
-        problem = "negative" if present[0] < 0 else "not contiguous"
+def _read_groups(path: Path, arrays: dict[str, np.ndarray]) -> np.ndarray | None:
+    groups, count = arrays.get("groups_train"), len(arrays["y_train"])
+    if groups is None:
+        return None
+    if groups.shape not in ((count,), (count, 1)):
         raise DataError(
-            f"{path}: y_train has labels that are {problem}: found {len(present)} classes between "
-            f"{present[0]} and {present[-1]}; labels must be 0 to {len(present) - 1}. Correct or "
-            "renumber them (np.unique(y, return_inverse=True)[1]), or give class_names."
+            f"{path}: groups_train has shape {groups.shape}; it must be ({count},), a number or a "
+            "word for each training image."
         )
-    return tuple(map(str, present.tolist()))
+    return np.unique(groups.ravel(), return_inverse=True)[1].astype(np.int64)

@@ -1,11 +1,24 @@
-"""The result of every data source: checked arrays of images and labels."""
+"""What a data part builds: arrays by split; `Dataset` has the images and labels of classes."""
 
-from dataclasses import dataclass, replace
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from train.errors import UserError
 
-class DataError(ValueError):
+SPLITS = ("train", "valid", "test")
+
+SHOWN = 2
+"""Number of images of a held-out set that `Dataset.describe` names."""
+
+Arrays = Mapping[str, np.ndarray]
+"""Arrays by name; their first axes are examples."""
+
+
+class DataError(UserError):
     """Data that cannot be trained on; the message says what to do, in one line.
 
     Args:
@@ -14,6 +27,78 @@ class DataError(ValueError):
 
     def __init__(self, message: str):
         super().__init__(" ".join(line.strip() for line in message.splitlines()))
+
+
+class Data(Protocol):
+    """What ``build()`` of a data part returns; any object with these attributes will do.
+
+    It may also have a method ``describe``, and attributes ``notes`` and ``held_out``, as `Dataset`.
+
+    Attributes:
+        name: name for display.
+        splits: arrays of "train", and of "valid" and "test" where there are such examples.
+        info: what else the task needs to know, such as the names of classes, as JSON has it.
+    """
+
+    @property
+    def name(self) -> str: ...  # noqa: D102
+    @property
+    def splits(self) -> Mapping[str, Arrays]: ...  # noqa: D102
+    @property
+    def info(self) -> Mapping[str, Any]: ...  # noqa: D102
+
+
+class DataSpec(NamedTuple):
+    """What a task and a network need to know of the data; stands in ``data.json``.
+
+    Attributes:
+        name: name for display.
+        counts: number of examples of each split.
+        arrays: shape of one example and dtype of each array.
+        info: what the data part says of them, such as the names of classes.
+        crc32: a checksum of all arrays, to recognise them by.
+    """
+
+    name: str
+    counts: dict[str, int]
+    arrays: dict[str, tuple[tuple[int, ...], str]]
+    info: dict[str, Any]
+    crc32: str
+
+
+def describe(data: Data) -> DataSpec:
+    """Returns the description of data.
+
+    Raises:
+        DataError: if there are no training examples, or splits or arrays that do not fit together.
+    """
+    train = data.splits.get("train", {})
+    if not train:
+        raise DataError(f"{data.name} has no training examples; it must have a split 'train'.")
+    arrays = {name: (array.shape[1:], str(array.dtype)) for name, array in train.items()}
+    counts, checksum = {}, 0
+    for split, members in data.splits.items():
+        found = {name: (array.shape[1:], str(array.dtype)) for name, array in members.items()}
+        if split not in SPLITS or found != arrays:
+            raise DataError(
+                f"{data.name}: split {split!r} has {found}; splits are {', '.join(SPLITS)}, and "
+                f"all must have the arrays of 'train', {arrays}."
+            )
+        lengths = {name: len(array) for name, array in members.items()}
+        if len(set(lengths.values())) != 1:
+            raise DataError(f"{data.name}: arrays of split {split!r} differ in length: {lengths}.")
+        counts[split] = next(iter(lengths.values()))
+        for array in members.values():
+            checksum = zlib.crc32(np.ascontiguousarray(array).data, checksum)
+    return DataSpec(data.name, counts, arrays, dict(data.info), f"{checksum:08x}")
+
+
+def report(data: Data) -> list[str]:
+    """Returns what is said of data: how many examples each split has, and what is not used."""
+    if hasattr(data, "describe"):
+        return [data.describe(), *getattr(data, "notes", ())]
+    counts = ", ".join(f"{count:,} {split}" for split, count in describe(data).counts.items())
+    return [f"{data.name}: {counts} examples", *getattr(data, "notes", ())]
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,6 +114,11 @@ class Dataset:
         x_test: test images.
         y_test: their labels.
         class_names: one name for each class.
+        files: where each training image came from, for reports; None is its index.
+        groups: int64, ``(n,)``, the group of each training image; images of one group are never on
+            two sides of a split. None if each image stands for itself.
+        held_out: for each set that was held out of the training images, where they came from.
+        notes: what was found and is not used, one sentence each.
 
     Raises:
         DataError: if the arrays are inconsistent.
@@ -42,6 +132,10 @@ class Dataset:
     x_test: np.ndarray
     y_test: np.ndarray
     class_names: tuple[str, ...]
+    files: tuple[str, ...] | None = None
+    groups: np.ndarray | None = None
+    held_out: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Checks the arrays against each other."""
@@ -74,6 +168,18 @@ class Dataset:
             )
 
     @property
+    def splits(self) -> dict[str, Arrays]:
+        """Arrays ``images`` and ``labels`` of each split that has any."""
+        arrays = {s: (getattr(self, f"x_{s}"), getattr(self, f"y_{s}")) for s in SPLITS}
+        return {s: {"images": x, "labels": y} for s, (x, y) in arrays.items() if len(y)}
+
+    @property
+    def info(self) -> dict[str, Any]:
+        """The names of the classes, and how many training examples each has."""
+        counts = np.bincount(self.y_train, minlength=self.num_classes)
+        return {"class_names": list(self.class_names), "class_counts": counts.tolist()}
+
+    @property
     def image_shape(self) -> tuple[int, int, int]:
         """Shape ``(h, w, c)`` of one image."""
         h, w, c = self.x_train.shape[1:]
@@ -84,54 +190,16 @@ class Dataset:
         """Number of classes."""
         return len(self.class_names)
 
-
-def with_validation(dataset: Dataset, fraction: float) -> Dataset:
-    """Moves the same fraction of each class from the training to the validation set.
-
-    The choice depends only on the data, not on the seed of a run, so that runs can be compared.
-
-    Args:
-        dataset: a dataset without validation images.
-        fraction: in (0, 1).
-
-    Returns:
-        The dataset with fewer training images.
-
-    Raises:
-        DataError: if it has validation images, or the fraction is out of range.
-    """
-    if not 0 < fraction < 1:
-        raise DataError(f"data.valid_fraction={fraction} is not allowed; it must be in [0, 1).")
-    if len(dataset.x_valid):
-        raise DataError(
-            f"{dataset.name} has {len(dataset.x_valid)} validation images of its own, so "
-            f"data.valid_fraction={fraction} has nothing to do; set it to 0."
-        )
-    kept, held = hold_out(dataset.y_train, fraction)
-    return replace(
-        dataset,
-        x_train=dataset.x_train[kept],
-        y_train=dataset.y_train[kept],
-        x_valid=dataset.x_train[held],
-        y_valid=dataset.y_train[held],
-    )
-
-
-def hold_out(labels: np.ndarray, fraction: float) -> tuple[np.ndarray, np.ndarray]:
-    """Holds out the same fraction of each class; the same labels give the same split.
-
-    Args:
-        labels: ``(n,)``.
-        fraction: fraction of each class to hold out; at least one example, but never all.
-
-    Returns:
-        Ascending indices of the examples kept and of those held out. A class with a single example
-        keeps it.
-    """
-    random = np.random.RandomState(0)  # a frozen stream, unlike a Generator's
-    held = np.zeros(len(labels), bool)
-    for label in np.unique(labels):
-        members = random.permutation(np.flatnonzero(labels == label))
-        count = min(max(1, round(fraction * len(members))), len(members) - 1)
-        held[members[:count]] = True
-    return np.flatnonzero(~held), np.flatnonzero(held)
+    def describe(self) -> str:
+        """Returns one line: how many images each set has, and which were held out."""
+        words = {"train": "training", "valid": "validation", "test": "test"}
+        counts = {word: len(getattr(self, f"y_{split}")) for split, word in words.items()}
+        listed = ", ".join(f"{count:,} {word}" for word, count in counts.items() if count)
+        text = f"{self.name}: {listed} images of {self.num_classes:,} classes"
+        for split, files in self.held_out.items():
+            more = ", ..." if len(files) > SHOWN else ""
+            text += (
+                f"; the {words[split]} images were held out of the training images "
+                f"({', '.join(files[:SHOWN])}{more})"
+            )
+        return text

@@ -1,6 +1,6 @@
 """Images as arrays: read from files, converted from other arrays, stacked."""
 
-import struct
+import math
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
@@ -8,21 +8,19 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
+from train.data.bit_depth import find_bit_depth
 from train.data.dataset import DataError
+from train.data.notes import Notes
 
-SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
-"""Suffixes of image files; other files are ignored."""
-
-_GREY = ("1", "L", "LA")
-_DEEP = ("F", "I", "I;16", "I;16B", "I;16L", "I;16N")
-_DAMAGED = (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError)
+_GREY = ("1", "L", "LA", "La")
 
 
-def read_image(path: Path) -> np.ndarray:
+def read_image(path: Path, notes: Notes | None = None) -> np.ndarray:
     """Reads an image file, applying its orientation and putting transparency on black.
 
     Args:
         path: a file that Pillow can read.
+        notes: takes note of a file with several frames, of which the first is read.
 
     Returns:
         uint8 ``(h, w, 1)`` or ``(h, w, 3)``.
@@ -32,17 +30,28 @@ def read_image(path: Path) -> np.ndarray:
     """
     try:
         with warnings.catch_warnings(action="ignore"), Image.open(path) as file:
+            bits = find_bit_depth(path, file)
+            if notes and getattr(file, "is_animated", False):
+                notes.count("images have several frames, of which the first is read", path)
             image = ImageOps.exif_transpose(file)
             image.load()
-    except _DAMAGED as error:
+            pixels = _to_bytes(image) if bits <= 8 else None
+    except Exception as error:  # Pillow's plug-ins raise anything for damaged files
         raise DataError(
             f"{path} is damaged or not an image ({error}); replace or remove it."
         ) from error
-    if image.mode in _DEEP:
+    if pixels is None:
         raise DataError(
-            f"{path} has more than 8 bits a channel (mode {image.mode}); convert it to 8 bits."
+            f"{path} has more than 8 bits a channel ({bits} bits, mode {image.mode}); convert it "
+            "to 8 bits, so that white is 255."
         )
+    return pixels
+
+
+def _to_bytes(image: Image.Image) -> np.ndarray:
     grey = image.mode in _GREY
+    if image.mode == "La":
+        image = image.convert("LA")
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, (0, 0, 0, 255)), image)
@@ -50,19 +59,26 @@ def read_image(path: Path) -> np.ndarray:
     return pixels.reshape(*pixels.shape[:2], -1)
 
 
-def as_images(name: str, images: np.ndarray) -> np.ndarray:
+def as_images(name: str, images: np.ndarray, notes: Notes | None = None) -> np.ndarray:
     """Converts an array of images to uint8 ``(n, h, w, c)``.
 
     Args:
         name: name of the array in error messages.
-        images: ``(n, h, w)`` or ``(n, h, w, c)``, uint8, or floats in [0, 1], which are rounded.
+        images: ``(n, h, w)`` or ``(n, h, w, c)``, or ``(n, h * h)``, squares row by row; uint8, or
+            floats in [0, 1], which are rounded.
+        notes: takes note of squares.
 
     Returns:
         uint8 ``(n, h, w, c)``.
 
     Raises:
-        DataError: for another rank, dtype or range.
+        DataError: for another rank, dtype or range; the cure that it names fits the array.
     """
+    side = math.isqrt(images.shape[1]) if images.ndim == 2 else 0
+    if images.ndim == 2 and side > 1 and side * side == images.shape[1]:
+        if notes:
+            notes.remark(f"{name} has shape {images.shape} and is read as {side} x {side} pixels")
+        images = images.reshape(-1, side, side)
     if images.ndim not in (3, 4):
         raise DataError(
             f"{name} has shape {images.shape}; it must be (n, h, w) or (n, h, w, channels)."
@@ -77,21 +93,62 @@ def as_images(name: str, images: np.ndarray) -> np.ndarray:
             f"{name} has shape {images.shape}; it must be (n, h, w, channels) with 1 to 4 "
             f"channels{hint}."
         )
-    if images.dtype == np.uint8:
-        return images
-    if images.dtype.kind != "f":
+    if images.dtype != np.uint8 and images.dtype.kind != "f":
         raise DataError(
-            f"{name} is {images.dtype}; images must be uint8 or floats in [0, 1]. "
-            "For values from 0 to 255: x.astype(np.uint8)."
+            f"{name} is {images.dtype}; images must be uint8 or floats in [0, 1]"
+            f"{_cure_of_dtype(images)}."
         )
+    if images.dtype == np.uint8:
+        check_contrast(name, images)
+        return images
     if not np.isfinite(images).all():
         raise DataError(f"{name} holds NaN or infinite values; images must be in [0, 1].")
     if images.size and (images.min() < 0 or images.max() > 1):
         raise DataError(
             f"{name} holds values from {images.min():g} to {images.max():g}; floats must be in "
-            "[0, 1]. Divide values from 0 to 255 by 255; shift and scale normalised ones back."
+            f"[0, 1]. {_cure_of_range(float(images.min()), float(images.max()))}."
         )
-    return np.round(images * 255).astype(np.uint8)
+    images = np.round(images * 255).astype(np.uint8)
+    check_contrast(name, images)
+    return images
+
+
+def check_contrast(name: str, images: np.ndarray) -> None:
+    """Checks that bytes are not 0 and 1 only, where 1 probably means white.
+
+    Raises:
+        DataError: if 1 is the largest value.
+    """
+    if images.size and images.max() == 1:
+        raise DataError(
+            f"{name} holds nothing brighter than 1 of 255, which is black; if 1 is white, multiply "
+            "by 255."
+        )
+
+
+def _cure_of_dtype(images: np.ndarray) -> str:
+    """Returns the words that turn an array that is neither bytes nor floats into images."""
+    if images.dtype.kind == "b":
+        return ". If true is white: x.astype(np.uint8) * 255"
+    if images.dtype.kind not in "iu" or not images.size:
+        return ""
+    low, high = int(images.min()), int(images.max())
+    if low < 0:
+        return f", and these are from {low} to {high}: shift and scale them to [0, 1]"
+    if high <= 1:
+        return ". If 1 is white: x.astype(np.uint8) * 255"
+    if high <= 255:
+        return ". For values from 0 to 255: x.astype(np.uint8)"
+    white = (1 << high.bit_length()) - 1
+    return f". For values up to {high}, divide by what white is, perhaps {white}: x / {white}"
+
+
+def _cure_of_range(low: float, high: float) -> str:
+    if low >= 0:
+        return f"Divide {'values from 0 to 255 by 255' if high <= 255 else 'by what white is'}"
+    if low >= -1 and high <= 1:
+        return "For values from -1 to 1: (x + 1) / 2"
+    return "Undo their normalisation: multiply by the deviation and add the mean"
 
 
 def stack(images: Iterable[tuple[str, np.ndarray]], size: int = 0) -> np.ndarray:

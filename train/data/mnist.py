@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 
 from train.data.dataset import DataError, Dataset
+from train.data.held_out import make_dataset
 from train.data.idx import MNIST, find_mnist
 from train.data.images import stack
+from train.data.notes import Notes
 from train.data.progress import track
 
 MIRROR = "https://storage.googleapis.com/cvdf-datasets/mnist/"
@@ -137,25 +139,27 @@ def _download(folder: Path) -> Path:
 def _read_splits(name: str, builder: Any, image_size: int) -> Dataset:
     features, splits = builder.info.features, set(builder.info.splits)
     test = "test" if "test" in splits else "validation"
-    if not {"train", test} <= splits or not {"image", "label"} <= set(features):
+    complete = {"train", test} <= splits and {"image", "label"} <= set(features)
+    names = getattr(features["label"], "names", None) if complete else None
+    if names is None:
         raise DataError(
             f"{name} has splits {sorted(splits)} and features {sorted(features)}; it must have "
-            "'train' and 'test' or 'validation', with 'image' and 'label'."
+            "'train' and 'test' or 'validation', with 'image' and a class 'label'."
         )
     sources = {"train": "train", "test": test}
     if "validation" in splits - {test}:
         sources["valid"] = "validation"
-    arrays = {}
+    notes, sets = Notes(), {}
+    for split in sorted(splits - set(sources.values())):
+        notes.count(f"splits of {name} are not used", split)
     for key, split in sources.items():
         labels: list[int] = []
         images = _read_images(builder, split, labels)
         what = f"{name} in {builder.data_dir} cannot be read"
         with _explain_errors(what, "delete it and try again."), _silent():
-            arrays[f"x_{key}"] = stack(images, image_size)
-        arrays[f"y_{key}"] = np.asarray(labels, np.int32)
-    arrays.setdefault("x_valid", arrays["x_train"][:0])
-    arrays.setdefault("y_valid", arrays["y_train"][:0])
-    return Dataset(name=name, class_names=tuple(features["label"].names), **arrays)
+            x = stack(images, image_size)
+        sets[key] = x, np.asarray(labels, np.int32)
+    return make_dataset(name, names, sets, notes=notes)
 
 
 def _read_images(builder: Any, split: str, labels: list[int]) -> Iterator[tuple[str, np.ndarray]]:
@@ -165,6 +169,11 @@ def _read_images(builder: Any, split: str, labels: list[int]) -> Iterator[tuple[
         indices = range(start, min(start + _CHUNK, len(source)))
         for i, example in zip(indices, source.__getitems__(indices), strict=True):
             labels.append(int(example["label"]))
+            if example["image"].dtype != np.uint8:
+                raise DataError(
+                    f"{split} example {i} is {example['image'].dtype}; images must be of 8 bits a "
+                    "channel (uint8)."
+                )
             yield f"{split} example {i}", example["image"]
 
 

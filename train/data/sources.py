@@ -1,47 +1,84 @@
 """Finds the data source for a name."""
 
-from __future__ import annotations
-
 import difflib
+import os
 import re
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from train.checks import check
 from train.data.arrays import load_arrays
-from train.data.dataset import DataError, Dataset, with_validation
+from train.data.dataset import DataError, Dataset, report
 from train.data.folder import load_folder
+from train.data.held_out import with_validation
 from train.data.mnist import UnknownName, load_mnist, load_named
-
-if TYPE_CHECKING:
-    from train.config import DataConfig
+from train.run.progress import log
 
 BUNDLED = Path(__file__).parent / "bundled" / "digits.npz"
 """The 10,000 + 2,000 real digits in the repository."""
 
 
-def load(config: DataConfig) -> Dataset:
-    """Loads the dataset of a config.
+VALID_FRACTION = 0.1
+"""Fraction of each class held out for validation where neither data nor config say otherwise."""
+
+
+@dataclass(frozen=True)
+class Images:
+    """Images with labels, by the name of a set or of a file."""
+
+    name: str = "bundled"
+    """bundled, mnist (or another tensorflow-datasets set), an .npz file, or a folder of images."""
+    data_dir: str | None = None
+    """Folder of prepared tensorflow-datasets data; None is ~/.cache/stn_jax."""
+    manual_dir: str | None = None
+    """Folder with the four original MNIST .gz files, for machines without internet access."""
+    valid_fraction: float | None = None
+    """Fraction of the training images for validation, which chooses the best checkpoint; None is
+    a tenth where the data have no validation images of their own."""
+    image_size: int = 0
+    """Side that images are resized to; 0 requires the images of a folder to have one size."""
+
+    def __post_init__(self) -> None:
+        """Checks types and ranges."""
+        check(self, "data", not_negative=("image_size",), fraction=("valid_fraction",))
+
+    def build(self) -> Dataset:
+        """Loads the images and holds out the validation set."""
+        dataset, fraction = _read(self), self.valid_fraction
+        if fraction is None:
+            fraction = 0.0 if len(dataset.y_valid) else VALID_FRACTION
+        return with_validation(dataset, fraction) if fraction else dataset
+
+
+def load(config: Images) -> Dataset:
+    """Loads the dataset of a config, and says what was found in it.
 
     ``config.name`` is ``"bundled"``, ``"mnist"``, the path of an ``.npz`` file or of a folder of
     images, or the name of a set of tensorflow-datasets.
 
     Args:
-        config: uses ``name``, ``data_dir``, ``manual_dir``, ``image_size`` and ``valid_fraction``.
+        config: which images.
 
     Returns:
-        The dataset, undistorted.
+        The images of the source as they are: undistorted, nothing held out for validation.
 
     Raises:
         DataError: if the data are missing or cannot be trained on.
     """
+    dataset = _read(config)
+    for line in report(dataset):
+        log(line)
+    return dataset
+
+
+def _read(config: Images) -> Dataset:
     try:
-        dataset = _load_by_name(config)
+        return _load_by_name(config)
     except OSError as error:
         raise DataError(f"{config.name} cannot be read ({error}).") from error
-    return with_validation(dataset, config.valid_fraction) if config.valid_fraction else dataset
 
 
-def _load_by_name(config: DataConfig) -> Dataset:
+def _load_by_name(config: Images) -> Dataset:
     name, size = config.name, config.image_size
     data_dir = Path(config.data_dir) if config.data_dir else None
     if name == "bundled":
@@ -49,11 +86,16 @@ def _load_by_name(config: DataConfig) -> Dataset:
     if name == "mnist":
         manual_dir = Path(config.manual_dir) if config.manual_dir else None
         return load_mnist(name, data_dir, manual_dir, size)
-    path = Path(name).expanduser()
-    if path.suffix == ".npz":
+    path = Path(os.path.expanduser(name))
+    if path.suffix.lower() == ".npz":
         return load_arrays(path, name, size)
     if name and path.is_dir():
         return load_folder(path, name, size)
+    if path.is_file():
+        raise DataError(
+            f"data.name={name!r} is a file that is not read; give an .npz file of arrays, or a "
+            "folder of images; unpack an archive of them."
+        )
     try:
         if not re.fullmatch(r"\w+(/[\w.-]+)?(:[\w.*]+)?", name):
             raise UnknownName(name)

@@ -6,15 +6,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from train.config import DataConfig
-from train.data import DataError, load
+from train.data import DataError, Images, load
 
 WHOLE_MNIST = Path(__file__).parents[4] / "shared" / "data" / "mnist"
 needs_mnist = pytest.mark.skipif(not WHOLE_MNIST.is_dir(), reason="the full MNIST is not available")
 
 
 def read(name, **fields):
-    return load(DataConfig(name=str(name), **fields))
+    return load(Images(str(name), **fields))
+
+
+def build(name, **fields):
+    return Images(str(name), **fields).build()
 
 
 def refused(name, **fields):

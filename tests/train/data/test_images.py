@@ -1,10 +1,11 @@
 """Image files: orientation, transparency, sizes, damage."""
 
+import re
 import shutil
 
 import numpy as np
 import pytest
-from loading import read, refused, write_images
+from loading import arrays, read, refused, write_images
 from PIL import Image
 
 
@@ -62,3 +63,51 @@ def test_truncated_images_are_refused(tmp_path, suffix):
         said = refused(tmp_path)
         assert said.startswith(f"{path} is damaged or not an image")
         assert "replace or remove it" in said
+
+
+X = arrays()["x_train"]
+
+
+@pytest.mark.parametrize(
+    ("x", "message", "harm"),
+    [
+        (X > 99, r"bool; .* x\.astype\(np\.uint8\) \* 255", r"astype\(np\.uint8\)(?! \* 255)"),
+        (np.int64(X > 99), r"int64; .* x\.astype\(np\.uint8\) \* 255", r"uint8\)(?! \* 255)"),
+        (np.uint8(X > 99), r"brighter than 1 of 255.*multiply by 255", r"astype"),
+        (np.float32(X > 99) / 255, r"brighter than 1 of 255.*multiply by 255", r"Divide"),
+        (np.int32(X), r"int32; .*from 0 to 255: x\.astype\(np\.uint8\)", r"\* 255|x /"),
+        (16 * np.uint16(X), r"up to 4080, .* perhaps 4095: x / 4095", r"astype"),
+        (257 * np.uint16(X), r"up to 65535, .* perhaps 65535: x / 65535", r"astype"),
+        (np.int16(X) - 128, r"from -128 to 12\d: shift and scale", r"astype"),
+        (X.astype(str), r"<U3; images must be uint8 or floats in \[0, 1\]\.", r"astype|x /"),
+        (1.0 * X, r"values from 0 to 255; .*Divide values from 0 to 255 by 255", r"astype"),
+        (257.0 * X, r"values from 0 to 65535; .*Divide by what white is", r"by 255"),
+        (X / 127.5 - 1, r"values from -1 to 1; .*\(x \+ 1\) / 2", r"Divide"),
+        (X / 50 - 2, r"Undo their normalisation", r"Divide|\+ 1"),
+    ],
+)
+def test_a_cure_fits_the_images(tmp_path, x, message, harm):
+    np.savez(tmp_path / "mine.npz", **arrays(x_train=x, x_test=x[:6]))
+    said = refused(tmp_path / "mine.npz")
+    assert re.search(message, said), said
+    assert not re.search(harm, said), said
+
+
+def test_pictures_of_0_and_1_are_asked_about(tmp_path):
+    for name in ("a", "b"):
+        write_images(tmp_path / name, 2)
+        for path in (tmp_path / name).iterdir():
+            pixels = np.asarray(Image.open(path)) // 200
+            Image.fromarray(pixels).save(path)
+    assert "brighter than 1 of 255" in refused(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("mode", "suffix"),
+    [("1", "png"), ("P", "png"), ("CMYK", "jpg"), ("YCbCr", "tif"), ("LAB", "tif")],
+)
+def test_pictures_of_every_mode_are_read(tmp_path, mode, suffix):
+    for name in ("a", "b"):
+        write_images(tmp_path / name, 2, mode="RGB")
+    Image.new(mode, (7, 9)).save(tmp_path / "a" / f"x.{suffix}")
+    assert read(tmp_path).image_shape == (9, 7, 3)

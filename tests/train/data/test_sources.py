@@ -1,7 +1,8 @@
 """The name of a dataset: which source it selects, and the error for an unknown one."""
 
+import numpy as np
 import pytest
-from loading import refused
+from loading import arrays, read, refused
 
 
 @pytest.mark.parametrize("name", ["nosuch", "fashon_mnist", "", "./nowhere", "no/such/folder"])
@@ -11,3 +12,18 @@ def test_unknown_name_is_refused(name, tmp_path):
     for allowed in ("'bundled'", "'mnist'", ".npz", "folder of images", "tensorflow-datasets"):
         assert allowed in said
     assert ("did you mean 'fashion_mnist'?" in said) == (name == "fashon_mnist")
+
+
+def test_a_file_of_another_kind_is_not_called_missing(tmp_path):
+    (tmp_path / "signs.zip").write_bytes(b"PK")
+    said = refused(tmp_path / "signs.zip")
+    assert "is a file that is not read" in said
+    assert "unpack" in said
+    assert "no such folder" not in said
+
+
+def test_a_tilde_is_home(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    np.savez(tmp_path / "mine.npz", **arrays())
+    assert len(read("~/mine.npz").y_train) == 12
+    assert "~nobody-here/x" in refused("~nobody-here/x")

@@ -1,0 +1,116 @@
+"""Every config in configs/: it says what it costs, it is built, it is trained and resumed."""
+
+import ast
+import dataclasses
+import json
+import re
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from running import ROOT, interrupt_after
+
+from train.cli import main
+from train.config import Config, Images
+from train.config.files import load_config
+from train.config.serialize import flatten, from_dict, to_dict
+from train.experiment import Experiment
+
+pytestmark = pytest.mark.usefixtures("plain_numerics", "compilation_cache")
+
+CONFIGS = sorted((ROOT / "configs").glob("[!_]*.py"))
+SAMPLE = ("quickstart_cnn", "mnist_r_fcn", "mnist_e_st_cnn_tps", "mnist_tc_cnn")
+"""Those of the quick tests; the other tests train ST-FCN on RTS."""
+SHORT = (
+    "--train.steps 4 --train.batch-size 4 --train.log-every 2 --train.eval-every 2 "
+    "--train.checkpoint-every 2 --train.eval-batch-size 8 --optim.warmup-steps 1 "
+    "--data.valid-fraction None"
+).split()
+each = pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A few images of the size of digits."""
+    path = tmp_path_factory.mktemp("data") / "digits.npz"
+    images = np.random.default_rng(0).integers(0, 256, (40, 28, 28), np.uint8)
+    labels = np.arange(40) % 10
+    np.savez(path, x_train=images, y_train=labels, x_test=images[:10], y_test=labels[:10])
+    return path
+
+
+@each
+def test_command_cost_and_expected_error_are_stated(path: Path) -> None:
+    docstring = ast.get_docstring(ast.parse(path.read_text())) or ""
+    assert f"Command:  python -m train fit configs/{path.name}" in docstring
+    assert re.search(r"^Cost: +(about )?\d", docstring, re.MULTILINE)
+    assert re.search(r"^Expected: \d+\.\d+ % test error", docstring, re.MULTILINE)
+
+
+@each
+def test_every_config_is_built_and_written_down(path: Path, digits: Path) -> None:
+    config = load_config(path)
+    assert from_dict(json.loads(json.dumps(to_dict(config))), Path("nowhere")) == config
+    train = dataclasses.replace(config.train, batch_size=4)
+    config = dataclasses.replace(config, data=Images(str(digits)), train=train)
+    experiment = Experiment.from_config(config)
+    data = {
+        name: jax.ShapeDtypeStruct(x.shape, x.dtype)
+        for name, x in experiment.arrays("train").items()
+    }
+    after = jax.eval_shape(
+        experiment.train_step, experiment.abstract_state, data, experiment.batches(0, 1)
+    )
+    assert after.params.keys() == experiment.abstract_state.params.keys()
+    if "mnist" in path.stem:
+        assert 80_000 < experiment.parameters < 500_000
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param(path, marks=[pytest.mark.slow] * (path.stem not in SAMPLE), id=path.stem)
+        for path in CONFIGS
+    ],
+)
+def test_two_steps_evaluation_checkpoint_resumption_and_picture(
+    path: Path, digits: Path, tmp_path: Path
+) -> None:
+    command = ["fit", str(path), "--data.name", str(digits), "--workdir", str(tmp_path / "run")]
+    command += [*SHORT, *tiny(load_config(path))]
+    with interrupt_after(4):
+        assert main(command) == 130
+    assert [p.name for p in (tmp_path / "run/checkpoints/last").iterdir()] == ["2"]
+    assert main(command) == 0
+    written = (tmp_path / "run/metrics.jsonl").read_text().splitlines()
+    lines = [json.loads(line) for line in written]
+    assert [(line["step"], line["split"]) for line in lines] == [
+        *((2, "train"), (2, "valid"), (4, "train"), (4, "valid"), (4, "test"))
+    ]
+    assert list((tmp_path / "run/figures").glob("*.png"))
+    assert main(["evaluate", "--workdir", str(tmp_path / "run")]) == 0
+
+
+@pytest.mark.slow
+@each
+def test_two_steps_at_full_size(path: Path, tmp_path: Path) -> None:
+    command = ["fit", str(path), "--workdir", str(tmp_path / "run"), "--data.name", "bundled"]
+    command += ["--train.steps", "2", "--optim.warmup-steps", "1"]
+    assert main(command) == 0
+    assert json.loads((tmp_path / "run/summary.json").read_text())["steps"] == 2
+
+
+def tiny(config: Config) -> list[str]:
+    """Returns options that make the layers of a network small."""
+    options = []
+    for path, value in flatten(to_dict(config)).items():
+        if path.endswith((".hidden", ".filters")):
+            options += [f"--{path}", *(["2"] * len(value))] if value else []
+    return options
+
+
+def test_quickstarts_differ_only_in_the_transformer() -> None:
+    one, other = (load_config(ROOT / f"configs/quickstart{name}.py") for name in ("", "_cnn"))
+    assert dataclasses.replace(one, model=other.model) == other
+    assert dataclasses.replace(one.model.classifier, shrink=2) == other.model

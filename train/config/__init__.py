@@ -1,0 +1,22 @@
+"""What a run is made of: every part that a config file names can be imported from here."""
+
+from train.config.config import Config as Config
+from train.config.config import TrainConfig as TrainConfig
+from train.data.distortions import RTS as RTS
+from train.data.distortions import Cluttered as Cluttered
+from train.data.distortions import Elastic as Elastic
+from train.data.distortions import NoDistortion as NoDistortion
+from train.data.distortions import Perspective as Perspective
+from train.data.distortions import Rotation as Rotation
+from train.data.sources import Images as Images
+from train.step.optimizer import SGD as SGD
+from train.step.optimizer import Adam as Adam
+from train.step.optimizer import Constant as Constant
+from train.step.optimizer import Cosine as Cosine
+from train.step.optimizer import Linear as Linear
+from train.step.optimizer import Staircase as Staircase
+from train.tasks.classification import Classification as Classification
+from train.tasks.classification import CrossEntropy as CrossEntropy
+
+DataConfig = Images
+"""The name of `Images` in earlier versions."""

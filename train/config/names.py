@@ -1,0 +1,54 @@
+"""Names by which the command line replaces a part, as in ``--model.transform tps``.
+
+A table is found by the name of the field that holds the part.
+"""
+
+from typing import Any
+
+import stn_jax as stn
+from stn_jax.models import (
+    CNN,
+    FCN,
+    PAPER,
+    ConvolutionalLocalizer,
+    FullyConnectedLocalizer,
+    TutorialNet,
+)
+from train.data.distortions import RTS, Cluttered, Elastic, NoDistortion, Perspective, Rotation
+from train.step.optimizer import SGD, Adam, Constant, Cosine, Linear, Staircase
+from train.tasks.classification import Classification, CrossEntropy
+
+NAMES: dict[str, dict[str, Any]] = {
+    "model": PAPER | {"tutorial": TutorialNet()},
+    "classifier": {"fcn": FCN(), "cnn": CNN()},
+    "localization": {"fc": FullyConnectedLocalizer(), "conv": ConvolutionalLocalizer()},
+    "transform": {
+        "affine": stn.Affine(),
+        "projective": stn.Projective(),
+        "tps": stn.ThinPlateSpline((4, 4)),
+        "attention": stn.Attention(),
+        "translation": stn.Translation(),
+        "similarity": stn.Similarity(),
+        "rigid": stn.Rigid(),
+        "diffeomorphic": stn.AffineDiffeomorphic(),
+        "flow": stn.Flow((4, 4), align_corners=True),
+        "velocity": stn.Velocity((8, 8), align_corners=True),
+    },
+    "distortion": {
+        "none": NoDistortion(),
+        "R": Rotation(),
+        "RTS": RTS(),
+        "P": Perspective(),
+        "E": Elastic(),
+        "TC": Cluttered(),
+    },
+    "task": {"classification": Classification()},
+    "loss": {"cross_entropy": CrossEntropy()},
+    "optim": {"adam": Adam(), "sgd": SGD()},
+    "schedule": {
+        "constant": Constant(),
+        "cosine": Cosine(),
+        "linear": Linear(),
+        "step": Staircase(),
+    },
+}

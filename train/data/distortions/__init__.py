@@ -1,0 +1,9 @@
+"""The paper's distortions of MNIST, computed on the device inside jit, a key for each image."""
+
+from train.data.distortions.base import Distortion as Distortion
+from train.data.distortions.clutter import Cluttered as Cluttered
+from train.data.distortions.clutter import NoDistortion as NoDistortion
+from train.data.distortions.grids import RTS as RTS
+from train.data.distortions.grids import Elastic as Elastic
+from train.data.distortions.grids import Perspective as Perspective
+from train.data.distortions.grids import Rotation as Rotation

@@ -1,0 +1,180 @@
+"""Distortions by one grid from canvas to image, sampled once, bilinearly, with zeros outside.
+
+    R     rotation U(-90, 90) degrees
+    RTS   rotation U(-45, 45) degrees, scale U(0.7, 1.2), random place on a canvas of 42
+    P     scale U(0.75, 1), then each of the 4 corners moved by N(0, 5)
+    E     scale U(0.75, 1), then 16 control points of a thin plate spline moved by N(0, 1.5)
+
+A new one is a subclass of `GridDistortion` with a ``grid``.
+"""
+
+import abc
+import functools
+from dataclasses import dataclass
+from typing import ClassVar
+
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, random
+from jaxtyping import Float
+
+import stn_jax as stn
+from train.checks import check
+from train.data.distortions.base import DIGIT, Distortion, canvas_shape
+
+_CORNERS = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]], np.float32)
+_KNOTS = np.array([[x, y] for y in (-3, -1, 1, 3) for x in (-3, -1, 1, 3)], np.float32) / 3
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Sizes of image and canvas; vectors are (x, y), in pixels."""
+
+    image_shape: tuple[int, ...]
+    shape: tuple[int, ...]
+    dtype: jnp.dtype
+
+    @property
+    def image(self) -> np.ndarray:
+        """Size of the image."""
+        return np.array(self.image_shape[::-1], self.dtype)
+
+    @property
+    def canvas(self) -> np.ndarray:
+        """Size of the canvas."""
+        return np.array(self.shape[::-1], self.dtype)
+
+    @property
+    def pixel(self) -> np.ndarray:
+        """Size of a pixel of a 28-pixel digit, in pixels of this image."""
+        return self.image / DIGIT
+
+    def grid(self, theta: Float[Array, "2 3"]) -> Float[Array, "H W 2"]:
+        """Returns the grid of a matrix from canvas to image, in pixels relative to the centres."""
+        to_image, from_canvas = stn.scaling(2 / self.image), stn.scaling(self.canvas / 2)
+        return stn.affine_grid(stn.compose(to_image, theta, from_canvas), self.shape)
+
+
+@dataclass(frozen=True)
+class GridDistortion(abc.ABC):
+    """A distortion that draws a grid for each image; its fields are ranges of what is drawn."""
+
+    canvas: int = 0
+    """Side of the distorted image in pixels; 0 is in proportion to the image."""
+
+    side: ClassVar[int] = DIGIT
+    """Side of the canvas of a 28-pixel digit."""
+
+    def __post_init__(self) -> None:
+        """Checks types and ranges."""
+        check(self, "distortion", not_negative=("canvas",))
+
+    @abc.abstractmethod
+    def grid(self, key: Array, frame: Frame) -> Float[Array, "H W 2"]:
+        """Draws a normalised grid from canvas to image."""
+
+    def build(self, image_shape: tuple[int, ...]) -> Distortion:
+        """Returns the distortion of images of a shape ``(h, w, c)``."""
+        shape = canvas_shape(self.canvas, self.side, image_shape)
+
+        def apply(key: Array, image: Array, others: Array, step: Array | None) -> Array:
+            frame = Frame(image.shape[:2], shape, image.dtype)
+            return stn.grid_sample(image, self.grid(key, frame))
+
+        return Distortion((*shape, *image_shape[2:]), apply)
+
+
+@dataclass(frozen=True)
+class Rotation(GridDistortion):
+    """R: a rotation about the centre."""
+
+    degrees: float = 90.0
+    """The angle is uniform in [-degrees, degrees]."""
+
+    def grid(self, key: Array, frame: Frame) -> Float[Array, "H W 2"]:
+        """Draws an angle."""
+        limit = np.deg2rad(self.degrees).astype(np.float32)
+        angle = random.uniform(key, (), frame.dtype, -limit, limit)
+        return frame.grid(stn.rotation(angle))
+
+
+@dataclass(frozen=True)
+class RTS(GridDistortion):
+    """RTS: rotation, scale and a random place on a larger canvas, 42 for a digit of 28."""
+
+    degrees: float = 45.0
+    """The angle is uniform in [-degrees, degrees]."""
+    scale: tuple[float, float] = (0.7, 1.2)
+    """The scale is uniform between these."""
+
+    side: ClassVar[int] = 42
+
+    def grid(self, key: Array, frame: Frame) -> Float[Array, "H W 2"]:
+        """Inverts ``canvas = scale R(angle) image + shift``; the square stays in the canvas."""
+        turn, size, *position = random.uniform(key, (4,), frame.dtype, -1, 1)
+        low, high = self.scale
+        angle = turn * np.deg2rad(self.degrees).astype(np.float32)
+        scale = (low + high) / 2 + (high - low) / 2 * size
+        room = jnp.maximum(frame.canvas - scale * frame.image, 0) / 2
+        shift = room * jnp.stack(position)
+        shrink = stn.scaling(jnp.stack([1 / scale, 1 / scale]))
+        return frame.grid(stn.compose(shrink, stn.rotation(-angle), stn.translation(-shift)))
+
+
+@dataclass(frozen=True)
+class Perspective(GridDistortion):
+    """P: a scale, then a homography that moves the corners."""
+
+    scale: tuple[float, float] = (0.75, 1.0)
+    """The scale is uniform between these."""
+    sigma: float = 5.0
+    """Standard deviation of each corner's shift, in pixels of a digit of 28."""
+
+    def grid(self, key: Array, frame: Frame) -> Float[Array, "H W 2"]:
+        """Returns the grid of the homography from the moved corners to the original ones.
+
+        One in 70 draws is not a convex quadrilateral and so not a projection of a square; half of
+        these would give empty images. Uses the first convex one of four draws.
+        """
+        size, move = random.split(key)
+        scale = random.uniform(size, (), frame.dtype, *self.scale)
+        noise = random.normal(move, (4, *_CORNERS.shape), frame.dtype)
+        square = scale * (_CORNERS * frame.image / 2)
+        draws = square[None] + self.sigma * frame.pixel[None, None] * noise
+        edges = jnp.roll(draws, -1, axis=1) - draws
+        turns = jnp.cross(edges, jnp.roll(edges, -1, axis=1))
+        corners = draws[jnp.argmax(jnp.all(turns > 0, axis=1))] * (2 / frame.canvas)[None]
+        theta = stn.homography_from_points(corners, _CORNERS)
+        in_front = jnp.sign(theta[2, :2] @ corners[0] + theta[2, 2])
+        return stn.projective_grid(theta * in_front, frame.shape)
+
+
+@dataclass(frozen=True)
+class Elastic(GridDistortion):
+    """E: a scale, then a thin plate spline that moves 4 x 4 control points."""
+
+    scale: tuple[float, float] = (0.75, 1.0)
+    """The scale is uniform between these."""
+    sigma: float = 1.5
+    """Standard deviation of each control point's shift, in pixels of a digit of 28."""
+
+    def grid(self, key: Array, frame: Frame) -> Float[Array, "H W 2"]:
+        """Bends the canvas with a spline of 4 x 4 control points, then inverts the scale."""
+        size, move = random.split(key)
+        scale = random.uniform(size, (), frame.dtype, *self.scale)
+        noise = random.normal(move, _KNOTS.shape, frame.dtype)
+        offsets = self.sigma * (frame.pixel * (2 / frame.canvas))[None] * noise
+        ratio = frame.canvas / frame.image
+
+        # A spline is linear in its offsets. The 16 unit responses are the same for every image;
+        # summing them one by one, unlike a matmul, gives the same bits for every batch size.
+        unit = jnp.eye(len(_KNOTS), dtype=frame.dtype)[..., None]
+        units = unit * jnp.ones((1, 1, 2), frame.dtype)
+        spline = functools.partial(
+            stn.thin_plate_spline_grid, shape=frame.shape, control_points=_KNOTS / ratio
+        )
+        identity = stn.identity_grid(frame.shape, dtype=frame.dtype)
+        bend = identity
+        for response, offset in zip(spline(units) - identity[None], offsets, strict=True):
+            bend = bend + response * offset[None, None]
+        return bend * (ratio / scale)[None, None]

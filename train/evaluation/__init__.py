@@ -1,0 +1,1 @@
+"""What a trained network does: on a split, on new images, in figures."""

@@ -1,0 +1,109 @@
+"""Drawing and saving of figures: text as it is, atomic files, one failure at a time."""
+
+import contextlib
+import functools
+import os
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import jax
+import matplotlib.pyplot as plt
+from matplotlib import font_manager
+from matplotlib.figure import Figure
+
+_FONTS = (
+    *("Noto Sans CJK JP", "Noto Sans CJK SC", "Source Han Sans", "WenQuanYi Zen Hei"),
+    *("IPAexGothic", "Hiragino Sans", "PingFang SC", "Yu Gothic", "Microsoft YaHei"),
+    *("Malgun Gothic", "Noto Sans Arabic", "Noto Sans Devanagari", "Arial Unicode MS"),
+)
+"""Fonts, where they are installed, for letters that Matplotlib's own font lacks."""
+
+
+def find_fonts() -> list[str]:
+    """Returns Matplotlib's own font and those of `_FONTS` that are installed."""
+    installed = {font.name for font in font_manager.fontManager.ttflist}
+    return ["DejaVu Sans", *(name for name in _FONTS if name in installed)]
+
+
+STYLE = {
+    "font.family": find_fonts(),
+    "font.size": 9,
+    "text.parse_math": False,  # a class may be called $$
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": "#888888",
+    "axes.titlesize": 10,
+    "axes.titlelocation": "left",
+    "xtick.color": "#555555",
+    "ytick.color": "#555555",
+}
+"""Settings of every figure, besides Matplotlib's defaults."""
+
+
+@contextlib.contextmanager
+def style() -> Iterator[None]:
+    """Applies `STYLE`; text is drawn as it is, letters that no font has as boxes."""
+    with warnings.catch_warnings(), plt.rc_context():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")
+        matplotlib.rcdefaults()  # a user's matplotlibrc may read text as TeX
+        plt.rcParams.update(STYLE)
+        yield
+
+
+class Drawing:
+    """Draws figures one after the other; one that fails does not stop the others.
+
+    Attributes:
+        folder: folder of the figures.
+        failures: one line for each figure that failed.
+    """
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.failures: list[str] = []
+
+    def attempt(self, what: str, draw: Callable[[], Path | None]) -> Path | None:
+        """Draws and saves figures.
+
+        Args:
+            what: the figures, for the message.
+            draw: draws them, and returns the path of one.
+
+        Returns:
+            That path, or None if they cannot be drawn.
+        """
+        try:
+            self.folder.mkdir(exist_ok=True)
+            with style():
+                return draw()
+        except Exception as error:  # a picture is not worth a run
+            reason = " ".join(str(error).split()) or type(error).__name__
+            self.failures.append(f"{what} in {self.folder} cannot be drawn ({reason})")
+            return None
+        finally:
+            plt.close("all")
+
+
+def save(path: Path, fig: Figure) -> Path:
+    """Saves and closes a figure, and returns its path."""
+    with style():
+        replace(path, functools.partial(fig.savefig, dpi=160))
+    plt.close(fig)
+    return path
+
+
+def replace(path: Path, write: Callable[[Path], object]) -> None:
+    """Writes a file atomically; only process 0 writes."""
+    if jax.process_index():
+        return
+    temporary = path.with_name(f".{os.getpid()}.{path.name}")
+    try:
+        write(temporary)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)

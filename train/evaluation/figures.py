@@ -1,0 +1,301 @@
+"""Figures of a run: the transformer's output, the worst mistakes, the curves."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+from stn_jax.coordinates import denormalize_grid
+from train.errors import UserError
+from train.evaluation.drawing import Drawing, replace, style
+from train.evaluation.drawing import save as save
+from train.evaluation.evaluator import MAX_VISUALIZED as MAX_VISUALIZED
+from train.evaluation.evaluator import Evaluator, load_run
+from train.experiment import Experiment
+from train.run.log import read_metrics
+from train.run.progress import log
+from train.step.network import Params
+from train.step.step import Evaluated, Visualization
+from train.tasks.task import warp_metrics
+
+FILM = 6
+"""Number of images on the filmstrip; their snapshots are saved during training."""
+
+FILM_SPLIT = "valid"
+"""Where the images of the filmstrip come from."""
+
+TILE = 1.15
+"""Side of one image on a sheet, inches."""
+
+OUTLINE, WRONG, BAND = "#ffb000", "#d1242f", "#262626"
+TRAIN, EVALUATED = "#9aa5b1", "#0b62c4"
+
+
+class Drawn(NamedTuple):
+    """What came of drawing the figures of a run.
+
+    Attributes:
+        picture: path of the most informative figure; None if none could be drawn.
+        failures: one line for what could not be drawn.
+    """
+
+    picture: Path | None
+    failures: list[str]
+
+
+def draw_figures(
+    workdir: Path, evaluator: Evaluator, params: Params, evaluated: Evaluated, split: str
+) -> Drawn:
+    """Draws all figures of a run, as many as possible: the task's, the curves and the filmstrip.
+
+    Args:
+        workdir: work directory, with its metrics and snapshots.
+        evaluator: evaluator with the examples.
+        params: parameters of the network.
+        evaluated: metrics and outputs of each example of a split.
+        split: which split.
+    """
+    folder, experiment = workdir / "figures", evaluator.experiment
+    drawing = Drawing(folder)
+    picture = drawing.attempt(
+        "the examples", lambda: experiment.task.draw(evaluator, params, evaluated, split, folder)
+    )
+    curves = drawing.attempt(
+        "the curves", lambda: save(folder / "curves.png", draw_curves(workdir, experiment))
+    )
+    snapshots = sorted((workdir / "snapshots").glob("[0-9]*.npz"))
+    if snapshots:
+        drawing.attempt(
+            "the filmstrip", lambda: save(folder / "learning.png", draw_filmstrip(snapshots))
+        )
+    return Drawn(picture or curves, drawing.failures)
+
+
+def draw_examples(shown: Visualization, captions: Sequence[tuple[str, bool]], title: str) -> Figure:
+    """Draws inputs, each beside the transformer's output.
+
+    Args:
+        shown: the images and the network's output.
+        captions: text of each image, and whether the prediction is right.
+        title: title of the figure.
+    """
+    wide = 2 if shown.warps else 1
+    columns = 8 // wide  # even if fewer are shown, so that the title fits
+    fig, ax = _canvas(columns * (wide + 0.15), 1.3 * -(-len(captions) // columns), title)
+    for i, (caption, right) in enumerate(captions):
+        x, y = i % columns * (wide + 0.15), i // columns * 1.3 + 0.2
+        color = "black" if right else WRONG
+        ax.text(x, y - 0.05, caption, color=color, fontsize=9, ha="left", va="bottom")
+        _pair(
+            ax,
+            shown.inputs[i],
+            *((shown.warps[0].grid[i], shown.warps[0].features[i]) if wide == 2 else ()),
+            at=(x, y),
+        )
+    return fig
+
+
+def caption(names: Sequence[str], predicted: int, label: int) -> tuple[str, bool]:
+    """Returns the caption of an image, and whether its label is right."""
+    answer, true = (
+        name if len(name) <= 12 else name[:11] + "…" for name in (names[predicted], names[label])
+    )
+    return (answer, True) if predicted == label else (f"{answer}, is {true}", False)
+
+
+def _canvas(width: float, height: float, title: str, left: float = 0.0) -> tuple[Figure, Axes]:
+    """Returns empty axes in units of one tile, y downwards; faster than axes for each image."""
+    with style():
+        fig = plt.figure(figsize=(TILE * (left + width + 0.1), TILE * (height + 0.1) + 0.35))
+        ax = fig.add_axes((0, 0, 1, 1 - 0.35 / fig.get_figheight()))
+        ax.set_xlim(-left - 0.1, width)
+        ax.set_ylim(height + 0.1, 0)
+        ax.set_axis_off()
+        y = 1 - 0.12 / fig.get_figheight()
+        fig.text(0.1 * TILE / fig.get_figwidth(), y, title, ha="left", va="top", fontsize=11)
+    return fig, ax
+
+
+def _pair(
+    ax: Axes,
+    image: np.ndarray,
+    grid: np.ndarray | None = None,
+    features: np.ndarray | None = None,
+    *,
+    at: tuple[float, float],
+) -> None:
+    """Draws an image and, if given, the transformer's output in the next tile."""
+    x, y = at
+    if grid is None or features is None:
+        _show(ax, image, x, y, 0.98)
+        return
+    _show_input(ax, image, grid, x, y)
+    _show(ax, features, x + 1, y, 0.98)
+
+
+def _show(ax: Axes, image: np.ndarray, x: float, y: float, size: float) -> tuple[float, ...]:
+    """Draws an image ``(h, w, c)`` in [0, 1]; unless it has 3 channels, the first one in grey.
+
+    Returns:
+        Left, upper edge, and the side of one pixel.
+    """
+    height, width = image.shape[:2]
+    pixel = size / max(height, width)
+    left, top = x + (size - width * pixel) / 2, y + (size - height * pixel) / 2
+    ax.imshow(
+        np.clip(image if image.shape[-1] == 3 else image[..., 0], 0, 1),
+        cmap="gray",
+        vmin=0,
+        vmax=1,
+        interpolation="nearest",
+        extent=(left, left + width * pixel, top + height * pixel, top),
+        aspect="auto",
+        zorder=1,
+    )
+    return left, top, pixel
+
+
+def _show_input(ax: Axes, image: np.ndarray, grid: np.ndarray, x: float, y: float) -> None:
+    """Draws an image and the outline of the window; a dot marks the output's upper left corner.
+
+    A band around the image shows where the window leaves it.
+    """
+    tile = Rectangle((x, y), 0.98, 0.98, facecolor=BAND, linewidth=0, zorder=0)
+    ax.add_patch(tile)
+    left, top, pixel = _show(ax, image, x + 0.1, y + 0.1, 0.78)
+    border = np.concatenate([grid[0], grid[1:, -1], grid[-1, -2::-1], grid[-2::-1, 0]])
+    columns, rows = np.asarray(denormalize_grid(jnp.asarray(border), image.shape[:2])).T
+    xs, ys = left + (columns + 0.5) * pixel, top + (rows + 0.5) * pixel
+    for line in (
+        *ax.plot(xs, ys, color=OUTLINE, linewidth=1.2, solid_joinstyle="round", zorder=2),
+        *ax.plot(xs[0], ys[0], "o", color=OUTLINE, markersize=3.2, zorder=2),
+    ):
+        line.set_clip_path(tile)
+
+
+def draw_curves(workdir: Path, experiment: Experiment) -> Figure:
+    """Draws each metric against the step."""
+    table = dict(experiment.task.metrics) | warp_metrics(experiment.network)
+    panels = [
+        (name, metric) for name, metric in table.items() if read_metrics(workdir, "train", name)[0]
+    ]
+    with style():
+        fig, axes = plt.subplots(
+            1, len(panels), figsize=(3.1 * len(panels), 2.7), layout="constrained", squeeze=False
+        )
+        for ax, (name, metric) in zip(axes[0], panels, strict=True):
+            for split, color in (("train", TRAIN), ("valid", EVALUATED), ("test", EVALUATED)):
+                steps, values = read_metrics(workdir, split, name)
+                if not steps or (split == "test" and read_metrics(workdir, "valid", name)[0]):
+                    continue
+                marker: dict[str, Any] = (
+                    {"marker": "o", "markersize": 3} if color == EVALUATED else {}
+                )
+                ax.plot(steps, values, color=color, label=split, **marker)
+            if metric.log_scale:
+                ax.set_yscale("log", nonpositive="mask")
+                ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+                ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+                ax.yaxis.set_minor_locator(NullLocator())
+            else:
+                ax.set_ylim(bottom=0)
+            ax.set_title(metric.title)
+            ax.set_xlabel("step")
+        axes[0, 0].legend(frameon=False, handlelength=1.2)
+    return fig
+
+
+def draw_confusion(matrix: np.ndarray, names: Sequence[str]) -> Figure:
+    """Draws how often each label (rows) was predicted as which (columns), in percent of the row.
+
+    Args:
+        matrix: numbers of examples, ``(classes, classes)``.
+        names: names of the classes.
+    """
+    share = 100 * matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    side = float(np.clip(0.45 * len(names) + 1.5, 3.2, 14))
+    with style():
+        fig, ax = plt.subplots(figsize=(side, side), layout="constrained")
+        ax.imshow(share, cmap="Blues", vmin=0, vmax=100)
+        shorter = [name if len(name) <= 12 else name[:11] + "…" for name in names]
+        if len(names) <= 40:
+            ax.set_xticks(
+                range(len(names)), shorter, rotation=90 if max(map(len, names)) > 2 else 0
+            )
+            ax.set_yticks(range(len(names)), shorter)
+        if len(names) <= 25:
+            for row, column in np.argwhere(matrix).tolist():
+                color = "white" if share[row, column] > 50 else "black"
+                text = f"{matrix[row, column]}"
+                ax.text(column, row, text, ha="center", va="center", color=color, fontsize=7)
+        ax.set_title("How often a label is taken for which")
+        ax.set_xlabel("predicted")
+        ax.set_ylabel("label")
+    return fig
+
+
+def draw_filmstrip(snapshots: Sequence[Path]) -> Figure:
+    """Draws the same few images at successive steps, each beside the transformer's output."""
+    arrays = [np.load(path) for path in snapshots]
+    count = len(arrays[0]["images"])
+    title = "Images with the window that the transformer reads, and its output, during training"
+    fig, ax = _canvas(count * 2.15, 1.06 * len(arrays), title, left=0.5)
+    for j, (path, frame) in enumerate(zip(snapshots, arrays, strict=True)):
+        y = 1.06 * j + 0.06
+        label = f"step\n{int(path.stem):,}"
+        ax.text(-0.08, y + 0.5, label, ha="right", va="center", fontsize=9)
+        for i in range(count):
+            image, grid, features = (frame[name][i] for name in ("images", "grid", "features"))
+            _pair(ax, image, grid, features, at=(i * 2.15, y))
+    return fig
+
+
+def save_snapshot(workdir: Path, evaluator: Evaluator, params: Params, step: int) -> None:
+    """Saves a few images with the transformer's current output, if there is one.
+
+    A snapshot that cannot be saved does not stop a run.
+    """
+    split = FILM_SPLIT if FILM_SPLIT in evaluator.arrays else "train"
+    count = evaluator.experiment.spec.counts[split]
+    indices = np.linspace(0, count - 1, min(FILM, count)).round()  # of all classes, where sorted
+    shown = evaluator.visualize(params, split, indices)
+    if not shown.warps or shown.warps[0].grid.ndim != 4:
+        return
+    folder = workdir / "snapshots"
+    warp = shown.warps[0]
+    arrays = {"images": shown.inputs, "grid": warp.grid, "features": warp.features}
+    try:
+        folder.mkdir(exist_ok=True)
+        replace(folder / f"{step:07}.npz", lambda path: np.savez_compressed(path, **arrays))
+    except OSError as error:
+        log(f"the snapshot of step {step:,} cannot be saved in {folder} ({error.strerror})")
+
+
+def plot(workdir: Path) -> int:
+    """Draws the figures of a run again; the verb ``plot``.
+
+    Args:
+        workdir: work directory of a run.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        UserError: if there is no run, or a figure cannot be drawn.
+    """
+    run = load_run(workdir, data=True)
+    evaluator, size = Evaluator(run.experiment), run.experiment.config.train.eval_batch_size
+    split = evaluator.final_split
+    evaluated = evaluator.evaluate(run.params, split, size)
+    _, failures = draw_figures(workdir, evaluator, run.params, evaluated, split)
+    if failures:
+        raise UserError(f"{'; '.join(failures)}.")
+    log(f"figures are in {workdir / 'figures'}")
+    return 0

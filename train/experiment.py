@@ -1,0 +1,132 @@
+"""Config -> data, devices, task, network, optimiser, step: said once, for every verb and test."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import jax
+import numpy as np
+import optax
+from jax.sharding import Mesh
+
+from train.config.config import Config
+from train.data.batches import Batch, Batches, check_batch, steps_per_dispatch
+from train.data.dataset import Data, DataSpec, describe, report
+from train.data.examples import Rows
+from train.errors import UserError
+from train.run.devices import make_mesh, replicate
+from train.step.network import Network, build_network
+from train.step.state import TrainState, make_init
+from train.step.step import make_train_step, step_metrics
+from train.tasks.task import Task
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """Everything that a config names, built.
+
+    Attributes:
+        config: the config.
+        spec: description of the data.
+        data: the data on the host; None where they were not loaded.
+        mesh: the devices.
+        task: what is learned.
+        network: the network, as a function of its parameters.
+        optimizer: optax's transformation.
+        schedule: the learning rate by step.
+        init: the compiled function that returns the initial state.
+        abstract_state: shapes and dtypes of the training state.
+    """
+
+    config: Config
+    spec: DataSpec
+    data: Data | None
+    mesh: Mesh
+    task: Task
+    network: Network
+    optimizer: optax.GradientTransformation
+    schedule: optax.Schedule
+    init: Callable[[], TrainState]
+    abstract_state: TrainState
+
+    @classmethod
+    def from_config(
+        cls,
+        config: Config,
+        *,
+        spec: DataSpec | None = None,
+        devices: Sequence[jax.Device] | None = None,
+    ) -> "Experiment":
+        """Builds the parts of a config, each from what it depends on.
+
+        Args:
+            config: the config.
+            spec: description of the data, if they need not be loaded.
+            devices: the devices; None is all of this machine.
+
+        Raises:
+            UserError: for parts that do not fit together.
+        """
+        try:
+            optimizer, schedule = config.optim.build(config.train.steps)
+            data = None
+            if spec is None:
+                data = config.data.build()
+                spec = describe(data)
+            mesh = make_mesh(devices)
+            check_batch(config.train.batch_size, spec.counts["train"], mesh.size)
+            task = config.task.build(spec, config.distortion)
+        except ValueError as error:
+            raise UserError(str(error)) from error
+        network = build_network(config.model, task.input_shape, task.num_outputs, config.train.seed)
+        metrics = step_metrics(network, task, spec)
+        average = bool(config.train.average)
+        init = make_init(network, optimizer, metrics, mesh, average=average)
+        return cls(
+            *(config, spec, data, mesh, task, network, optimizer, schedule, init),
+            abstract_state=jax.eval_shape(init),
+        )
+
+    @cached_property
+    def train_step(self) -> Callable[[TrainState, Rows, Batch], TrainState]:
+        """The compiled training step."""
+        run = self.config.train
+        return make_train_step(
+            self.network,
+            self.task,
+            self.optimizer,
+            self.mesh,
+            batch_size=run.batch_size,
+            seed=run.seed,
+            average=run.average,
+        )
+
+    @cached_property
+    def batches(self) -> Batches:
+        """The indices of each step."""
+        run = self.config.train
+        return Batches(self.spec.counts["train"], run.batch_size, run.seed, self.mesh)
+
+    @property
+    def steps_per_dispatch(self) -> int:
+        """Number of optimiser steps for each call of the training step."""
+        return steps_per_dispatch(self.config.train, self.mesh.devices.flat[0].platform)
+
+    def arrays(self, split: str) -> Rows:
+        """Returns the arrays of a split on all devices."""
+        assert self.data is not None
+        return replicate(dict(self.data.splits[split]), self.mesh)
+
+    @property
+    def parameters(self) -> int:
+        """Number of parameters of the network."""
+        return sum(int(np.prod(x.shape)) for x in self.abstract_state.params.values())
+
+    def describe(self) -> list[str]:
+        """Returns what is said when a run begins: lines about the data, and one about the rest."""
+        shape = " x ".join(map(str, self.task.input_shape))
+        model = type(self.config.model).__name__
+        distortion = type(self.config.distortion).__name__
+        devices = f"{self.mesh.size} x {self.mesh.devices.flat[0].device_kind}"
+        rest = f"{distortion}, {shape}; {model}, {self.parameters:,} parameters; {devices}"
+        return [*([] if self.data is None else report(self.data)), rest]

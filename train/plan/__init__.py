@@ -1,0 +1,1 @@
+"""The training step compiled for devices that are not there."""

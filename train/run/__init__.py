@@ -1,0 +1,1 @@
+"""A run and its surroundings: work directory, checkpoints, log, progress, devices."""

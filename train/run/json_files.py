@@ -1,0 +1,51 @@
+"""JSON files of a work directory: written atomically; a damaged one is named in one line."""
+
+import json
+import os
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from train.errors import UserError
+
+
+def write_json(path: Path, values: Any) -> None:
+    """Writes a JSON file atomically; only process 0 writes."""
+    write_text(path, json.dumps(values, indent=2) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a file atomically; only process 0 writes."""
+    if jax.process_index():
+        return
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def read_json(path: Path, keys: Collection[str], remedy: str) -> dict[str, Any]:
+    """Reads a JSON file with an object.
+
+    Args:
+        path: the file.
+        keys: keys that the object must have.
+        remedy: what to do about a damaged file, for the error message.
+
+    Raises:
+        UserError: if the file is damaged.
+    """
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(f"{path} is damaged ({error}); {remedy}.") from error
+    if not isinstance(values, dict):
+        raise UserError(f"{path} is damaged (it holds no object); {remedy}.")
+    missing = [key for key in keys if key not in values]
+    if missing:
+        raise UserError(f"{path} is damaged (it has no {', '.join(missing)}); {remedy}.")
+    return values

@@ -1,0 +1,1 @@
+"""The training step: its state, the network as a pure function, the optimiser."""
