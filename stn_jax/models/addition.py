@@ -41,8 +41,8 @@ class ParallelSTN:
         ((5, 19), [(5, 42, 42, 2), (5, 42, 42, 2)])
     """
 
-    classifier: Any = FCN()
-    localization: Any = FullyConnectedLocalizer()
+    classifier: Any = FCN()  # noqa: RUF009
+    localization: Any = FullyConnectedLocalizer()  # noqa: RUF009
     transform: Transform = Affine()
     transformers: int = 2
     output_shape: tuple[int, int] | None = None

@@ -20,7 +20,7 @@ class Addition(TaskPart):
         Jaderberg et al., "Spatial Transformer Networks", 2015, appendix A.1.
     """
 
-    loss: Callable[[Array, Array], Array] = CrossEntropy()
+    loss: Callable[[Array, Array], Array] = CrossEntropy()  # noqa: RUF009
     """What is minimised: ``(logits, labels) -> (b,)``; a part without ``build``, or a function."""
 
     def build(self, spec: DataSpec, distortion: Any) -> "SumOfDigits":

@@ -33,7 +33,7 @@ class Sequence(TaskPart):
     canvas: int = 0
     """Side of the square canvas in pixels; 0 just holds a row, and for "random" is a square as wide
     as one and a half rows."""
-    loss: Callable[[Array, Array], Array] = CrossEntropy()
+    loss: Callable[[Array, Array], Array] = CrossEntropy()  # noqa: RUF009
     """What is minimised, averaged over positions: ``(logits, labels) -> (b,)``."""
 
     def __post_init__(self) -> None:
@@ -118,8 +118,8 @@ class LabelSequence(Task):
         if self.config.canvas:
             if self.config.canvas < max(height, row):
                 raise ValueError(
-                    f"task.canvas={self.config.canvas} is too small for {self.config.length} images "
-                    f"of {width} x {height} side by side; it must be {max(height, row)} or above, "
+                    f"task.canvas={self.config.canvas} is too small for {self.config.length} images"
+                    f" of {width} x {height} side by side; it must be {max(height, row)} or above, "
                     "or 0."
                 )
             return self.config.canvas, self.config.canvas, channels
