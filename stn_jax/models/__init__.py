@@ -2,11 +2,11 @@
 
 import stn_jax.nn  # noqa: F401  (first: it says how to install Flax)
 from stn_jax.models._blocks import Prediction as Prediction
-from stn_jax.models.addition import ParallelSTN as ParallelSTN
 from stn_jax.models.distorted_mnist import CNN as CNN
 from stn_jax.models.distorted_mnist import FCN as FCN
 from stn_jax.models.distorted_mnist import PAPER as PAPER
 from stn_jax.models.distorted_mnist import STN as STN
 from stn_jax.models.distorted_mnist import ConvolutionalLocalizer as ConvolutionalLocalizer
 from stn_jax.models.distorted_mnist import FullyConnectedLocalizer as FullyConnectedLocalizer
+from stn_jax.models.parallel import ParallelSTN as ParallelSTN
 from stn_jax.models.tutorial import TutorialNet as TutorialNet
