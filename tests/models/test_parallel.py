@@ -31,9 +31,9 @@ def test_every_transformer_learns_a_theta_of_its_own(network):
     def loss(network):
         return jnp.sum(network(IMAGES)[:, 3] ** 2)
 
+    gradient = nnx.grad(loss)(network)
     heads = [
-        np.asarray(layer.localization.head.kernel[...])
-        for layer in nnx.grad(loss)(network).transformers
+        np.asarray(gradient.transformers[index].localization.head.kernel[...]) for index in (0, 1)
     ]
     assert all(np.abs(head).max() > 1e-6 for head in heads)
     assert not np.allclose(*heads)

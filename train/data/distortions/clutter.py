@@ -78,7 +78,7 @@ class Cluttered:
             corner = jnp.floor(middle + level * (drawn - middle)).astype(jnp.int32)
             placed = lax.dynamic_update_slice(black, image, (*corner, jnp.int32(0)))
             patches = _cut_patches(cut_key, others, patch_shape)
-            shown = np.arange(self.patches) < level * self.patches
+            shown = np.arange(self.patches, dtype=image.dtype) < level * self.patches
             patches = jnp.where(shown[:, None, None, None], patches, 0)
             return _paste_patches(paste_key, placed, patches)
 
