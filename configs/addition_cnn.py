@@ -1,7 +1,7 @@
 """CNN on the sum of two digits: a row of the paper's appendix A.1.
 
 Command:  python -m train fit configs/addition_cnn.py
-Cost:     ? on 2 CPU cores
+Cost:     about 5 hours on 2 CPU cores
 Expected: 14.7 % test error in the paper, after ten times as many steps
 """
 
