@@ -73,6 +73,7 @@ def test_weights_of_penalties_are_kept() -> None:
 def test_colour_and_classes_that_are_no_digits_are_refused() -> None:
     with pytest.raises(ValueError, match="3 channels; addition needs images of one channel"):
         build(NoDistortion(), channels=3)
-    spec = DataSpec("pets", {}, {"images": ((6, 6, 1), "uint8")}, {"class_names": ["a", "b"]}, "")
+    arrays = {"images": ((6, 6, 1), "uint8"), "labels": ((), "int32")}
+    spec = DataSpec("pets", {}, arrays, {"class_names": ["a", "b"]}, "")
     with pytest.raises(ValueError, match=r"pets has the classes a, b; addition needs .* 0, 1"):
         Addition().build(spec, NoDistortion())
