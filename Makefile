@@ -3,7 +3,7 @@
 #   make test        lint, types, doctests and tests
 #   make test-peers  the same numbers from PyTorch, ONNX, SciPy, kornia ...; the code in docs/
 #   make test-all    everything, the slow tests too
-#   make mutants     changes lines of the numerics at random: does a quick test notice? (an hour)
+#   make mutants     changes lines of the numerics at random: does a quick test notice? (half an hour)
 #   make bench       times everything against its peers; runs/benchmarks has what was found
 
 PYTHON ?= python3

@@ -58,7 +58,8 @@ def image_and_points(image: ArrayLike, points: ArrayLike, name: str) -> tuple[ja
         ones = ", ".join(["None"] * (n + 1 - points.ndim))
         raise ValueError(
             f"{name} has shape {points.shape}; it must be {target}. "
-            f"For a list of points give {name}[{ones}] and take the result's last two axes."
+            f"For a list of points give {name}[{ones}] and index the result with "
+            f"[{', '.join('0' * (n + 1 - points.ndim))}]."
         )
     batches = image.shape[: -n - 1], points.shape[: -n - 1]
     _broadcast(f"image {image.shape} and {name} {points.shape}", batches, f"{layout} and {target}")
@@ -164,10 +165,10 @@ def antialias(antialias: Any, mode: str, max_levels: Any = None) -> None:
         raise ValueError(f"max_levels={max_levels} is only used with antialias=True.")
 
 
-def fill(fill_value: Any, padding_mode: str, channels: int) -> jax.Array | None:
-    """Returns the fill value, None for padding modes that have none."""
+def fill(fill_value: Any, padding_mode: str, channels: int, *, has_fill: bool) -> jax.Array | None:
+    """Returns the fill value, None for padding modes without one."""
     is_traced = isinstance(fill_value, jax.core.Tracer)
-    if padding_mode not in ("fill", "constant"):
+    if not has_fill:
         if not is_traced and not np.any(np.asarray(fill_value) != 0):
             return None
         raise ValueError(

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from jaxtyping import Array
 
@@ -44,6 +45,16 @@ def auto_axes(split: Callable[..., Split]) -> Callable[..., Callable[..., Array]
         return run
 
     return decorate
+
+
+def constant_like(array: Array, constant: Any) -> Array:
+    """Returns a constant, broadcast against an array, that is batched and sharded as the array is.
+
+    And that varies over the same axes in `jax.shard_map`. JAX stacks, concatenates and scans only
+    arrays that agree in all of these, and types a constant by the mesh outside `auto_axes`; so it
+    is made to depend on the array.
+    """
+    return jnp.where(jnp.isnan(array), constant, constant).astype(array.dtype)
 
 
 def split_of(array: Array) -> Split:

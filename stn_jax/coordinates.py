@@ -241,12 +241,3 @@ def _convert_grid(
         ],
         axis=-1,
     )
-
-
-def by_axis(points: Float[Array, "*points n"]) -> list[Array]:
-    """Splits points ``(x, y[, z])`` into one array an axis, in image order.
-
-    ``unstack``, since its transpose is a stack, which compilers fuse; that of indexing is a sum of
-    padded arrays.
-    """
-    return list(jnp.unstack(points, axis=-1)[::-1])

@@ -39,8 +39,8 @@ def transformer(
     """Transforms images by affine maps: Lasagne's ``TransformerLayer``.
 
     ``(x_s, y_s) = theta (x_t, y_t, 1)``, then bilinear sampling. Values are Lasagne's, and
-    gradients too but at the border pixels' very centres: there ``"nearest"`` and ``"mirror"`` have
-    coordinate gradient 0 here, and the right-sided difference in Lasagne.
+    so are gradients, except exactly at the border pixels' centres: there ``"nearest"`` and
+    ``"mirror"`` have coordinate gradient 0 here, and the right-sided difference in Lasagne.
 
     Convention:
         Normalised coordinates, points (x, y), target to source; -1 and 1 are the centres of the

@@ -30,7 +30,7 @@ def outside_penalty(grid: ArrayLike) -> Float[Array, "*b"]:
         ``(*batch)``.
 
     Raises:
-        ValueError: if grid has not the shape of one.
+        ValueError: if grid does not have the shape of a grid.
 
     Example:
         >>> from stn_jax import affine_grid, scaling
@@ -57,7 +57,7 @@ def identity_penalty(grid: ArrayLike, *, align_corners: bool = ALIGN_CORNERS) ->
         ``(*batch)``.
 
     Raises:
-        ValueError: if grid has not the shape of one.
+        ValueError: if grid does not have the shape of a grid.
 
     Example:
         >>> from stn_jax import affine_grid, translation
@@ -87,7 +87,7 @@ def folding_penalty(
         ``(*batch)``.
 
     Raises:
-        ValueError: if grid has not the shape of one, or an axis of one point.
+        ValueError: if grid does not have the shape of a grid, or an axis of one point.
 
     Example:
         >>> from stn_jax import affine_grid, scaling
@@ -115,7 +115,7 @@ def jacobian_determinant(
         ``(*batch, h - 1, w - 1)`` or ``(*batch, d - 1, h - 1, w - 1)``.
 
     Raises:
-        ValueError: if grid has not the shape of one, or an axis of one point.
+        ValueError: if grid does not have the shape of a grid, or an axis of one point.
 
     Example:
         >>> from stn_jax import affine_grid, scaling

@@ -82,6 +82,7 @@ def spatial_transform(
     """
     params = _flatten_matrix(transform, jnp.asarray(params))
     auto = options.get("backend", "auto") == "auto"
+    checks.antialias(antialias, options.get("mode", "bilinear"), options.get("max_levels"))
     if antialias and auto and isinstance(transform, AffineFamily) and transform.separable:
         options = {k: v for k, v in options.items() if k not in ("backend", "max_levels")}
         theta = transform.matrix(params)
@@ -132,7 +133,12 @@ class SpatialTransformerBase:
         checks.name("padding_mode", self.padding_mode, padding.PADDING_MODES)
         checks.antialias(self.antialias, self.mode, self.max_levels)
         self.fill_value = _as_constant(self.fill_value)
-        checks.fill(self.fill_value, self.padding_mode, channels=np.size(self.fill_value))
+        checks.fill(
+            self.fill_value,
+            self.padding_mode,
+            channels=np.size(self.fill_value),
+            has_fill=padding.PADDING_MODES[self.padding_mode].fill is not None,
+        )
 
     def _check_size(self) -> None:
         shape, factor, ndim = self.shape, self.downsample_factor, self.transform.ndim

@@ -31,12 +31,12 @@ def test_numpys_true_is_true_and_its_integers_are_integers():
 
 @pytest.mark.parametrize("fill", [0, 0.0, np.float32(0), jnp.zeros(2), [0.0]])
 def test_a_fill_of_zero_is_the_default_whatever_its_type(fill):
-    assert checks.fill(fill, "zeros", 2) is None
+    assert checks.fill(fill, "zeros", 2, has_fill=False) is None
 
 
 @pytest.mark.parametrize("fill", [[1.0, 2.0], (1, 2), np.array([1, 2]), jnp.array([1.0, 2.0])])
 def test_a_fill_is_a_floating_array(fill):
-    array = checks.fill(fill, "fill", 2)
+    array = checks.fill(fill, "fill", 2, has_fill=True)
     assert jnp.issubdtype(array.dtype, jnp.floating)
     np.testing.assert_array_equal(array, [1, 2])
 

@@ -39,13 +39,18 @@ def test_documented_with_an_example(module, name):
 
 
 @pytest.mark.parametrize(("module", "name"), PUBLIC, ids=IDS)
-def test_options_are_keyword_only(module, name):
+def test_options_are_keyword_only_and_all_else_may_be_named(module, name):
     thing = getattr(module, name)
-    if not inspect.isfunction(thing):
-        return
-    for parameter in inspect.signature(thing).parameters.values():
-        if parameter.default is not inspect.Parameter.empty and name not in ("max_pool",):
-            assert parameter.kind is inspect.Parameter.KEYWORD_ONLY, parameter.name
+    methods = inspect.getmembers(thing, inspect.isfunction) if inspect.isclass(thing) else []
+    functions = [thing] if inspect.isfunction(thing) else []
+    for of, method in methods:
+        if method.__module__.startswith("stn_jax") and not of.startswith("_"):
+            functions.append(method)
+    for function in functions:
+        for parameter in inspect.signature(function).parameters.values():
+            assert parameter.kind is not inspect.Parameter.POSITIONAL_ONLY, function
+            if parameter.default is not inspect.Parameter.empty:
+                assert parameter.kind is inspect.Parameter.KEYWORD_ONLY, (function, parameter)
 
 
 @pytest.mark.parametrize(("module", "name"), PUBLIC, ids=IDS)

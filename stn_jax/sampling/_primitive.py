@@ -4,9 +4,10 @@ A `Map` is a function of arrays, written for one example, that is linear in all 
 the last, the points. From that follow JAX's rules:
 
 - shape: said by the map, so that tracing never runs the function;
-- `jax.vmap`: a leading axis for all operands, or, for a first operand that is shared, more points;
-- derivative: the sum over linear operands of the map itself at the tangent, and a change of points
-  that another map knows, or automatic differentiation of the function;
+- `jax.vmap`: a leading axis for all operands; a first operand without it stays shared, and the
+  batch becomes an axis of points;
+- derivative: in a linear operand the map itself at the tangent; in the points another map, or that
+  of the function;
 - transpose: another map, or that of the function;
 - lowering: the platform's own form where there is one, else the function under `jax.vmap`.
 """
@@ -36,11 +37,12 @@ class Map:
         run: ``(name, function, platform, *operands, batch, **static) -> array``, what a platform
             runs for operands with ``batch`` leading axes; platform None is any other.
         platforms: those that may have a form of their own.
-        shares_first: whether a first operand without a batch axis takes the batch as more points.
+        shares_first: whether a first operand without a batch axis stays shared, and the batch
+            becomes an axis of points.
 
     Attributes:
-        change_of_points: the map ``(*operands, tangent of points)`` that is the derivative in the
-            points, if there is one.
+        change_of_points: the map ``(*linear operands, tangent of points, points)`` that is the
+            derivative in the points; None differentiates the function.
         transposes: for an operand's index the function ``(cotangent, *other operands) -> array``.
     """
 
@@ -99,7 +101,7 @@ class Map:
     ) -> tuple[Array, int]:
         size = next(x.shape[a] for x, a in zip(operands, axes, strict=True) if a is not None)
         shares = self.shares_first and axes[0] is None
-        place = batch if shares else 0  # a shared operand takes the batch as more points
+        place = batch if shares else 0  # where the new axis goes
         moved = []
         for x, axis in zip(operands[shares:], axes[shares:], strict=True):
             if axis is None:
@@ -157,7 +159,11 @@ def _compiled(primitive: Primitive, **static: Any) -> Fn:
 
 
 def _bare_lowering(form: Fn) -> Any:
-    """The lowering of a function that need not know of meshes: the program's types are set."""
+    """The lowering of a function outside any mesh: its constants would be typed by the mesh around.
+
+    The types of results are known from `Map`. (A Pallas kernel still asks for ``check_vma=False``
+    of a `jax.shard_map` around it: that reads the mesh of the program.)
+    """
 
     def lower(ctx: Any, *operands: Any, **static: Any) -> Any:
         bare = [ShapedArray(x.shape, x.dtype) for x in ctx.avals_in]

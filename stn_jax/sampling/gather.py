@@ -64,14 +64,16 @@ def read_pixels(
 ) -> Float[Array, "*points c"]:
     """Reads whole pixels, all channels of each."""
     *shape, channels = image.shape
-    place = row_major(indices, shape)
+    rows = image.reshape(math.prod(shape), channels)
+    return read_rows(rows, row_major(indices, shape)[..., None])
+
+
+def read_rows(
+    rows: Float[Array, "n c"], index: Int[Array, "*points 1"]
+) -> Float[Array, "*points c"]:
+    """Reads the rows of a matrix at indices that lie in it."""
     numbers = lax.GatherDimensionNumbers(
-        offset_dims=(place.ndim,), collapsed_slice_dims=(0,), start_index_map=(0,)
+        offset_dims=(index.ndim - 1,), collapsed_slice_dims=(0,), start_index_map=(0,)
     )
-    return lax.gather(
-        image.reshape(math.prod(shape), channels),
-        place[..., None],
-        numbers,
-        (1, channels),
-        mode="promise_in_bounds",
-    )
+    sizes = (1, rows.shape[-1])
+    return lax.gather(rows, index, numbers, sizes, mode="promise_in_bounds")

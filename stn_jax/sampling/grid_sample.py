@@ -44,7 +44,8 @@ def grid_sample(
     ``mode`` and (x_i, y_i) the grid's points in pixels. Values and both gradients equal
     ``torch.nn.functional.grid_sample`` where that has the mode. At integer coordinates the
     derivative of the bilinear kernel is the right-sided one, ``U[x + 1] - U[x]``, and so not zero
-    at the identity; the paper's own sub-gradient (eq. 7) is ``U[x]`` there, no difference at all.
+    at the identity; the paper's own sub-gradient (eq. 7) is ``U[x]`` alone there, and not a
+    difference of pixels.
 
     Convention:
         See the module: points are (x, y[, z]), normalised, target to source.
@@ -81,7 +82,7 @@ def grid_sample(
     Raises:
         ValueError: for ranks, batches or names that do not fit, and for more than 2^31 - 1 values
             in one image.
-        TypeError: for an image or grid that is not floating.
+        TypeError: for an image or grid that is not floating, and for options of the wrong type.
 
     References:
         Jaderberg et al., "Spatial Transformer Networks", 2015, section 3.3.
@@ -195,13 +196,19 @@ def _sample(
 ) -> jax.Array:
     checks.name("mode", mode, kernels.MODES)
     checks.name("padding_mode", padding_mode, PADDING_MODES)
-    checks.name("backend", backend, platforms.ALGORITHMS)
+    checks.name("backend", backend, platforms.BACKENDS)
     image, points = checks.image_and_points(image, points, "grid" if normalized else "coordinates")
     checks.antialias(antialias, mode, max_levels)
-    fill = checks.fill(fill_value, padding_mode, image.shape[-1])
+    fill = checks.fill(
+        fill_value,
+        padding_mode,
+        image.shape[-1],
+        has_fill=PADDING_MODES[padding_mode].fill is not None,
+    )
     kernel = kernels.MODES[mode](float(cubic_coefficient))
     padding = PADDING_MODES[padding_mode]
     interpolation = Interpolation(kernel, padding, bool(align_corners), normalized)
+    # From here on one number says how many halvings: 0 is no antialiasing, None is no limit.
     levels = 0 if not antialias else None if max_levels is None else int(max_levels)
     return _sample_batch(image, points, fill, interpolation, backend, levels)
 
@@ -251,4 +258,6 @@ def _sample_image(
     values = operator.sample(image, points, interpolation, algorithm)
     if fill is None:
         return values
-    return interpolation.fill(values, fill, jnp.unstack(points, axis=-1)[::-1], image.shape[:-1])
+    # Its derivative recomputes weights from the points, as the sampler's does.
+    add_fill = jax.checkpoint(functools.partial(interpolation.add_fill, shape=image.shape[:-1]))
+    return add_fill(values, fill, jnp.unstack(points, axis=-1)[::-1])

@@ -64,12 +64,12 @@ class Interpolation:
         for position, weight in self.kernel(x):
             number = coords.number_like(size, position)
             index = self.padding.pad_index(position, number, self.align_corners)
-            if self.padding.constant:
+            if self.padding.zero_outside:
                 weight = jnp.where((position >= 0) & (position < number), weight, 0)
             taps.append((index, weight))
         return taps
 
-    def fill(
+    def add_fill(
         self,
         values: Float[Array, "*points c"],
         fill_value: Float[Array, " c"],
@@ -115,7 +115,7 @@ class Interpolation:
 
 
 def _snap(x: Float[Array, "*points"], size: Any) -> Float[Array, "*points"]:
-    """Puts coordinates onto the border pixel's centre that only rounding carried beyond it.
+    """Moves coordinates that rounding alone carried beyond a border pixel's centre back onto it.
 
     Otherwise the identity would show a crisp fill, or a huge one, on the border.
     """

@@ -22,7 +22,7 @@ class Kernel:
 
     Attributes:
         profile: ``u -> k(u)``, for implementations that sum over all pixels or widen the kernel;
-            its pieces are closed on the left, so its derivative is right-sided too. Not scaled:
+            pieces are closed on the left, so that derivatives are right-sided too. Not scaled:
             Lanczos' weights sum to 1 only after a division.
         weights: ``t -> weights`` of the pixels from ``floor(x) + 1 - radius`` on, for t in [0, 1).
         radius: k is 0 from here on, in pixels; 0 is the nearest pixel alone.
@@ -53,7 +53,7 @@ class Kernel:
     def weight_at(self, x: Array, position: Array, width: ArrayLike = 1) -> Array:
         """Returns the weight of the pixel at ``position``, the kernel ``width`` times as wide.
 
-        For the nearest pixel x is rounded already: by whoever asks, before x is moved by a period.
+        The caller rounds x for the nearest kernel, before it wraps x by a period.
         """
         return self.profile((x - position) / width)
 
@@ -87,7 +87,7 @@ BILINEAR = Kernel(
 """The hat ``k(u) = max(0, 1 - |u|)`` (STN paper, eq. 5)."""
 
 
-@functools.cache
+@functools.cache  # Kernels are static arguments of jit and compare by identity.
 def bicubic(coefficient: float) -> Kernel:
     """Keys' cubic convolution with parameter ``a``.
 

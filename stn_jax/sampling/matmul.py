@@ -57,7 +57,12 @@ def _weights(
     x: Float[Array, "p"], size: Any, interpolation: Interpolation
 ) -> Float[Array, "size p"]:
     """The weight of every pixel of one axis at every coordinate."""
+    kernel, padding = interpolation.kernel, interpolation.padding
     pixel = jnp.arange(size, dtype=jnp.int32)[:, None]
+    is_moved = padding.pad_coordinate is None and not padding.zero_outside
+    if kernel.radius and not (kernel.pads_each_tap or is_moved):
+        # Padding moves no tap that has a weight: no list of taps, which would be stored.
+        return kernel.weight_at(x[None], pixel.astype(x.dtype))
     return functools.reduce(
         jnp.add,
         [
@@ -74,14 +79,31 @@ def finite(name: str, function: Callable[..., Array]) -> Callable[..., Array]:
         name: the map's.
         function: ``(*operands) -> array`` for one image, linear in the first operand.
     """
-    if name != "vjp_points":
-        return lambda array, *rest: nonfinite.finite_product(lambda a: function(a, *rest))(array)
 
-    def vjp_points(image: Array, values: Array, points: Array) -> Array:
-        # Cotangents belong to points, not to pixels, so those that are not finite cannot spread.
-        # They are scaled to 1, since finite_product tells values apart by their size.
-        values, exponent, nan_mask = nonfinite.normalize(values)
-        product = nonfinite.finite_product(lambda u: function(u, values, points))(image)
-        return jnp.where(nan_mask, jnp.nan, nonfinite.scale(product, exponent))
+    def guarded(array: Array, *rest: Array) -> Array:
+        if name in ("read", "splat"):
+            return nonfinite.finite_product(lambda a: function(a, *rest))(array)
+        # Changes and cotangents belong to points, not to pixels, so those that are not finite
+        # cannot spread. They are scaled to 1, since finite_product tells values apart by size.
+        values, exponent, is_bad = nonfinite.normalize(rest[0])
 
-    return vjp_points
+        if name == "jvp_points":
+            product = nonfinite.finite_product(lambda u: function(u, values, *rest[1:]))(array)
+            return jnp.where(is_bad, jnp.nan, nonfinite.scale(product, exponent))
+        # A point's gradient stays an array for each coordinate, as it is computed and used.
+        columns = nonfinite.finite_product(
+            lambda u: jnp.unstack(function(u, values, *rest[1:]), axis=-1)
+        )(array)
+        columns = [nonfinite.scale(column, exponent[:, 0]) for column in columns]
+        return jnp.stack([jnp.where(is_bad[:, 0], jnp.nan, x) for x in columns], axis=-1)
+
+    def on_flat_points(*operands: Array) -> Array:
+        # With one axis of points, and above an array for each coordinate, the long axis lies along
+        # the lanes of the vector unit.
+        images = 0 if name == "splat" else 1
+        points = operands[-1].shape[:-1]
+        rows = [x.reshape(math.prod(points), x.shape[-1]) for x in operands[images:]]
+        out = guarded(*operands[:images], *rows)
+        return out.reshape(*points, out.shape[-1]) if images else out
+
+    return on_flat_points

@@ -8,50 +8,52 @@ batch, which on a mesh would be a collective.
 
 Two corners differ from a gather: +inf and -inf together give an infinity, not NaN; and at an
 integer coordinate the points' gradient, which is right-sided, is not finite if the next pixel is
-not.
+not (also in `stn_jax.sampling.windowed`).
 """
 
 import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 from jax import lax
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-# Exponents of two. Scaled, finite values are below 2^-59. Weights of a point are above 2^-48 (two
+# Exponents of two. Scaled, finite values are below 2^-60. Weights of a point are above 2^-48 (two
 # or three roundings of float32), sums of up to 2^20 values are at most 2^30 times their largest.
 _FINITE, _INFINITE, _NAN = -60, 22, 92
 _FROM_INFINITE, _FROM_NAN = 2.0**-27, 2.0**43  # what lies below is finite, infinite
 
 
-def finite_product(
-    product: Callable[[Array], Array],
-) -> Callable[[Float[Array, "..."]], Float[Array, "..."]]:
+def finite_product(product: Callable[[Array], Any]) -> Callable[[Float[Array, "..."]], Any]:
     """Makes a product with weights right for arrays that are not finite.
 
     Args:
-        product: linear ``array -> array``.
+        product: linear ``array -> array``, or several arrays.
 
     Returns:
         ``product``, in which an entry of weight 0 does not count, whatever it is; one that is NaN
         or infinite and has a weight gives NaN or infinity.
     """
 
-    def apply(array: Float[Array, "..."]) -> Float[Array, "..."]:
+    def apply(array: Float[Array, "..."]) -> Any:
         is_finite = jnp.isfinite(array)
         largest = jnp.max(jnp.where(is_finite, jnp.abs(lax.stop_gradient(array)), 0), initial=0)
         exponent = jnp.frexp(largest)[1] - _FINITE
         huge = jnp.where(jnp.isnan(array), 2.0**_NAN, jnp.sign(array) * 2.0**_INFINITE)
         huge *= _unequal(array.shape, array.dtype)
-        values = product(jnp.where(is_finite, scale(array, -exponent), huge))
-        size = jnp.abs(values)
-        return jnp.where(
-            size < _FROM_INFINITE,
-            scale(values, exponent),
-            jnp.where(size < _FROM_NAN, jnp.sign(values) * jnp.inf, jnp.nan),
-        )
+
+        def decode(values: Array) -> Array:
+            size = jnp.abs(values)
+            return jnp.where(
+                size < _FROM_INFINITE,
+                scale(values, exponent),
+                jnp.where(size < _FROM_NAN, jnp.sign(values) * jnp.inf, jnp.nan),
+            )
+
+        return jax.tree.map(decode, product(jnp.where(is_finite, scale(array, -exponent), huge)))
 
     return apply
 

@@ -43,12 +43,12 @@ def sample(
         image: ``(*shape, c)``, n spatial axes.
         points: ``(*points, n)``, (x, y[, z]).
         interpolation: what a point reads.
-        algorithm: a name of `platforms.ALGORITHMS`.
+        algorithm: a name of `platforms.BACKENDS`.
 
     Returns:
         Samples ``(*points, c)``.
     """
-    shape = image.shape[:-1]
+    shape = image.shape[:-1]  # Static, as the maps share their static arguments: splat needs it.
     return read(image, points, interpolation=interpolation, algorithm=algorithm, shape=shape)
 
 
@@ -72,13 +72,24 @@ def _vjp_points(image: Array, values: Array, x: Array, **static: Any) -> Array:
     return jax.vjp(functools.partial(_read, image, **static), x)[1](values)[0]
 
 
-_map = functools.partial(Map, run=platforms.run, platforms=platforms.PLATFORMS)
-read = _map("read", _read, lambda u, x, **_: (*x[:-1], u[-1]), shares_first=True)
-jvp_points = _map(
-    "jvp_points", _jvp_points, lambda u, d, x, **_: (*x[:-1], u[-1]), shares_first=True
-)
+# Below, functions of operands' shapes give the shape of a map's result.
+
+
+def _map(name: str, function: Any, shape: Any, *, shares_first: bool = True) -> Map:
+    return Map(
+        name,
+        platforms.derived(name, function),
+        shape,
+        run=platforms.run,
+        platforms=platforms.PLATFORMS,
+        shares_first=shares_first,
+    )
+
+
+read = _map("read", _read, lambda u, x, **_: (*x[:-1], u[-1]))
+jvp_points = _map("jvp_points", _jvp_points, lambda u, d, x, **_: (*x[:-1], u[-1]))
 splat = _map("splat", _splat, lambda v, x, *, shape, **_: (*shape, v[-1]), shares_first=False)
-vjp_points = _map("vjp_points", _vjp_points, lambda u, v, x, **_: x, shares_first=True)
+vjp_points = _map("vjp_points", _vjp_points, lambda u, v, x, **_: x)
 
 read.change_of_points = jvp_points
 read.transposes = {0: splat}

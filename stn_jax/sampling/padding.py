@@ -2,10 +2,10 @@
 
 A padding mode is a row of `PADDING_MODES`; each column maps one axis. ``pad_coordinate`` moves a
 coordinate into the image, with PyTorch's derivative; ``pad_index`` moves an integer position into
-it. In a ``constant`` mode (zeros, fill) a
-position outside has no weight, whatever pixel it is moved to.
+it. With ``zero_outside`` a position outside has no weight, whatever pixel it is moved to.
 
-``where`` and not ``clip`` throughout: at a tie ``clip`` has derivative 1/2, PyTorch's has 0.
+Coordinates use `clip` of this module, not `jnp.clip`, whose derivative at a tie is 1/2 where
+PyTorch's is 0.
 """
 
 from collections.abc import Callable
@@ -27,7 +27,7 @@ class Padding:
     Attributes:
         pad_coordinate: moves a coordinate into the image; None leaves it to ``pad_index``.
         pad_index: moves an integer position into the image.
-        constant: whether positions outside have no weight.
+        zero_outside: whether positions outside have no weight.
         period: ``(size, align_corners) -> number of pixels`` after which the image repeats.
         wraps: whether the taps of one point may lie on both ends of an axis.
         fill: where the fill value shows: ``"blend"`` by the weights that lie outside, ``"crisp"``
@@ -36,7 +36,7 @@ class Padding:
 
     pad_coordinate: Callable[[Array, Any, bool], Array] | None
     pad_index: Callable[[Array, Any, bool], Array]
-    constant: bool = False
+    zero_outside: bool = False
     period: Callable[[Any, bool], Any] | None = None
     wraps: bool = False
     fill: Literal["blend", "crisp"] | None = None
@@ -95,11 +95,11 @@ def _reflect_index(i: Array, size: Any, align_corners: bool) -> Array:
 
 
 PADDING_MODES: dict[str, Padding] = {
-    "zeros": Padding(None, _clip_index, constant=True),
+    "zeros": Padding(None, _clip_index, zero_outside=True),
     "border": Padding(_clip, _clip_index),
     "reflection": Padding(_reflect, _reflect_index, period=_mirror_period),
     "wrap": Padding(None, _wrap_index, period=_size, wraps=True),
-    "fill": Padding(None, _clip_index, constant=True, fill="blend"),
+    "fill": Padding(None, _clip_index, zero_outside=True, fill="blend"),
     "constant": Padding(None, _clip_index, fill="crisp"),
 }
 """Every padding mode, by its public name."""

@@ -22,6 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from stn_jax import _mesh
 from stn_jax.sampling.interpolation import Interpolation
 from stn_jax.sampling.kernels import weigh
 from stn_jax.sampling.padding import clip
@@ -87,9 +88,7 @@ def halve(image: Float[Array, "*shape c"]) -> Float[Array, "*half c"]:
         for index, weight in _covered(size):
             column = weight.reshape([-1 if k == axis else 1 for k in range(image.ndim)])
             pixels = jnp.take(image, index, axis=axis)
-            # A constant would be typed by the mesh outside: make it depend on an operand.
-            weights = jnp.where(jnp.isnan(pixels), column, column).astype(image.dtype)
-            total += weigh(weights, pixels)
+            total += weigh(_mesh.constant_like(pixels, column), pixels)
         image = total
     return image
 

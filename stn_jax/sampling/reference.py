@@ -43,7 +43,7 @@ def sample(
             at = jnp.mod(at, padding.period(coords.number_like(size, at), align_corners))
         k = kernel.weight_at(at[:, None], position[None].astype(at.dtype))
         k = k / jnp.sum(k, axis=1, keepdims=True)
-        if padding.constant:
+        if padding.zero_outside:
             k = jnp.where(((position >= 0) & (position < number))[None], k, 0)
         weight = weight[..., None] * k.reshape(count, *[1] * axis, k.shape[1])
     terms = weigh(weight[..., None], continued[None])

@@ -85,7 +85,12 @@ def separable_sample(
     checks.name("padding_mode", padding_mode, PADDING_MODES)
     checks.antialias(antialias, mode)
     image, scale, translation, shape = checks.separable_sample(image, scale, translation, shape)
-    fill = checks.fill(fill_value, padding_mode, image.shape[-1])
+    fill = checks.fill(
+        fill_value,
+        padding_mode,
+        image.shape[-1],
+        has_fill=PADDING_MODES[padding_mode].fill is not None,
+    )
     interpolation = Interpolation(
         kernels.MODES[mode](float(cubic_coefficient)),
         PADDING_MODES[padding_mode],
@@ -178,8 +183,7 @@ def _axis_weights(
         interpolation.align_corners,
     )
     (points,) = coords.open_grid((count,), align_corners=align_corners, dtype=scale.dtype)
-    # A constant would be typed by the mesh outside: make it depend on an operand.
-    points = jnp.where(jnp.isnan(scale), points, points)
+    points = _mesh.constant_like(scale, points)
     (x,) = interpolation.pixels([scale * points + translation], (size,))
     number = coords.number_like(size, x)
     width = clip(jnp.abs(scale) * _pitch_ratio(count, size, align_corners), 1, number)
@@ -206,7 +210,7 @@ def _axis_weights(
     weights = jnp.zeros((x.shape[0], size), x.dtype)
     for copy in _copies(pixel, number, kernel.radius, interpolation):
         weights += kernel.weight_at(x[:, None], copy, width) / whole
-    if padding.constant:
+    if padding.zero_outside:
         return weights, (below + above)[:, 0]
     if padding.period is None:
         weights += jnp.where(pixel == 0, below, 0) + jnp.where(pixel == number - 1, above, 0)

@@ -9,16 +9,11 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
+from stn_jax._mesh import constant_like
 from stn_jax.coordinates import ALIGN_CORNERS, open_grid
 from stn_jax.transforms import matrix_algebra
 from stn_jax.transforms.base import Transform, evaluate
-from stn_jax.transforms.inputs import (
-    as_coordinates,
-    check_ndim,
-    check_shape,
-    compiled,
-    constant_like,
-)
+from stn_jax.transforms.inputs import as_coordinates, check_ndim, check_shape, compiled
 
 
 def affine_map(
@@ -98,7 +93,7 @@ class AffineFamily(Transform):
     @compiled
     def apply(self, params: ArrayLike, points: ArrayLike) -> Float[Array, "*points n"]:
         """Maps points by one parameter vector."""
-        params, points = as_coordinates(params=params, points=points)
+        params, points = self.check_operands(params, points)
         return affine_map(self.matrix(params), jnp.unstack(points, axis=-1))
 
     def grid(

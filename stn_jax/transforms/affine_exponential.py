@@ -12,8 +12,9 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
+from stn_jax._mesh import constant_like
 from stn_jax.transforms.affine import AffineFamily
-from stn_jax.transforms.inputs import add_batch, check_ndim, compiled, constant_like
+from stn_jax.transforms.inputs import add_batch, check_ndim, compiled
 from stn_jax.transforms.matrix_algebra import matrix_product
 
 _TERMS = 13

@@ -51,6 +51,7 @@ class Transform(abc.ABC):
             ``(*points, ndim)``.
 
         Raises:
+            ValueError: for any other shape of params or points.
             NotImplementedError: if the family has a grid alone.
         """
         raise NotImplementedError(
@@ -113,6 +114,24 @@ class Transform(abc.ABC):
             "AffineDiffeomorphic invert by negating their parameters; Affine, Projective, Rigid, "
             "Similarity, Attention and Translation invert exactly."
         )
+
+    def check_operands(self, params: ArrayLike, points: ArrayLike) -> list[Array]:
+        """Refuses operands of `apply` but one parameter vector and points of ``ndim`` axes.
+
+        Returns:
+            Them, as coordinates (float32 or float64).
+        """
+        params, points = as_coordinates(params=params, points=points)
+        if params.shape != (self.num_params,):
+            raise ValueError(
+                f"params has shape {params.shape}; {self} maps points by one vector "
+                f"({self.num_params},). Map over a batch with jax.vmap."
+            )
+        if points.shape[-1:] != (self.ndim,):
+            raise ValueError(
+                f"points has shape {points.shape}; {self} maps points (*points, {self.ndim})."
+            )
+        return [params, points]
 
     def check_params(self, **params: ArrayLike) -> list[Array]:
         """Refuses arrays that are no parameters of this transform.

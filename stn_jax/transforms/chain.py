@@ -10,7 +10,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from stn_jax.transforms.base import Transform
-from stn_jax.transforms.inputs import as_coordinates, compiled
+from stn_jax.transforms.inputs import compiled
 
 
 @dataclass(frozen=True, init=False)
@@ -26,7 +26,8 @@ class Chain(Transform):
         transforms: the same as one sequence.
 
     Raises:
-        ValueError: if there is none, or images and volumes are mixed.
+        ValueError: if no transform is given, or images and volumes are mixed.
+        TypeError: for a part that is not a transform.
 
     Example:
         >>> from stn_jax import Affine, ThinPlateSpline
@@ -44,7 +45,7 @@ class Chain(Transform):
             raise ValueError("Chain() is empty; give at least one transform.")
         strangers: list[Any] = [part for part in parts if not isinstance(part, Transform)]
         if strangers:
-            raise ValueError(f"Chain is made of transforms; {strangers[0]!r} is none.")
+            raise TypeError(f"Chain is made of transforms; {strangers[0]!r} is not one.")
         if len({part.ndim for part in parts}) > 1:
             axes = ", ".join(f"{part} has {part.ndim}" for part in parts)
             raise ValueError(f"Chain mixes numbers of axes: {axes}; take all 2-D or all 3-D.")
@@ -73,7 +74,7 @@ class Chain(Transform):
     @compiled
     def apply(self, params: ArrayLike, points: ArrayLike) -> Float[Array, "*points n"]:
         """Maps points by one parameter vector, the last part first."""
-        params, points = as_coordinates(params=params, points=points)
+        params, points = self.check_operands(params, points)
         for part, own in reversed(list(zip(self.transforms, self.split(params), strict=True))):
             points = part.apply(own, points)
         return points

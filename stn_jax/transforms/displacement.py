@@ -12,6 +12,7 @@ from jaxtyping import Array, Float
 from stn_jax import _checks as checks
 from stn_jax.coordinates import ALIGN_CORNERS, identity_grid, pixel_pitch
 from stn_jax.sampling.grid_sample import grid_sample
+from stn_jax.sampling.kernels import MODES
 from stn_jax.transforms.base import Transform
 from stn_jax.transforms.inputs import add_batch, as_coordinates, compiled
 
@@ -105,7 +106,8 @@ class Flow(Transform):
     align_corners: bool = ALIGN_CORNERS
 
     def __post_init__(self) -> None:
-        """Checks the lattice."""
+        """Checks the lattice and the mode."""
+        checks.name("mode", self.mode, MODES)
         try:
             shape = tuple(map(operator.index, self.shape))
         except TypeError:
@@ -135,7 +137,7 @@ class Flow(Transform):
     @compiled
     def apply(self, params: ArrayLike, points: ArrayLike) -> Float[Array, "*points n"]:
         """Maps points by one parameter vector."""
-        params, points = as_coordinates(params=params, points=points)
+        params, points = self.check_operands(params, points)
         grid = points_as_grid(points)
         moved = sample_field(self.displacement(params), grid, self.mode, self.align_corners)
         return points + moved.reshape(points.shape)

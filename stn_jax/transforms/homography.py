@@ -6,13 +6,8 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from stn_jax.transforms.inputs import (
-    align_batches,
-    as_coordinates,
-    compiled,
-    concrete,
-    constant_like,
-)
+from stn_jax._mesh import constant_like
+from stn_jax.transforms.inputs import align_batches, as_coordinates, compiled, concrete
 
 
 def homography_from_points(target: ArrayLike, source: ArrayLike) -> Float[Array, "*b 3 3"]:

@@ -76,15 +76,6 @@ def add_batch(array: Array, rank: int) -> Array:
     return jnp.expand_dims(array, tuple(range(rank - array.ndim)))
 
 
-def constant_like(array: Array, value: float | int) -> Array:
-    """Returns an array of one value that is batched and sharded as another one is.
-
-    And that varies over the same axes in `jax.shard_map`. JAX stacks, concatenates and scans only
-    arrays that agree in all of these; `jnp.full_like` is a constant, which does not.
-    """
-    return jnp.where(jnp.isnan(array), value, value).astype(array.dtype)
-
-
 def check_ndim(ndim: int) -> None:
     """Refuses any number of axes but 2 and 3."""
     if ndim not in (2, 3):

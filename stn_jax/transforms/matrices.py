@@ -16,7 +16,8 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from stn_jax.transforms.inputs import as_coordinates, compiled, constant_like
+from stn_jax._mesh import constant_like
+from stn_jax.transforms.inputs import as_coordinates, compiled
 
 _PLANES = {"z": (0, 1), "x": (1, 2), "y": (2, 0)}  # the plane that turns about each axis
 

@@ -13,7 +13,8 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from stn_jax.transforms.inputs import align_batches, as_coordinates, compiled, constant_like
+from stn_jax._mesh import constant_like
+from stn_jax.transforms.inputs import align_batches, as_coordinates, compiled
 
 
 @compiled

@@ -43,7 +43,8 @@ def normalize_matrix(
         As ``matrix``, for `affine_grid` or `projective_grid` of ``target_shape``.
 
     Raises:
-        ValueError: if matrix is none, or an axis of one pixel has no scale (``align_corners``).
+        ValueError: if matrix is not affine or projective, or an axis of one pixel has no scale
+            (``align_corners``).
 
     Example:
         >>> pixel = translation(jnp.array([1.0, 0.0]))

@@ -9,18 +9,12 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
+from stn_jax._mesh import constant_like
 from stn_jax.coordinates import ALIGN_CORNERS, open_grid
 from stn_jax.transforms import matrix_algebra
 from stn_jax.transforms.affine import affine_map
 from stn_jax.transforms.base import Transform, evaluate
-from stn_jax.transforms.inputs import (
-    as_coordinates,
-    check_ndim,
-    check_shape,
-    compiled,
-    concrete,
-    constant_like,
-)
+from stn_jax.transforms.inputs import as_coordinates, check_ndim, check_shape, compiled, concrete
 
 OUTSIDE = 1e6
 """Where points at or behind the horizon are read: outside any image."""
@@ -127,7 +121,7 @@ class Projective(Transform):
     @compiled
     def apply(self, params: ArrayLike, points: ArrayLike) -> Float[Array, "*points n"]:
         """Maps points by one parameter vector."""
-        params, points = as_coordinates(params=params, points=points)
+        params, points = self.check_operands(params, points)
         return projective_map(self.matrix(params), jnp.unstack(points, axis=-1))
 
     def grid(

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from stn_jax.transforms.inputs import constant_like
+from stn_jax._mesh import constant_like
 
 _PAIRS = 2**20
 """Pairs of a point and a control point that are evaluated at once."""
@@ -80,7 +80,7 @@ def system(xp: ModuleType, points: Any, regularization: Any) -> Any:
     k = points.shape[0]
     delta = points[:, None] - points[None]
     kernel = bump(xp, xp.sum(delta**2, axis=-1)) + regularization * xp.eye(k, dtype=points.dtype)
-    one = xp.where(xp.isnan(points[:, :1]), 1, 1).astype(points.dtype)  # see `constant_like`
+    one = xp.where(xp.isnan(points[:, :1]), 1, 1).astype(points.dtype)  # see `_mesh.constant_like`
     plane = xp.concatenate([one, points], axis=-1)
     corner = xp.zeros_like(plane[:3])
     return xp.concatenate(

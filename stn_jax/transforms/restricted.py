@@ -1,4 +1,4 @@
-"""Affine maps with few parameters: any of a scale, a turn, and always a translation.
+"""Affine maps with few parameters: a translation, with a scale, a rotation, or both.
 
 ``x_s = s R x_t + t``. `Translation` has t, `Attention` s and t, `Rigid` R and t, `Similarity` all;
 in this order they lie in the parameters.
@@ -13,16 +13,10 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
+from stn_jax._mesh import constant_like
 from stn_jax.coordinates import ALIGN_CORNERS
 from stn_jax.transforms.affine import AffineFamily
-from stn_jax.transforms.inputs import (
-    add_batch,
-    as_coordinates,
-    check_ndim,
-    check_shape,
-    compiled,
-    constant_like,
-)
+from stn_jax.transforms.inputs import add_batch, as_coordinates, check_ndim, check_shape, compiled
 from stn_jax.transforms.rotations import compose_rotations, rotation_matrix
 
 

@@ -8,7 +8,8 @@ Convention:
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from stn_jax.transforms.inputs import add_batch, constant_like
+from stn_jax._mesh import constant_like
+from stn_jax.transforms.inputs import add_batch
 
 _SMALL = {jnp.dtype(jnp.float32): 1e-2, jnp.dtype(jnp.float64): 1e-5}
 """Squared angle below which three terms of a series are exact to rounding."""

@@ -12,6 +12,7 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
+from stn_jax._mesh import constant_like
 from stn_jax.coordinates import ALIGN_CORNERS, identity_grid
 from stn_jax.transforms.base import Transform, evaluate
 from stn_jax.transforms.inputs import (
@@ -21,7 +22,6 @@ from stn_jax.transforms.inputs import (
     check_shape,
     compiled,
     concrete,
-    constant_like,
     known_sizes,
 )
 from stn_jax.transforms.radial_basis import add_spline, bump, product, system, unit
@@ -143,7 +143,7 @@ class ThinPlateSpline(Transform):
     @compiled
     def apply(self, params: ArrayLike, points: ArrayLike) -> Float[Array, "*points 2"]:
         """Maps points by one parameter vector."""
-        params, points = as_coordinates(params=params, points=points)
+        params, points = self.check_operands(params, points)
         return self._warp(params, points)
 
     def grid(

@@ -11,12 +11,12 @@ from jax import export
 import stn_jax as stn
 from stn_jax.sampling.kernels import MODES
 from stn_jax.sampling.padding import PADDING_MODES
-from stn_jax.sampling.platforms import ALGORITHMS
+from stn_jax.sampling.platforms import BACKENDS
 
 RNG = np.random.default_rng(0)
 IMAGE = RNG.standard_normal((4, 5, 2))
 GRID = RNG.uniform(-1.4, 1.4, (3, 6, 2))
-ALL = [name for name in ALGORITHMS if name != "triton"]  # which is "gather" but on a GPU
+ALL = [name for name in BACKENDS if name != "triton"]  # which is "gather" but on a GPU
 
 
 def test_the_gradient_at_the_identity_is_not_zero():

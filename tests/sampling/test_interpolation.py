@@ -42,7 +42,7 @@ def test_every_tap_lies_in_the_image(mode, padding_mode):
         assert len(taps) == row.kernel.num_taps
         assert all(np.all((i >= 0) & (i < size)) for i, _ in taps)
         total = sum(w for _, w in taps)
-        if row.padding.constant:
+        if row.padding.zero_outside:
             np.testing.assert_array_equal(total[0, [0, 1, -2, -1]], 0)  # no weight outside
         else:
             np.testing.assert_allclose(total, 1, atol=1e-12)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sampling.cases import SHAPES, draw, interpolation, platform_maps, primitives
-from stn_jax.sampling import gather, matmul
+from stn_jax.sampling import gather, matmul, operator
 
 
 def test_products_only():
@@ -51,11 +51,15 @@ def test_few_points_go_at_once():
     assert "scan" not in primitives(lambda u, x: matmul.sample(u, x, row), image, points)
 
 
-def test_a_matrix_has_the_weight_of_every_pixel():
-    row = interpolation("bilinear", "reflection")
-    weights = matmul._weights(jnp.array([0.25, 3.0, 4.25]), 5, row)
-    expected = [[0.75, 0, 0], [0.25, 0, 0], [0, 0, 0], [0, 1, 0], [0, 0, 1]]
-    np.testing.assert_allclose(weights, expected, atol=1e-15)
+@pytest.mark.parametrize(
+    ("padding", "last"), [("reflection", [0, 0, 0, 0, 1]), ("wrap", [0.25, 0, 0, 0, 0.75])]
+)
+def test_a_matrix_has_the_weight_of_every_pixel(padding, last):
+    row = interpolation("bilinear", padding)
+    ((*x,), _) = row.coordinates([jnp.array([0.25, 3.0, 4.25])], (5,))
+    weights = matmul._weights(x[0], 5, row)
+    expected = [[0.75, 0.25, 0, 0, 0], [0, 0, 0, 1, 0], last]
+    np.testing.assert_allclose(weights, np.transpose(expected), atol=1e-15)
 
 
 def test_cotangents_of_any_size_meet_pixels_of_any_size():
@@ -74,3 +78,36 @@ def test_cotangents_of_any_size_meet_pixels_of_any_size():
     (expected,) = pull(jnp.asarray(values))
     np.testing.assert_allclose(found[:5], expected[:5], rtol=1e-4)
     assert not np.isfinite(found[5]).any()
+
+
+def test_changes_of_points_of_any_size_meet_pixels_of_any_size():
+    row = interpolation("bilinear", "zeros")
+    maps = platform_maps("matmul", "tpu", row, (4, 5), batch=0)
+    rng = np.random.default_rng(0)
+    image = jnp.asarray(1e10 * rng.standard_normal((4, 5, 2)), jnp.float32)
+    points = jnp.asarray(rng.uniform(0, 3, (6, 2)), jnp.float32)
+    change = rng.standard_normal((6, 2)) * 10.0 ** np.array([[-30], [-10], [0], [12], [20], [0]])
+    change[5, 0] = np.inf
+    change = jnp.asarray(change, jnp.float32)
+    found = maps["jvp_points"](image, change, points)
+    _, expected = jax.jvp(lambda x: gather.sample(image, x, row), (points,), (change,))
+    np.testing.assert_allclose(found[:5], expected[:5], rtol=1e-4)
+    assert not np.isfinite(found[5]).any()
+
+
+def test_second_derivatives_stop_at_a_bad_pixel():
+    """As the first ones do: they differentiate the map, and not the platform's form of it."""
+    rng = np.random.default_rng(0)
+    image = jnp.asarray(rng.standard_normal((4, 5, 1))).at[1, 1].set(jnp.nan)
+    points = jnp.asarray(rng.uniform(0, 3, (9, 2)))
+
+    def change(points, algorithm):
+        def loss(points):
+            row = interpolation("bilinear", "border")
+            return jnp.sum(operator.sample(image, points, row, algorithm) ** 2)
+
+        return jax.jvp(jax.grad(loss), (points,), (jnp.ones_like(points),))[1]
+
+    expected = change(points, "gather")
+    assert 0 < np.isnan(expected).sum() < expected.size
+    np.testing.assert_allclose(change(points, "matmul"), expected, rtol=1e-9)

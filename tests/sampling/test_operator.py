@@ -56,7 +56,7 @@ def test_tracing_does_not_run_the_sampler(monkeypatch):
         monkeypatch.setitem(platforms.ALGORITHMS, name, fail)
     monkeypatch.setattr(kernels.Kernel, "__call__", fail)
     image, grid = example(7)  # of no other test's shape, so that nothing is cached
-    for backend in platforms.ALGORITHMS:
+    for backend in platforms.BACKENDS:
         sample = functools.partial(stn.grid_sample, backend=backend)
         values, _ = jax.eval_shape(functools.partial(jax.vjp, sample), image, grid)
         assert values.shape == (7, 3, 5, 2)

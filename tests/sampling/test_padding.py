@@ -85,7 +85,7 @@ def test_periods(padding_mode, align_corners, size, period):
 
 def test_what_each_mode_is():
     rows = PADDING_MODES.items()
-    assert {name for name, row in rows if row.constant} == {"zeros", "fill"}
+    assert {name for name, row in rows if row.zero_outside} == {"zeros", "fill"}
     assert {name: row.fill for name, row in rows if row.fill} == {
         "fill": "blend",
         "constant": "crisp",

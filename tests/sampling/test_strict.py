@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import stn_jax as stn
-from stn_jax.sampling.platforms import ALGORITHMS
+from stn_jax.sampling.platforms import BACKENDS
 
 RNG = np.random.default_rng(0)
 IMAGE = RNG.random((6, 7, 1)).astype(np.float32)
@@ -21,7 +21,7 @@ def sampler(**options):
 
 
 CALLS = {  # function, and its arrays
-    **{name: (sampler(backend=name), IMAGE, GRID) for name in ALGORITHMS if name != "triton"},
+    **{name: (sampler(backend=name), IMAGE, GRID) for name in BACKENDS if name != "triton"},
     "nearest": (sampler(mode="nearest", padding_mode="wrap"), IMAGE, GRID),
     "bicubic": (sampler(mode="bicubic", padding_mode="reflection"), IMAGE, GRID),
     "lanczos3": (sampler(mode="lanczos3", padding_mode="border"), IMAGE, GRID),

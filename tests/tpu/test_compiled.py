@@ -39,7 +39,7 @@ def compile_gradients(topology, shape):
 
 @pytest.mark.parametrize(
     ("shape", "milliseconds"),
-    [((256, 28, 28, 1), 0.315), ((256, 60, 60, 1), 2.4), ((64, 128, 128, 3), 22)],
+    [((256, 28, 28, 1), 0.36), ((256, 60, 60, 1), 2.45), ((64, 128, 128, 3), 20.6)],
 )
 def test_small_images_use_matrix_products(shape, milliseconds):
     compiled = compile_gradients("v5e:1x1", shape)
@@ -54,7 +54,7 @@ def test_small_images_use_matrix_products(shape, milliseconds):
 
 
 @pytest.mark.parametrize(
-    ("shape", "milliseconds"), [((32, 224, 224, 64), 175), ((8, 512, 512, 16), 120)]
+    ("shape", "milliseconds"), [((32, 224, 224, 64), 200), ((8, 512, 512, 16), 120)]
 )
 def test_large_images_fit_into_memory(shape, milliseconds):
     compiled = compile_gradients("v5e:1x1", shape)

@@ -47,6 +47,13 @@ def test_theta_is_a_matrix_or_its_rows(n, shape):
     np.testing.assert_allclose(points, expected[0], atol=1e-14)
 
 
+@pytest.mark.parametrize("n", [1, 3])
+def test_points_of_another_number_of_axes_are_refused(n):
+    for family in (stn.Affine(), stn.Rigid(), stn.Attention()):
+        with pytest.raises(ValueError, match=r"argument|points"):
+            family.apply(family.identity(), np.ones((5, n)))
+
+
 def test_which_maps_are_separable():
     off = ((True, True, True), (False, True, True))
     assert stn.Affine(free=FREE).separable

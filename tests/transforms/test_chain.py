@@ -44,7 +44,7 @@ def test_a_chain_does_not_blur_twice():
 
 @pytest.mark.usefixtures("no_annotations")
 def test_a_chain_is_made_of_transforms():
-    with pytest.raises(ValueError, match="'flow' is none"):
+    with pytest.raises(TypeError, match="'flow' is not one"):
         stn.Chain(stn.Affine(), "flow")
 
 

@@ -187,3 +187,13 @@ def test_wrong_parameters_are_refused(transform):
         transform.grid(jnp.zeros(transform.num_params + 1), shape)
     with pytest.raises(ValueError, match="without batch and channels"):
         transform.grid(transform.identity(), (1, *shape))
+
+
+@pytest.mark.usefixtures("no_annotations")
+@pytest.mark.parametrize("transform", TRANSFORMS, ids=named)
+def test_points_of_another_number_of_axes_are_refused_by_name(transform):
+    for n in (transform.ndim - 1, transform.ndim + 1):
+        with pytest.raises(ValueError, match=rf"points has shape \(2, 3, {n}\)"):
+            transform.apply(transform.identity(), np.ones((2, 3, n)))
+    with pytest.raises(ValueError, match="params has shape"):
+        transform.apply(transform.identity()[None], np.ones((2, transform.ndim)))

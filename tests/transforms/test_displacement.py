@@ -42,3 +42,21 @@ def test_a_flow_on_a_coarse_lattice_is_interpolated_and_held_beyond_it():
     moved = transform.apply(jnp.asarray(flow.ravel()), points) - points
     times = np.array([0, 1.5, 2.5, 3, 1])[:, None]
     np.testing.assert_allclose(moved, times * [0.1, -0.2], atol=1e-12)
+
+
+@pytest.mark.parametrize("family", [stn.Flow, stn.Velocity])
+def test_an_unknown_mode_is_refused_at_construction(family):
+    with pytest.raises(ValueError, match="mode='cubic' is not known"):
+        family((4, 4), mode="cubic")
+
+
+@pytest.mark.parametrize("shape", [(1, 3), (1, 1), (2, 1, 2)])
+def test_a_lattice_of_one_point_on_an_axis_does_not_vary_along_it(shape):
+    n, rng = len(shape), np.random.default_rng(0)
+    flow, points = rng.normal(size=(*shape, n)), rng.uniform(-1, 1, (6, n))
+    along = points.copy()
+    along[:, shape[::-1].index(1)] += 0.7
+    family, params = stn.Flow(shape), flow.ravel()
+    moved, moved_along = (family.apply(params, p) - p for p in (points, along))
+    np.testing.assert_allclose(moved_along, moved, atol=1e-12)
+    assert np.abs(moved).max() > 0.1

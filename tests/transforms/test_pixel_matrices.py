@@ -49,3 +49,15 @@ def test_a_pixel_homography_reads_the_pixels_that_it_says(align_corners):
     np.testing.assert_allclose(found, expected, atol=1e-12)
     back = stn.denormalize_matrix(theta, source, target, **corners)
     np.testing.assert_allclose(back, matrix, atol=1e-12)
+
+
+@pytest.mark.parametrize("convert", [stn.normalize_matrix, stn.denormalize_matrix])
+@pytest.mark.parametrize("which", ["source_shape", "target_shape"])
+def test_axes_on_which_pixels_have_no_scale_are_refused_by_name(convert, which):
+    shapes = {"source_shape": (7, 5), "target_shape": (4, 6)}
+    with pytest.raises(ValueError, match=rf"{which}=\(4, 0\) has an empty axis"):
+        convert(np.eye(2, 3), **shapes | {which: (4, 0)})
+    single = shapes | {which: (1, 4)}
+    with pytest.raises(ValueError, match=rf"{which}=\(1, 4\) has an axis of one pixel"):
+        convert(np.eye(2, 3), **single, align_corners=True)
+    assert np.isfinite(convert(np.eye(2, 3), **single)).all()

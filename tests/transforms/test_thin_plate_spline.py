@@ -128,6 +128,14 @@ def test_a_large_spline_is_evaluated_in_pieces_with_the_same_derivatives():
     np.testing.assert_allclose(np.sum(slope * offsets), change, rtol=1e-7)
 
 
+def test_a_table_has_at_most_as_many_entries_as_documented():
+    """Up to 2^22 pairs of a pixel and a control point are read; more are computed."""
+    spline = stn.ThinPlateSpline(((-1, -1), (1, -1), (1, 1), (-1, 1)))
+    for shape, computes in (((1024, 1024), False), ((1025, 1024), True)):
+        program = jax.make_jaxpr(lambda p, shape=shape: spline.grid(p, shape))(jnp.zeros(8))
+        assert (" log " in str(program)) == computes, shape
+
+
 def test_a_spline_does_not_write_down_pixels_times_control_points():
     offsets = jax.ShapeDtypeStruct((400, 2), jnp.float32)
 

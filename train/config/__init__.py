@@ -3,6 +3,7 @@
 from train.config.config import Config as Config
 from train.config.config import TrainConfig as TrainConfig
 from train.data.distortions import RTS as RTS
+from train.data.distortions import Augmentation as Augmentation
 from train.data.distortions import Cluttered as Cluttered
 from train.data.distortions import Elastic as Elastic
 from train.data.distortions import NoDistortion as NoDistortion
@@ -15,8 +16,10 @@ from train.step.optimizer import Constant as Constant
 from train.step.optimizer import Cosine as Cosine
 from train.step.optimizer import Linear as Linear
 from train.step.optimizer import Staircase as Staircase
+from train.tasks.addition import Addition as Addition
 from train.tasks.classification import Classification as Classification
 from train.tasks.classification import CrossEntropy as CrossEntropy
+from train.tasks.sequence import Sequence as Sequence
 
 DataConfig = Images
 """The name of `Images` in earlier versions."""

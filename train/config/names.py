@@ -12,14 +12,25 @@ from stn_jax.models import (
     PAPER,
     ConvolutionalLocalizer,
     FullyConnectedLocalizer,
+    ParallelSTN,
     TutorialNet,
 )
-from train.data.distortions import RTS, Cluttered, Elastic, NoDistortion, Perspective, Rotation
+from train.data.distortions import (
+    RTS,
+    Augmentation,
+    Cluttered,
+    Elastic,
+    NoDistortion,
+    Perspective,
+    Rotation,
+)
 from train.step.optimizer import SGD, Adam, Constant, Cosine, Linear, Staircase
+from train.tasks.addition import Addition
 from train.tasks.classification import Classification, CrossEntropy
+from train.tasks.sequence import Sequence
 
 NAMES: dict[str, dict[str, Any]] = {
-    "model": PAPER | {"tutorial": TutorialNet()},
+    "model": PAPER | {"2xst_fcn": ParallelSTN(), "tutorial": TutorialNet()},
     "classifier": {"fcn": FCN(), "cnn": CNN()},
     "localization": {"fc": FullyConnectedLocalizer(), "conv": ConvolutionalLocalizer()},
     "transform": {
@@ -41,8 +52,13 @@ NAMES: dict[str, dict[str, Any]] = {
         "P": Perspective(),
         "E": Elastic(),
         "TC": Cluttered(),
+        "augmentation": Augmentation(),
     },
-    "task": {"classification": Classification()},
+    "task": {
+        "classification": Classification(),
+        "addition": Addition(),
+        "sequence": Sequence(),
+    },
     "loss": {"cross_entropy": CrossEntropy()},
     "optim": {"adam": Adam(), "sgd": SGD()},
     "schedule": {

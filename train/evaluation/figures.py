@@ -21,7 +21,7 @@ from train.evaluation.evaluator import Evaluator, load_run
 from train.experiment import Experiment
 from train.run.log import read_metrics
 from train.run.progress import log
-from train.step.network import Params
+from train.step.state import Params
 from train.step.step import Evaluated, Visualization
 from train.tasks.task import warp_metrics
 
@@ -141,7 +141,9 @@ def _pair(
 
 
 def _show(ax: Axes, image: np.ndarray, x: float, y: float, size: float) -> tuple[float, ...]:
-    """Draws an image ``(h, w, c)`` in [0, 1]; unless it has 3 channels, the first one in grey.
+    """Draws an image ``(h, w, c)`` in [0, 1]: 3 channels in colour, 2 in red and green.
+
+    Of any other number of channels, it draws the first one in grey.
 
     Returns:
         Left, upper edge, and the side of one pixel.
@@ -149,6 +151,8 @@ def _show(ax: Axes, image: np.ndarray, x: float, y: float, size: float) -> tuple
     height, width = image.shape[:2]
     pixel = size / max(height, width)
     left, top = x + (size - width * pixel) / 2, y + (size - height * pixel) / 2
+    if image.shape[-1] == 2:
+        image = np.concatenate([image, np.zeros_like(image[..., :1])], axis=-1)
     ax.imshow(
         np.clip(image if image.shape[-1] == 3 else image[..., 0], 0, 1),
         cmap="gray",

@@ -109,7 +109,7 @@ class LabelledImages(Task):
 
     def example(self, key: Array, rows: dict[str, Array], step: Array | None) -> tuple[Any, Any]:
         """Returns the distorted image and its label."""
-        images = _to_float(rows["images"])
+        images = to_float(rows["images"])
         return self.distortion.apply(key, images[0], images[1:], step), rows["labels"][0]
 
     def loss(self, prediction: Any, targets: Array) -> Array:
@@ -195,7 +195,7 @@ def _class_weights(
     return np.asarray(weights, np.float32)
 
 
-def _to_float(images: Array) -> Array:
+def to_float(images: Array) -> Array:
     """Returns images in [0, 1] as float32; those of bytes are divided by 255."""
     scale = 255 if images.dtype == jnp.uint8 else 1
     return images.astype(jnp.float32) / scale

@@ -1,8 +1,8 @@
 """Which algorithm and which form of each map a platform runs: the one place that chooses.
 
 Each map of `stn_jax.sampling.operator` is lowered to the platform's own form of it, if `FORMS` has
-one, and else to the map as derived from the algorithm. ``"auto"`` is the algorithm that is fastest
-on the platform (docs/performance.md has the figures).
+one, and else to the map as derived from the algorithm. ``"auto"``, which is resolved by then, is
+the algorithm that is fastest on the platform (docs/performance.md has the figures).
 """
 
 import functools
@@ -31,18 +31,7 @@ def choose(platform: str | None, values: Any) -> str:
     return "matmul" if isinstance(values, int) and values <= _MAX_DENSE else "windowed"
 
 
-def _auto(image: Array, points: Array, interpolation: Interpolation) -> Array:
-    """Samples by the platform's algorithm, in operations that JAX can differentiate."""
-
-    def sample_by(platform: str | None, image: Array, points: Array) -> Array:
-        return ALGORITHMS[choose(platform, image.size)](image, points, interpolation)
-
-    by = {"tpu": functools.partial(sample_by, "tpu"), "default": functools.partial(sample_by, None)}
-    return jax.lax.platform_dependent(image, points, **by)
-
-
 ALGORITHMS: dict[str, Callable[[Array, Array, Interpolation], Array]] = {
-    "auto": _auto,
     "gather": gather.sample,
     "matmul": matmul.sample,
     "windowed": windowed.sample,
@@ -50,6 +39,9 @@ ALGORITHMS: dict[str, Callable[[Array, Array, Interpolation], Array]] = {
     "reference": reference.sample,
 }
 """``(image, points, interpolation) -> values`` for one image, by public name."""
+
+BACKENDS = ("auto", *ALGORITHMS)
+"""Names that the public functions take."""
 
 
 def _triton() -> ModuleType:
@@ -64,7 +56,34 @@ FORMS: dict[tuple[str, str | None], Callable[[], ModuleType]] = {
     ("triton", "cuda"): _triton,
     ("triton", "rocm"): _triton,
 }
-"""Modules whose functions, named as the maps, are an algorithm's own forms on a platform."""
+"""Modules of an algorithm's own forms on a platform, imported when used.
+
+A form is a function named as its map, ``(*operands, interpolation, shape) -> array``, for one batch
+axis and one axis of points. A map without one is derived from the algorithm.
+"""
+
+
+def derived(name: str, function: Callable[..., Array]) -> Callable[..., Array]:
+    """Makes a map that is derived from an algorithm right for any pixels, and for ``"auto"``.
+
+    Args:
+        name: the map's.
+        function: ``(*operands, algorithm, interpolation, shape) -> array``, in operations that JAX
+            can differentiate: higher derivatives do.
+    """
+
+    def derived_map(*operands: Array, algorithm: str, **static: Any) -> Array:
+        if algorithm == "auto":  # Not resolved by `run`: a higher derivative, for any platform.
+            values = math.prod((*static["shape"], operands[0].shape[-1]))
+            form = {
+                key: functools.partial(derived_map, algorithm=choose(platform, values), **static)
+                for key, platform in (("tpu", "tpu"), ("default", None))
+            }
+            return jax.lax.platform_dependent(*operands, **form)
+        one = functools.partial(function, algorithm=algorithm, **static)
+        return (matmul.finite(name, one) if algorithm == "matmul" else one)(*operands)
+
+    return derived_map
 
 
 def run(
@@ -94,14 +113,13 @@ def run(
     static = {"interpolation": interpolation, "shape": shape}
     forms = FORMS.get((algorithm, platform))
     own = getattr(forms(), name, None) if forms else None
-    # Own forms need sizes, but for that of the batch; a kernel this too, and something to do.
+    # Own forms need static sizes, except of the batch; Triton's kernels need that too, and no empty
+    # axis.
     sizes = [size for x in operands for size in x.shape[0 if algorithm == "triton" else batch :]]
     if not all(isinstance(k, int) and (k or algorithm != "triton") for k in sizes):
         own = None
     if own is None:
         function = functools.partial(function, algorithm=algorithm, **static)
-        if algorithm == "matmul":
-            function = matmul.finite(name, function)
         for _ in range(batch):
             function = jax.vmap(function)
         return function(*operands)

@@ -42,7 +42,7 @@ def read(
     x, nan_mask = interpolation.coordinates(jnp.unstack(points, axis=-1)[::-1], shape)
 
     def sum_taps(image: Array, nan_mask: Array, *x: Array) -> Array:
-        terms = [_weigh(image, *taps) for taps in product_taps(x, shape, interpolation)]
+        terms = [_tap(image, *taps) for taps in product_taps(x, shape, interpolation)]
         return jnp.where(nan_mask[..., None], jnp.nan, functools.reduce(jnp.add, terms))
 
     # Materialized, else each tap of each channel recomputes the coordinates.
@@ -100,17 +100,18 @@ def splat(
     """
     batch, count, channels = values.shape
     x, nan_mask = interpolation.coordinates(jnp.unstack(points, axis=-1)[::-1], shape)
-    *x, nan_mask = materialize([*x, nan_mask])
     operands = [values, nan_mask, *x]
-    splat_some = functools.partial(_splat, interpolation=interpolation, shape=shape)
+    splat_some = functools.partial(_splat_at_once, interpolation=interpolation, shape=shape)
     values_per_image = math.prod(shape) * channels
     if not all(isinstance(size, int) for size in (batch, count, channels, *shape)):
         return splat_some(*operands).reshape(batch, *shape, channels)
+    num_shards = math.gcd(batch, jax.device_count())
     num_images = max(_CHUNK // max(count * channels, 1), 1)  # at a time
     if num_images == 1:
         num_images = max(_MAX_INT32 // values_per_image, 1)
         splat_some = functools.partial(_splat_parts, interpolation=interpolation, shape=shape)
-    num_shards = math.gcd(batch, jax.device_count()) or 1
+    elif num_images < batch // num_shards:  # what a loop reads is materialized anyway
+        splat_some = functools.partial(_splat, interpolation=interpolation, shape=shape)
     shard = functools.partial(_map_chunks, splat_some, chunk=num_images)
     if num_shards > 1:
         folded = [a.reshape(num_shards, batch // num_shards, *a.shape[1:]) for a in operands]
@@ -118,6 +119,17 @@ def splat(
     else:
         images = shard(*operands)
     return images.reshape(batch, *shape, channels)
+
+
+def _splat_at_once(
+    values: Float[Array, "m p c"],
+    nan_mask: Bool[Array, "m p"],
+    *x: Float[Array, "m p"],
+    **static: Any,
+) -> Float[Array, "m size"]:
+    """`_splat` outside a loop, where each tap would recompute the coordinates."""
+    *coordinates, nan_mask = materialize([*x, nan_mask])
+    return _splat(values, nan_mask, *coordinates, **static)
 
 
 def _splat(
@@ -230,7 +242,7 @@ def _weights_first(
 
 
 @jax.jit
-def _weigh(
+def _tap(
     image: Float[Array, "b *shape c"], indices: Sequence[Array], weights: Sequence[Array]
 ) -> Float[Array, "b p c"]:
     """What a tap adds to the samples: ``w_t U[i_t]``, see `stn_jax.sampling.kernels.weigh`."""

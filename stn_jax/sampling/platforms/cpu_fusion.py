@@ -1,9 +1,10 @@
 """Controls what XLA:CPU fuses.
 
 XLA:CPU fuses whatever it can into the loop that reads it, so it recomputes a coordinate for every
-tap of every channel, rounded now one way and now another; it drops `jax.lax.optimization_barrier`
-before it fuses. Two things end a fusion: a reduction of several operands, which is a loop of its
-own with all its operands fused into it, gathers too; and a conditional.
+tap of every channel, rounded now one way and now another. It drops `jax.lax.optimization_barrier`
+after it has folded constants and before it fuses. Two things end a fusion: a reduction of several
+operands, which is a loop of its own with all its operands fused into it, gathers too; and a
+conditional.
 """
 
 from collections.abc import Callable, Sequence

@@ -72,12 +72,38 @@ def test_images_whose_pixels_an_int32_cannot_count_go_one_after_the_other(monkey
     np.testing.assert_allclose(jax.jit(splat)(values, points), expected, atol=1e-12)
 
 
+@pytest.mark.parametrize(("width", "loops"), [(2**14, 1), (2**15, 2)])
+def test_the_limit_is_that_of_an_int32(width, loops):
+    """Of three images; traced alone, for nobody has the memory."""
+    values = jax.ShapeDtypeStruct((3, 2**18, 1), jnp.float32)
+    points = jax.ShapeDtypeStruct((3, 2**18, 2), jnp.float32)
+    row, shape = interpolation("bilinear", "border"), (2**15, width)
+    counts = primitives(
+        lambda v, x: cpu.splat(v, x, interpolation=row, shape=shape), values, points
+    )
+    assert counts["scan"] == loops
+
+
 def test_a_prime_number_of_points_is_cut_as_its_neighbour_is():
     """Chunks are of equal size, so no more than a point a chunk is added."""
     for count in (4096, 4093):
         folded = cpu._fold(jnp.ones((1, count)), 1, -(-count // 16))
         assert folded.shape == (16, 1, 256)
         assert folded.sum() == count
+
+
+@pytest.mark.parametrize(
+    ("batch", "chunk", "size"), [(7, 7, 7), (8, 2, 2), (9, 4, 3), (10, 7, 5), (7, 3, 3)]
+)
+def test_a_batch_goes_by_as_few_chunks_of_equal_size_as_fit(batch, chunk, size):
+    seen, x = [], jnp.arange(batch, dtype=jnp.float32)[:, None]
+
+    def double(some):
+        seen.append(len(some))
+        return 2 * some
+
+    np.testing.assert_array_equal(cpu._map_chunks(double, x, chunk=chunk), 2 * x)
+    assert set(seen) == {size}
 
 
 @pytest.mark.parametrize("num_devices", [1, 2, 4])
@@ -137,6 +163,15 @@ def test_no_form_stores_all_taps():
     ):
         program = jax.jit(lambda *x, f=function: f(*x, **static)).lower(*operands).compile()
         assert program.memory_analysis().temp_size_in_bytes < taps / 2
+
+
+@pytest.mark.parametrize(("channels", "conditionals"), [(1, 0), (3, 1)])
+def test_samples_of_one_channel_alone_may_be_fused_with_what_reads_them(channels, conditionals):
+    """A sum over several channels, fused with their samples, would store all taps."""
+    _, points = operands(2, 9)
+    row, image = interpolation("bilinear", "border"), jnp.ones((2, 4, 5, channels))
+    read = primitives(lambda u, x: cpu.read(u, x, interpolation=row, shape=(4, 5)), image, points)
+    assert read.get("cond", 0) == conditionals
 
 
 SHARDED = r"""

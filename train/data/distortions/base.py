@@ -68,6 +68,19 @@ def canvas_shape(canvas: int, side: int, image_shape: tuple[int, ...]) -> tuple[
     return (canvas, canvas) if canvas else default
 
 
+def difficulty(step: Array | None, curriculum_steps: int, dtype: jnp.dtype) -> Array | float:
+    """Returns how much of its ranges a distortion uses: grows linearly from 0 to 1.
+
+    Args:
+        step: number of steps taken so far in training; None in evaluation, which uses all.
+        curriculum_steps: the step from which on all is used; 0 uses all from the start.
+        dtype: dtype of the result.
+    """
+    if step is None or not curriculum_steps:
+        return 1.0
+    return jnp.minimum(step.astype(dtype) / curriculum_steps, 1)
+
+
 def draw_integers(key: Array, room: np.ndarray) -> Int[Array, "*shape"]:
     """Draws integers from 0 to room, inclusive, at half the cost of `random.randint`."""
     draws = random.uniform(key, room.shape, jnp.float32)

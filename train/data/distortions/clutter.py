@@ -1,6 +1,6 @@
 """Distortions by whole pixels: none, and a random place among patches of other images (TC)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +9,13 @@ from jax import Array, lax, random
 from jaxtyping import Float
 
 from train.checks import check
-from train.data.distortions.base import DIGIT, Distortion, canvas_shape, draw_integers
+from train.data.distortions.base import (
+    DIGIT,
+    Distortion,
+    canvas_shape,
+    difficulty,
+    draw_integers,
+)
 
 
 @dataclass(frozen=True)
@@ -45,10 +51,17 @@ class Cluttered:
     """Number of patches, each cut from another image."""
     patch_size: int = 6
     """Side of a patch, for a digit of 28."""
+    curriculum_steps: int = field(default=0, kw_only=True)
+    """Steps over which places spread from the middle and patches are added; 0 starts with all."""
 
     def __post_init__(self) -> None:
         """Checks types and ranges."""
-        check(self, "distortion", positive=("patch_size",), not_negative=("canvas", "patches"))
+        check(
+            self,
+            "distortion",
+            positive=("patch_size",),
+            not_negative=("canvas", "patches", "curriculum_steps"),
+        )
 
     def build(self, image_shape: tuple[int, ...]) -> Distortion:
         """Returns the distortion of images of a shape ``(h, w, c)``."""
@@ -59,9 +72,15 @@ class Cluttered:
         def apply(key: Array, image: Array, others: Array, step: Array | None) -> Array:
             black = jnp.zeros((*shape, image.shape[2]), image.dtype)
             corner_key, cut_key, paste_key = random.split(key, 3)
-            corner = draw_integers(corner_key, room)
+            level = difficulty(step, self.curriculum_steps, image.dtype)
+            drawn = draw_integers(corner_key, room).astype(image.dtype)
+            middle = (room / 2).astype(image.dtype)
+            corner = jnp.floor(middle + level * (drawn - middle)).astype(jnp.int32)
             placed = lax.dynamic_update_slice(black, image, (*corner, jnp.int32(0)))
-            return _paste_patches(paste_key, placed, _cut_patches(cut_key, others, patch_shape))
+            patches = _cut_patches(cut_key, others, patch_shape)
+            shown = np.arange(self.patches, dtype=image.dtype) < level * self.patches
+            patches = jnp.where(shown[:, None, None, None], patches, 0)
+            return _paste_patches(paste_key, placed, patches)
 
         return Distortion((*shape, *image_shape[2:]), apply, others=self.patches)
 

@@ -10,7 +10,7 @@ A new one is a subclass of `GridDistortion` with a ``grid``.
 
 import abc
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import jax.numpy as jnp
@@ -20,7 +20,7 @@ from jaxtyping import Float
 
 import stn_jax as stn
 from train.checks import check
-from train.data.distortions.base import DIGIT, Distortion, canvas_shape
+from train.data.distortions.base import DIGIT, Distortion, canvas_shape, difficulty
 
 _CORNERS = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]], np.float32)
 _KNOTS = np.array([[x, y] for y in (-3, -1, 1, 3) for x in (-3, -1, 1, 3)], np.float32) / 3
@@ -61,17 +61,25 @@ class GridDistortion(abc.ABC):
 
     canvas: int = 0
     """Side of the distorted image in pixels; 0 is in proportion to the image."""
+    curriculum_steps: int = field(default=0, kw_only=True)
+    """Steps over which the distortion grows from none to all of its ranges; 0 starts with all."""
 
     side: ClassVar[int] = DIGIT
     """Side of the canvas of a 28-pixel digit."""
 
     def __post_init__(self) -> None:
         """Checks types and ranges."""
-        check(self, "distortion", not_negative=("canvas",))
+        check(self, "distortion", not_negative=("canvas", "curriculum_steps"))
 
     @abc.abstractmethod
-    def grid(self, key: Array, frame: Frame) -> Float[Array, "H W 2"]:
-        """Draws a normalised grid from canvas to image."""
+    def grid(self, key: Array, frame: Frame, level: Array | float) -> Float[Array, "H W 2"]:
+        """Draws a normalised grid from canvas to image.
+
+        Args:
+            key: key of the image.
+            frame: sizes of image and canvas.
+            level: how much of the ranges is used, from 0 (the image as it is) to 1.
+        """
 
     def build(self, image_shape: tuple[int, ...]) -> Distortion:
         """Returns the distortion of images of a shape ``(h, w, c)``."""
@@ -79,7 +87,8 @@ class GridDistortion(abc.ABC):
 
         def apply(key: Array, image: Array, others: Array, step: Array | None) -> Array:
             frame = Frame(image.shape[:2], shape, image.dtype)
-            return stn.grid_sample(image, self.grid(key, frame))
+            level = difficulty(step, self.curriculum_steps, image.dtype)
+            return stn.grid_sample(image, self.grid(key, frame, level))
 
         return Distortion((*shape, *image_shape[2:]), apply)
 
@@ -91,11 +100,11 @@ class Rotation(GridDistortion):
     degrees: float = 90.0
     """The angle is uniform in [-degrees, degrees]."""
 
-    def grid(self, key: Array, frame: Frame) -> Float[Array, "H W 2"]:
+    def grid(self, key: Array, frame: Frame, level: Array | float) -> Float[Array, "H W 2"]:
         """Draws an angle."""
         limit = np.deg2rad(self.degrees).astype(np.float32)
         angle = random.uniform(key, (), frame.dtype, -limit, limit)
-        return frame.grid(stn.rotation(angle))
+        return frame.grid(stn.rotation(level * angle))
 
 
 @dataclass(frozen=True)
@@ -109,14 +118,14 @@ class RTS(GridDistortion):
 
     side: ClassVar[int] = 42
 
-    def grid(self, key: Array, frame: Frame) -> Float[Array, "H W 2"]:
+    def grid(self, key: Array, frame: Frame, level: Array | float) -> Float[Array, "H W 2"]:
         """Inverts ``canvas = scale R(angle) image + shift``; the square stays in the canvas."""
         turn, size, *position = random.uniform(key, (4,), frame.dtype, -1, 1)
         low, high = self.scale
-        angle = turn * np.deg2rad(self.degrees).astype(np.float32)
-        scale = (low + high) / 2 + (high - low) / 2 * size
+        angle = level * turn * np.deg2rad(self.degrees).astype(np.float32)
+        scale = level * ((low + high) / 2 + (high - low) / 2 * size) + (1 - level)
         room = jnp.maximum(frame.canvas - scale * frame.image, 0) / 2
-        shift = room * jnp.stack(position)
+        shift = level * room * jnp.stack(position)
         shrink = stn.scaling(jnp.stack([1 / scale, 1 / scale]))
         return frame.grid(stn.compose(shrink, stn.rotation(-angle), stn.translation(-shift)))
 
@@ -130,17 +139,17 @@ class Perspective(GridDistortion):
     sigma: float = 5.0
     """Standard deviation of each corner's shift, in pixels of a digit of 28."""
 
-    def grid(self, key: Array, frame: Frame) -> Float[Array, "H W 2"]:
+    def grid(self, key: Array, frame: Frame, level: Array | float) -> Float[Array, "H W 2"]:
         """Returns the grid of the homography from the moved corners to the original ones.
 
         One in 70 draws is not a convex quadrilateral and so not a projection of a square; half of
         these would give empty images. Uses the first convex one of four draws.
         """
         size, move = random.split(key)
-        scale = random.uniform(size, (), frame.dtype, *self.scale)
+        scale = level * random.uniform(size, (), frame.dtype, *self.scale) + (1 - level)
         noise = random.normal(move, (4, *_CORNERS.shape), frame.dtype)
         square = scale * (_CORNERS * frame.image / 2)
-        draws = square[None] + self.sigma * frame.pixel[None, None] * noise
+        draws = square[None] + level * self.sigma * frame.pixel[None, None] * noise
         edges = jnp.roll(draws, -1, axis=1) - draws
         turns = jnp.cross(edges, jnp.roll(edges, -1, axis=1))
         corners = draws[jnp.argmax(jnp.all(turns > 0, axis=1))] * (2 / frame.canvas)[None]
@@ -158,12 +167,12 @@ class Elastic(GridDistortion):
     sigma: float = 1.5
     """Standard deviation of each control point's shift, in pixels of a digit of 28."""
 
-    def grid(self, key: Array, frame: Frame) -> Float[Array, "H W 2"]:
+    def grid(self, key: Array, frame: Frame, level: Array | float) -> Float[Array, "H W 2"]:
         """Bends the canvas with a spline of 4 x 4 control points, then inverts the scale."""
         size, move = random.split(key)
-        scale = random.uniform(size, (), frame.dtype, *self.scale)
+        scale = level * random.uniform(size, (), frame.dtype, *self.scale) + (1 - level)
         noise = random.normal(move, _KNOTS.shape, frame.dtype)
-        offsets = self.sigma * (frame.pixel * (2 / frame.canvas))[None] * noise
+        offsets = level * self.sigma * (frame.pixel * (2 / frame.canvas))[None] * noise
         ratio = frame.canvas / frame.image
 
         # A spline is linear in its offsets. The 16 unit responses are the same for every image;

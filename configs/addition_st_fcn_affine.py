@@ -1,0 +1,14 @@
+"""ST-FCN Aff on the sum of two digits: a row of the paper's appendix A.1.
+
+Command:  python -m train fit configs/addition_st_fcn_affine.py
+Cost:     about 15 minutes on 2 CPU cores
+Expected: 22.6 % test error in the paper, after ten times as many steps
+"""
+
+from configs._addition import row
+from configs._mnist import AFFINE, st_fcn
+from train.config import Config
+
+
+def get_config() -> Config:
+    return row(st_fcn(AFFINE))

@@ -1,0 +1,14 @@
+"""ST-FCN Proj on the sum of two digits: a row of the paper's appendix A.1.
+
+Command:  python -m train fit configs/addition_st_fcn_projective.py
+Cost:     about 20 minutes on 2 CPU cores
+Expected: 18.5 % test error in the paper, after ten times as many steps
+"""
+
+from configs._addition import row
+from configs._mnist import PROJECTIVE, st_fcn
+from train.config import Config
+
+
+def get_config() -> Config:
+    return row(st_fcn(PROJECTIVE))

@@ -1,0 +1,14 @@
+"""ST-FCN TPS on the sum of two digits: a row of the paper's appendix A.1.
+
+Command:  python -m train fit configs/addition_st_fcn_tps.py
+Cost:     about 15 minutes on 2 CPU cores
+Expected: 19.1 % test error in the paper, after ten times as many steps
+"""
+
+from configs._addition import row
+from configs._mnist import TPS, st_fcn
+from train.config import Config
+
+
+def get_config() -> Config:
+    return row(st_fcn(TPS))

@@ -1,0 +1,201 @@
+"""Sequences: several digits in one image, and a label for each from left to right."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax import Array, lax, random
+
+from train.checks import check
+from train.data.dataset import DataSpec
+from train.data.distortions.base import draw_integers
+from train.tasks.classification import CrossEntropy, get_logits, to_float
+from train.tasks.task import Metric, Task, TaskPart
+
+if TYPE_CHECKING:
+    from train.evaluation.evaluator import Evaluator
+    from train.step.step import Evaluated
+
+
+@dataclass(frozen=True)
+class Sequence(TaskPart):
+    """Several images in one, read from left to right; the network has a head for each position."""
+
+    length: int = 3
+    """Number of images, and of labels."""
+    arrangement: Literal["row", "random"] = "row"
+    """Side by side in a row, or with gaps and heights at random."""
+    canvas: int = 0
+    """Side of the square canvas in pixels; 0 just holds a row, and for "random" is a square as wide
+    as one and a half rows."""
+    loss: Callable[[Array, Array], Array] = CrossEntropy()  # noqa: RUF009
+    """What is minimised, averaged over positions: ``(logits, labels) -> (b,)``."""
+
+    def __post_init__(self) -> None:
+        """Checks types and ranges."""
+        super().__post_init__()
+        check(self, "task", positive=("length",), not_negative=("canvas",))
+
+    def build(self, spec: DataSpec, distortion: Any) -> "LabelSequence":
+        """Returns the task for data with ``images``, ``labels`` and ``class_names``."""
+        return LabelSequence(self, spec, distortion)
+
+
+def split_heads(prediction: Any, labels: Array) -> Array:
+    """Returns the logits of each position, ``(b, length, classes)``, for labels ``(b, length)``."""
+    return get_logits(prediction).reshape(*labels.shape, -1)
+
+
+def wrong_labels(prediction: Any, labels: Array) -> Array:
+    """Returns which positions are predicted wrongly, ``(b, length)``."""
+    return jnp.argmax(split_heads(prediction, labels), axis=-1) != labels
+
+
+METRICS = {
+    "loss": Metric(
+        lambda prediction, labels: jnp.mean(
+            optax.softmax_cross_entropy_with_integer_labels(
+                split_heads(prediction, labels), labels
+            ),
+            axis=-1,
+        ),
+        title="cross-entropy of a label",
+        text="{:.3f}",
+        log_scale=True,
+    ),
+    "error": Metric(
+        lambda prediction, labels: jnp.mean(
+            wrong_labels(prediction, labels).astype(jnp.float32), axis=-1
+        ),
+        title="error of a label, %",
+        scale=100.0,
+        text="{:5.2f} %",
+        log_scale=True,
+    ),
+    "sequence_error": Metric(
+        lambda prediction, labels: jnp.any(wrong_labels(prediction, labels), axis=-1).astype(
+            jnp.float32
+        ),
+        title="sequences with an error, %",
+        scale=100.0,
+        text="{:5.2f} %",
+        log_scale=True,
+    ),
+}
+"""Every metric of sequences."""
+
+
+class LabelSequence(Task):
+    """Sequences of labels, made of images with one label each.
+
+    The first image is the example's own row of the data; the others are drawn with its key.
+
+    Raises:
+        ValueError: for a canvas that cannot hold the images side by side.
+    """
+
+    metrics = METRICS
+    monitor = "sequence_error"
+
+    def __init__(self, config: Sequence, spec: DataSpec, distortion: Any):
+        self.config = config
+        self.class_names = tuple(spec.info["class_names"])
+        self.distortion = distortion.build(spec.arrays["images"][0])
+        self.num_outputs = config.length * len(self.class_names)
+        self.others = config.length * (1 + self.distortion.others) - 1
+        self.input_shape = self._canvas_shape()
+        self.outside_penalty = config.outside_penalty
+        self.identity_penalty = config.identity_penalty
+
+    def _canvas_shape(self) -> tuple[int, ...]:
+        height, width, channels = self.distortion.shape
+        row = self.config.length * width
+        if self.config.canvas:
+            if self.config.canvas < max(height, row):
+                raise ValueError(
+                    f"task.canvas={self.config.canvas} is too small for {self.config.length} images"
+                    f" of {width} x {height} side by side; it must be {max(height, row)} or above, "
+                    "or 0."
+                )
+            return self.config.canvas, self.config.canvas, channels
+        if self.config.arrangement == "row":
+            return height, row, channels
+        side = max(height, row + row // 2)
+        return side, side, channels
+
+    def example(self, key: Array, rows: dict[str, Array], step: Array | None) -> tuple[Any, Any]:
+        """Returns an image with all distorted images, and their labels from left to right."""
+        length = self.config.length
+        images = to_float(rows["images"])
+        others = images[length:].reshape(length, self.distortion.others, *images.shape[1:])
+        *keys, place_key = random.split(key, length + 1)
+        canvas = jnp.zeros(self.input_shape, images.dtype)
+        for index, corner in enumerate(self.corners(place_key)):
+            image = self.distortion.apply(keys[index], images[index], others[index], step)
+            canvas = lax.dynamic_update_slice(canvas, image, (*corner, jnp.int32(0)))
+        return canvas, rows["labels"][:length]
+
+    def corners(self, key: Array) -> Array:
+        """Returns the upper left corner (y, x) of each image; columns do not overlap."""
+        length = self.config.length
+        height, width = self.distortion.shape[:2]
+        room = np.array([self.input_shape[0] - height, self.input_shape[1] - length * width])
+        if self.config.arrangement == "row":
+            free = jnp.asarray(np.tile(room // 2, (length, 1)), jnp.int32)
+        else:
+            free = draw_integers(key, np.tile(room, (length, 1)))
+        x = jnp.sort(free[:, 1]) + width * np.arange(length, dtype=np.int32)
+        return jnp.stack([free[:, 0], x], axis=-1)
+
+    def loss(self, prediction: Any, targets: Array) -> Array:
+        """Returns what is minimised, averaged over the positions."""
+        logits = split_heads(prediction, targets)
+        costs = self.config.loss(logits.reshape(-1, logits.shape[-1]), targets.reshape(-1))
+        return jnp.mean(costs.reshape(targets.shape), axis=-1)
+
+    def outputs(self, prediction: Any) -> dict[str, Array]:
+        """Returns the probability of each class at each position."""
+        logits = get_logits(prediction)
+        shape = (len(logits), self.config.length, len(self.class_names))
+        return {"probabilities": jax.nn.softmax(logits.reshape(shape))}
+
+    def report(self, evaluated: "Evaluated") -> dict[str, Any]:
+        """Returns the error of each position in percent, from left to right."""
+        wrong = np.argmax(evaluated.outputs["probabilities"], axis=-1) != evaluated.targets
+        errors = np.round(100 * wrong.mean(axis=0), 2).tolist()
+        return {"position_errors": {str(1 + i): error for i, error in enumerate(errors)}}
+
+    def draw(
+        self, evaluator: "Evaluator", params: Any, evaluated: "Evaluated", split: str, folder: Path
+    ) -> Path | None:
+        """Draws images with their predicted labels, and the worst mistakes."""
+        from train.evaluation import figures
+
+        predicted = np.argmax(evaluated.outputs["probabilities"], axis=-1)
+
+        def draw_sheet(name: str, indices: np.ndarray, title: str) -> Path:
+            shown = evaluator.visualize(params, split, indices)
+            captions = [
+                figures.caption((self._text(predicted[i]), self._text(evaluated.targets[i])), 0, 1)
+                if (predicted[i] != evaluated.targets[i]).any()
+                else (self._text(predicted[i]), True)
+                for i in indices.tolist()
+            ]
+            return figures.save(folder / name, figures.draw_examples(shown, captions, title))
+
+        some = np.arange(min(figures.MAX_VISUALIZED, len(predicted)))
+        picture = draw_sheet("examples.png", some, f"Images ({split}) and predicted labels")
+        worst = np.argsort(-evaluated.metrics["loss"], kind="stable")[: figures.MAX_VISUALIZED]
+        worst = worst[evaluated.metrics["sequence_error"][worst] > 0]
+        if len(worst):
+            draw_sheet("mistakes.png", worst, f"The worst mistakes ({split})")
+        return picture
+
+    def _text(self, labels: np.ndarray) -> str:
+        names = [self.class_names[label] for label in labels.tolist()]
+        return ("" if max(map(len, self.class_names)) == 1 else " ").join(names)
