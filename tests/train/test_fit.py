@@ -105,14 +105,14 @@ def test_a_finished_run_is_trained_on_where_steps_are_raised(
 ) -> None:
     options = ["--optim.schedule", "constant", "--train.steps"]
     command = ["fit", str(tiny_config), *options]
-    assert main([*command, "12", "--workdir", str(tmp_path / "longer")]) == 0
+    assert main([*command, "16", "--workdir", str(tmp_path / "longer")]) == 0
     assert main([*command, "24", "--workdir", str(tmp_path / "longer")]) == 0
-    assert "resuming from step 12" in capsys.readouterr().out
+    assert "resuming from step 16" in capsys.readouterr().out
     assert main([*command, "24", "--workdir", str(tmp_path / "whole")]) == 0
     check_same_result(tmp_path / "whole", tmp_path / "longer")
     assert json.loads((tmp_path / "longer" / "summary.json").read_text())["steps"] == 24
-    assert main([*command, "12", "--workdir", str(tmp_path / "longer")]) == 2
-    assert "train.steps is 24 there and 12 here" in capsys.readouterr().err
+    assert main([*command, "16", "--workdir", str(tmp_path / "longer")]) == 2
+    assert "train.steps is 24 there and 16 here" in capsys.readouterr().err
 
 
 def test_a_figure_that_cannot_be_drawn_does_not_fail_the_run(
