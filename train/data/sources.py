@@ -87,10 +87,10 @@ def _load_by_name(config: Images) -> Dataset:
         manual_dir = Path(config.manual_dir) if config.manual_dir else None
         return load_mnist(name, data_dir, manual_dir, size)
     path = Path(os.path.expanduser(name))
-    if path.suffix.lower() == ".npz":
-        return load_arrays(path, name, size)
     if name and path.is_dir():
         return load_folder(path, name, size)
+    if path.suffix.lower() == ".npz":
+        return load_arrays(path, name, size)
     if path.is_file():
         raise DataError(
             f"data.name={name!r} is a file that is not read; give an .npz file of arrays, or a "

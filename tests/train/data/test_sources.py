@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from loading import arrays, read, refused
+from loading import arrays, read, refused, write_images
 
 
 @pytest.mark.parametrize("name", ["nosuch", "fashon_mnist", "", "./nowhere", "no/such/folder"])
@@ -27,3 +27,9 @@ def test_a_tilde_is_home(tmp_path, monkeypatch):
     np.savez(tmp_path / "mine.npz", **arrays())
     assert len(read("~/mine.npz").y_train) == 12
     assert "~nobody-here/x" in refused("~nobody-here/x")
+
+
+def test_a_folder_may_be_called_like_an_archive(tmp_path):
+    for label in ("a", "b"):
+        write_images(tmp_path / "mine.npz" / label, 2)
+    assert read(tmp_path / "mine.npz").class_names == ("a", "b")
