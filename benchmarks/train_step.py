@@ -36,7 +36,7 @@ from train.data import Dataset, Images
 from train.data.examples import make_examples
 from train.experiment import Experiment
 from train.run.devices import tune_malloc
-from train.step.network import Params
+from train.step.state import Params
 from train.step.step import make_objective
 
 BATCH = 256

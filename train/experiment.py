@@ -15,8 +15,7 @@ from train.data.dataset import Data, DataSpec, describe, report
 from train.data.examples import Rows
 from train.errors import UserError
 from train.run.devices import make_mesh, replicate
-from train.step.network import Network, build_network
-from train.step.state import TrainState, make_init
+from train.step.state import Network, TrainState, build_network, make_init
 from train.step.step import make_train_step, step_metrics
 from train.tasks.task import Task
 

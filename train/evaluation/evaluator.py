@@ -14,7 +14,7 @@ from train.run.checkpoints import Checkpoints
 from train.run.devices import AXIS, replicate
 from train.run.progress import log
 from train.run.workdir import check_data, read_config, read_spec
-from train.step.network import Params
+from train.step.state import Params
 from train.step.step import Evaluated, Visualization, make_eval_step, make_visualize_step
 
 SEEDS = {"train": 1, "valid": 2, "test": 3}

@@ -21,7 +21,7 @@ from train.evaluation.evaluator import Evaluator, load_run
 from train.experiment import Experiment
 from train.run.log import read_metrics
 from train.run.progress import log
-from train.step.network import Params
+from train.step.state import Params
 from train.step.step import Evaluated, Visualization
 from train.tasks.task import warp_metrics
 

@@ -1,16 +1,119 @@
-"""What a training step changes, which is everything that resuming needs."""
+"""The network as a pure function of named parameters, and everything that a training step changes.
 
+The names of parameters, such as ``"transformer.localization.head.kernel"``, appear in error
+messages and checkpoints, and select those with a learning rate of their own.
+
+Any Flax NNX module is a network. Its method ``forward``, or else a call of it, takes the inputs of
+a batch and returns what the task understands: logits, or an object with ``logits`` (classification)
+and, where it has spatial transformers, ``warps``, a tuple of `stn_jax.nn.Warp`. A parameter
+``keys`` of that method is for dropout: a key for each example in training, None in evaluation.
+"""
+
+import inspect
 from collections.abc import Callable
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
+from flax import nnx
 from jax import Array
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from stn_jax.nn import Warp
+from stn_jax.warp import SpatialTransformerBase
+from train.errors import UserError
 from train.run.devices import options_to_run_once
-from train.step.network import Network, Params
+
+Params = dict[str, jax.Array]
+
+
+@dataclass(frozen=True)
+class Network:
+    """A function from parameters and inputs to predictions.
+
+    Attributes:
+        graph: graph definition of the Flax module.
+        paths: path of each named parameter in the module.
+        identities: theta of the identity of each spatial transformer in it, ``(num_params,)``.
+        uses_dropout: whether it takes keys in training.
+        init: returns the initial parameters; call it inside `jax.jit`.
+    """
+
+    graph: nnx.GraphDef
+    paths: dict[str, tuple[Any, ...]]
+    identities: tuple[np.ndarray, ...]
+    uses_dropout: bool
+    init: Callable[[], Params]
+
+    def __call__(self, params: Params, inputs: Any, keys: jax.Array | None = None) -> Any:
+        """Returns the prediction for a batch of inputs.
+
+        In training a network with dropout needs ``keys``, one for each example.
+        """
+        flat = {self.paths[name]: nnx.Param(value) for name, value in params.items()}
+        module = nnx.merge(self.graph, nnx.from_flat_state(flat))
+        options = {} if keys is None else {"keys": keys}
+        return _forward(module)(inputs, **options)
+
+    def identity(self, warps: tuple[Warp, ...], index: int) -> np.ndarray:
+        """Returns the theta of the identity of one of a prediction's warps.
+
+        A network lists its warps in the order in which its transformers stand in it; or has one
+        transformer, which it may call several times.
+        """
+        return self.identities[index if len(self.identities) == len(warps) else 0]
+
+
+def build_network(model: Any, input_shape: Any, num_outputs: int, seed: int) -> Network:
+    """Builds a network without computing its parameters.
+
+    Args:
+        model: config of the network.
+        input_shape: shape of one input, without batch, such as ``(h, w, c)``.
+        num_outputs: what the task needs: the number of labels in classification.
+        seed: seed of the initial parameters.
+
+    Raises:
+        UserError: if the network cannot be built for this input shape.
+    """
+
+    def make_module() -> nnx.Module:
+        return model.build(input_shape, num_outputs, rngs=nnx.Rngs(seed))
+
+    def init() -> Params:
+        flat = nnx.to_flat_state(nnx.state(make_module(), nnx.Param))
+        return {_join_path(path): jnp.asarray(leaf[...]) for path, leaf in flat}
+
+    try:
+        module = nnx.eval_shape(make_module)
+    except ValueError as error:
+        raise UserError(f"model: {error}") from error
+    graph, state, *rest = nnx.split(module, nnx.Param, ...)
+    for path, leaf in nnx.to_flat_state(rest[0]):
+        raise UserError(
+            f"model: {_join_path(path)} is a {type(leaf).__name__}; networks here have parameters "
+            "alone (nnx.Param). For dropout give forward a parameter keys; normalise without "
+            "running averages (LayerNorm, GroupNorm)."
+        )
+    paths = {_join_path(path): path for path, _ in nnx.to_flat_state(state)}
+    identities = tuple(
+        np.asarray(layer.transform.identity(), np.float32)
+        for _, layer in nnx.iter_modules(module)
+        if isinstance(layer, SpatialTransformerBase)
+    )
+    uses_dropout = "keys" in inspect.signature(_forward(module)).parameters
+    return Network(graph, paths, identities, uses_dropout, init)
+
+
+def _forward(module: Any) -> Callable[..., Any]:
+    return getattr(module, "forward", module)
+
+
+def _join_path(path: tuple[Any, ...]) -> str:
+    return ".".join(map(str, path))
 
 
 class NonFinite(NamedTuple):

@@ -22,9 +22,8 @@ from train.data.dataset import DataSpec
 from train.data.examples import Rows, make_examples
 from train.errors import UserError
 from train.run.devices import AXIS
-from train.step.network import Network, Params
 from train.step.optimizer import is_localization
-from train.step.state import NonFinite, TrainState
+from train.step.state import Network, NonFinite, Params, TrainState
 from train.tasks.task import Task, get_warps, warp_metrics, warp_penalty
 
 Objective = Callable[[Params, Any, Any, Array | None], tuple[Array, dict[str, Array]]]

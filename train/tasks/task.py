@@ -18,7 +18,7 @@ from jax import Array
 from stn_jax.nn import Warp
 from stn_jax.regularizers import outside_penalty
 from train.checks import check
-from train.step.network import Network
+from train.step.state import Network
 
 if TYPE_CHECKING:
     from train.evaluation.evaluator import Evaluator

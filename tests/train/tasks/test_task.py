@@ -9,7 +9,7 @@ import pytest
 
 import stn_jax as stn
 from stn_jax.nn import Warp
-from train.step.network import Network
+from train.step.state import Network
 from train.tasks.task import get_warps, warp_metrics, warp_penalty
 
 pytestmark = pytest.mark.usefixtures("plain_numerics")
