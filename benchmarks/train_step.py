@@ -33,7 +33,7 @@ from torch_networks import PaperNetwork, Tutorial, distort
 from stn_jax.models import CNN, STN, ConvolutionalLocalizer, TutorialNet
 from train.config import RTS, Adam, Config, Constant, TrainConfig
 from train.data import Dataset, Images
-from train.data.examples import make_examples
+from train.data.batches import make_examples
 from train.experiment import Experiment
 from train.run.devices import tune_malloc
 from train.step.state import Params

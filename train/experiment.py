@@ -10,9 +10,8 @@ import optax
 from jax.sharding import Mesh
 
 from train.config.config import Config
-from train.data.batches import Batch, Batches, check_batch, steps_per_dispatch
+from train.data.batches import Batch, Batches, Rows, check_batch, steps_per_dispatch
 from train.data.dataset import Data, DataSpec, describe, report
-from train.data.examples import Rows
 from train.errors import UserError
 from train.run.devices import make_mesh, replicate
 from train.step.state import Network, TrainState, build_network, make_init

@@ -38,6 +38,7 @@ class FCN:
         hidden: units of each hidden layer (paper: two of 128 to 256).
 
     Example:
+        >>> import jax.numpy as jnp
         >>> FCN().build((42, 42, 1), 10, rngs=nnx.Rngs(0))(jnp.ones((2, 42, 42, 1))).shape
         (2, 10)
     """
@@ -66,6 +67,7 @@ class CNN:
         shrink: average this many pixels along each axis first (paper: 2 behind a transformer).
 
     Example:
+        >>> import jax.numpy as jnp
         >>> CNN().build((42, 42, 1), 10, rngs=nnx.Rngs(0))(jnp.ones((2, 42, 42, 1))).shape
         (2, 10)
     """
@@ -180,6 +182,7 @@ class STN:
         Jaderberg et al., "Spatial Transformer Networks", 2015, section 4.1 and appendix A.4.
 
     Example:
+        >>> import jax.numpy as jnp
         >>> net = PAPER["st_fcn"].build((42, 42, 1), 10, rngs=nnx.Rngs(0))
         >>> prediction = net.forward(jnp.ones((2, 42, 42, 1)))
         >>> prediction.logits.shape, prediction.warps[0].theta.shape

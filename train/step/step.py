@@ -17,9 +17,8 @@ from jax.sharding import PartitionSpec as P
 
 from stn_jax.nn import Warp
 from stn_jax.sampling.platforms.cpu_fusion import materialize_input
-from train.data.batches import Batch
+from train.data.batches import Batch, Rows, make_examples
 from train.data.dataset import DataSpec
-from train.data.examples import Rows, make_examples
 from train.errors import UserError
 from train.run.devices import AXIS
 from train.step.optimizer import is_localization

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from running import ROOT
 
-from train.data.examples import Rows
+from train.data.batches import Rows
 from train.experiment import Experiment
 from train.run.devices import make_mesh, replicate
 from train.step.state import TrainState, non_finite_names

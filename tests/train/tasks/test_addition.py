@@ -8,8 +8,8 @@ import pytest
 from jax import random
 
 from train.config import Addition, Cluttered, NoDistortion
+from train.data.batches import make_examples
 from train.data.dataset import DataSpec
-from train.data.examples import make_examples
 from train.tasks.addition import SumOfDigits
 
 pytestmark = pytest.mark.usefixtures("plain_numerics")

@@ -9,8 +9,8 @@ import pytest
 from jax import random
 
 from train.config import Cluttered, NoDistortion, Sequence
+from train.data.batches import make_examples
 from train.data.dataset import DataSpec
-from train.data.examples import make_examples
 from train.step.step import Evaluated
 from train.tasks.sequence import METRICS, LabelSequence
 

@@ -10,8 +10,8 @@ from jax import random
 
 from train.config import Classification
 from train.config.names import NAMES
+from train.data.batches import make_examples
 from train.data.dataset import DataSpec
-from train.data.examples import make_examples
 
 PARTS = NAMES["distortion"]
 KINDS = tuple(kind for kind, part in PARTS.items() if hasattr(part, "canvas"))

@@ -10,8 +10,8 @@ from distorting import KEYS, centroids, dot
 from jax import random
 
 from train.config import Augmentation, Classification
+from train.data.batches import make_examples
 from train.data.dataset import DataSpec
-from train.data.examples import make_examples
 
 
 @functools.partial(jax.jit, static_argnames="part")
