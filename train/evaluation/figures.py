@@ -239,7 +239,7 @@ def draw_confusion(matrix: np.ndarray, names: Sequence[str]) -> Figure:
                 color = "white" if share[row, column] > 50 else "black"
                 text = f"{matrix[row, column]}"
                 ax.text(column, row, text, ha="center", va="center", color=color, fontsize=7)
-        ax.set_title("How often a label is taken for which")
+        ax.set_title("Labels and predictions")
         ax.set_xlabel("predicted")
         ax.set_ylabel("label")
     return fig
