@@ -65,9 +65,12 @@ def test_a_signal_saves_at_the_next_step_and_the_run_resumes(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     number: signal.Signals,
+    request: pytest.FixtureRequest,
 ) -> None:
     command = ["fit", str(tiny_config), "--workdir", str(tmp_path / "run")]
     batches = Batches.__call__
+    before = signal.signal(number, signal.default_int_handler)  # who runs the tests may ignore it
+    request.addfinalizer(lambda: signal.signal(number, before))
 
     def interrupted(self: Batches, step: int, steps: int) -> object:
         if step == 12:
