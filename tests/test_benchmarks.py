@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -167,6 +168,19 @@ def test_memory_measures_peaks_and_residuals(script):
     residuals = results["residuals"]["1,64,64,64"]
     assert residuals["image_and_grid"] == 64 * 64 * (64 + 2) * 4
     assert residuals["kept"] > 0
+
+
+@pytest.mark.slow
+def test_large_data_trains_alike_from_a_file(script, monkeypatch):
+    monkeypatch.delenv("XLA_FLAGS", raising=False)  # unoptimised programs may round differently
+    paths = [str(BENCHMARKS), str(BENCHMARKS.parent)]
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(paths))
+    sizes = ["--images", "200", "--side", "12", "--steps", "3", "--batch", "8", "--limit", "0"]
+    results, _ = script("large_data", "--repeats", "1", *sizes)
+    assert results["same_losses"]
+    for found in results["ways"].values():
+        assert 0 < found["anonymous"] <= found["resident"]
+        assert found["examples_per_second"] > 0
 
 
 def test_run_lists_all_scripts():

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 import jax
 import numpy as np
@@ -10,8 +10,9 @@ import optax
 from jax.sharding import Mesh
 
 from train.config.config import Config
-from train.data.batches import Batch, Batches, Rows, check_batch, steps_per_dispatch
-from train.data.dataset import Data, DataSpec, describe, report
+from train.data.batches import Batch, Batches, Rows, check_batch, epoch_key, steps_per_dispatch
+from train.data.dataset import Data, DataSpec, describe, reads_by_index, report
+from train.data.reader import Reader
 from train.errors import UserError
 from train.run.devices import make_mesh, replicate
 from train.step.state import Network, TrainState, build_network, make_init
@@ -86,7 +87,7 @@ class Experiment:
         )
 
     @cached_property
-    def train_step(self) -> Callable[[TrainState, Rows, Batch], TrainState]:
+    def train_step(self) -> Callable[[TrainState, Rows | None, Batch], TrainState]:
         """The compiled training step."""
         run = self.config.train
         return make_train_step(
@@ -101,19 +102,32 @@ class Experiment:
 
     @cached_property
     def batches(self) -> Batches:
-        """The indices of each step."""
+        """The images of each step: their indices, and where they are read by index their rows."""
         run = self.config.train
-        return Batches(self.spec.counts["train"], run.batch_size, run.seed, self.mesh)
+        reader = self.reader("train", partial(epoch_key, run.seed)) if self.data else None
+        return Batches(self.spec.counts["train"], run.batch_size, run.seed, self.mesh, reader)
 
     @property
     def steps_per_dispatch(self) -> int:
         """Number of optimiser steps for each call of the training step."""
         return steps_per_dispatch(self.config.train, self.mesh.devices.flat[0].platform)
 
-    def arrays(self, split: str) -> Rows:
-        """Returns the arrays of a split on all devices."""
+    def arrays(self, split: str) -> Rows | None:
+        """Returns the arrays of a split on all devices; None where they are read by index."""
         assert self.data is not None
-        return replicate(dict(self.data.splits[split]), self.mesh)
+        arrays = self.data.splits[split]
+        return None if reads_by_index(arrays) else replicate(dict(arrays), self.mesh)
+
+    def reader(self, split: str, make_key: Callable[[jax.Array], jax.Array]) -> Reader | None:
+        """Returns what reads the rows of a split; None where they lie on the devices.
+
+        Args:
+            split: "train", "valid" or "test".
+            make_key: returns the key that the step draws the split's examples from.
+        """
+        assert self.data is not None
+        arrays = self.data.splits[split]
+        return Reader(arrays, self.task.others, make_key) if reads_by_index(arrays) else None
 
     @property
     def parameters(self) -> int:

@@ -116,10 +116,13 @@ def _fit(config: Config, workdir: Path, sources: Mapping[str, str]) -> int:
                 ),
             )
             first = step
-            with jax.transfer_guard("disallow"):  # only indices are sent to the device
+            with jax.transfer_guard("disallow"):  # nothing but the batch is sent to the device
                 while step < stop:
                     count = min(experiment.steps_per_dispatch, stop - step)
-                    state = experiment.train_step(state, data, batches(step, count))
+                    batch = batches(step, count)
+                    if batch.rows is not None:  # at most two batches of rows on the devices
+                        jax.block_until_ready(state.step)
+                    state = experiment.train_step(state, data, batch)
                     step += count
                     if not warm:  # do not count compilation
                         jax.block_until_ready(state)

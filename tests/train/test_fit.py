@@ -6,7 +6,7 @@ import signal
 from pathlib import Path
 
 import pytest
-from running import check_same_result, modification_times
+from running import check_same_result, interrupt_after, modification_times
 
 import train.fit
 from train.cli import main
@@ -137,3 +137,25 @@ def test_a_figure_that_cannot_be_drawn_does_not_fail_the_run(
     assert (tmp_path / "run" / "figures" / "transformer.png").is_file()
     assert main(["plot", "--workdir", str(tmp_path / "run")]) == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_images_read_by_index_train_as_those_in_memory_and_resume(
+    finished_run: Path, tiny_config: Path, tmp_path: Path
+) -> None:
+    """Programs that gather rows and that are given them may round differently, here unoptimised."""
+    stopped, whole = tmp_path / "stopped", tmp_path / "whole"
+    command = ["fit", str(tiny_config), "--data.memory-limit", "0", "--workdir"]
+    with interrupt_after(16):
+        assert main([*command, str(stopped)]) == 130
+    assert main([*command, str(stopped)]) == 0
+    assert main([*command, str(whole)]) == 0
+    texts = [(run / "metrics.jsonl").read_text() for run in (stopped, whole, finished_run)]
+    assert texts[0] == texts[1]
+    lines = [[json.loads(line) for line in text.splitlines()] for text in texts[1:]]
+    for found, expected in zip(*lines, strict=True):
+        assert found.pop("split") == expected.pop("split")
+        assert found == pytest.approx(expected, rel=1e-6)
+    results = [json.loads((run / "summary.json").read_text()) for run in (stopped, finished_run)]
+    assert results[0]["result"] == results[1]["result"]
+    assert (stopped / "figures" / "transformer.png").exists()
+    assert main(["evaluate", "--workdir", str(stopped), "--split", "train"]) == 0

@@ -1,30 +1,23 @@
-"""Datasets from an ``.npz`` file of arrays."""
+"""Datasets from an ``.npz`` file of arrays, or from a folder of ``.npy`` files."""
 
-import zipfile
-import zlib
-from collections.abc import Collection
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from train.data.dataset import DataError, Dataset
+from train.data.archive import NAMES, REQUIRED, read_archive
+from train.data.dataset import DataError, Dataset, is_lazy
 from train.data.held_out import make_dataset
 from train.data.images import as_images, stack
 from train.data.labels import read_labels, to_classes
+from train.data.lazy_images import lazy_array_images
 from train.data.notes import Notes
-from train.data.sets import SPLITS, find_array
-
-REQUIRED = ("x_train", "y_train")
-NAMES = "class_names"
-
-_UNREADABLE = (
-    *(OSError, EOFError, MemoryError, RuntimeError, SyntaxError, TypeError, ValueError),
-    *(zipfile.BadZipFile, zlib.error),
-)
-"""Exceptions of np.load for files that are damaged, pickled or not archives."""
+from train.data.sets import SPLITS
 
 
-def load_arrays(path: Path, name: str, image_size: int = 0) -> Dataset:
+def load_arrays(
+    path: Path, name: str, image_size: int = 0, memory_limit: int | None = None
+) -> Dataset:
     """Reads ``x_train, y_train, x_test, y_test`` from an ``.npz`` file.
 
     The sets may also be called ``val``, ``validation`` or ``dev`` and ``testing``, the arrays
@@ -32,14 +25,15 @@ def load_arrays(path: Path, name: str, image_size: int = 0) -> Dataset:
     a test set, a fixed fifth of each class is held out for testing.
 
     Args:
-        path: the file. Images are ``(n, h, w)``, ``(n, h, w, c)`` or ``(n, h * h)``, uint8, or
-            floats in [0, 1], which are rounded to 8 bits. Labels are integers from 0 on or
-            strings, ``(n,)`` or ``(n, 1)``. Optional arrays are ``x_valid`` and ``y_valid``;
+        path: the file or folder. Images are ``(n, h, w)``, ``(n, h, w, c)`` or ``(n, h * h)``,
+            uint8, or floats in [0, 1], which are rounded to 8 bits. Labels are integers from 0 on
+            or strings, ``(n,)`` or ``(n, 1)``. Optional arrays are ``x_valid`` and ``y_valid``;
             ``groups_train``, whose images of one value stay on one side of a split; and
             ``class_names``, strings; without names each label from 0 to the largest must occur in
             ``y_train``.
         name: name of the dataset.
         image_size: resize images to this square; 0 keeps their size.
+        memory_limit: bytes of images; if there are more, they are read by index. None reads all.
 
     Returns:
         The dataset.
@@ -48,19 +42,24 @@ def load_arrays(path: Path, name: str, image_size: int = 0) -> Dataset:
         DataError: if an array is missing, or has the wrong shape, dtype or values.
     """
     notes = Notes()
-    arrays, keys = read_archive(path, (*REQUIRED, "groups_train"), notes)
+    arrays, keys = read_archive(path, (*REQUIRED, "groups_train"), notes, memory_limit)
     for split in ("valid", "test"):
         if (f"x_{split}" in arrays) != (f"y_{split}" in arrays):
             raise DataError(f"{path} has only one of x_{split} and y_{split}; give both or none.")
 
-    images, labels = {}, {}
+    images: dict[str, Any] = {}
+    labels: dict[str, np.ndarray] = {}
     for split in SPLITS:
         x, y = f"x_{split}", f"y_{split}"
-        if x in arrays:
-            images[split] = as_images(f"{path}: {keys[x]}", arrays[x], notes)
-            labels[y] = read_labels(f"{path}: {keys[y]}", arrays[y])
-            if image_size and len(images[split]):
-                images[split] = stack(((x, image) for image in images[split]), image_size)
+        if x not in arrays:
+            continue
+        labels[y] = read_labels(f"{path}: {keys[y]}", arrays[y])
+        if is_lazy(arrays[x]):
+            images[split] = lazy_array_images(f"{path}: {keys[x]}", arrays[x], image_size, notes)
+            continue
+        images[split] = as_images(f"{path}: {keys[x]}", arrays[x], notes)
+        if image_size and len(images[split]):
+            images[split] = stack(((x, image) for image in images[split]), image_size)
     labels, class_names = to_classes(str(path), labels, arrays.get(NAMES))
     return make_dataset(
         name,
@@ -69,71 +68,6 @@ def load_arrays(path: Path, name: str, image_size: int = 0) -> Dataset:
         groups=_read_groups(path, arrays),
         notes=notes,
     )
-
-
-def read_archive(
-    path: Path, required: Collection[str], notes: Notes
-) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """Reads the arrays of a dataset from an ``.npz`` file.
-
-    Args:
-        path: the file.
-        required: arrays that it must have, ``x_train`` and so on; those called ``groups`` are
-            optional.
-        notes: takes note of arrays that are not used.
-
-    Returns:
-        The arrays by the names that this code uses, and the names in the file.
-
-    Raises:
-        DataError: if the file cannot be read, or an array is missing or there are two of it.
-    """
-    if not path.is_file():
-        raise DataError(f"{path} does not exist ({path.absolute()}); check data.name.")
-    unreadable = f"{path} cannot be read as an .npz file of plain arrays"
-    remedy = "write it with np.savez or np.savez_compressed."
-    arrays: dict[str, np.ndarray] = {}
-    keys: dict[str, str] = {}
-    try:
-        with path.open("rb") as file:
-            archive = np.load(file, allow_pickle=False)
-            if isinstance(archive, np.ndarray):
-                raise DataError(f"{unreadable} (it is a single array, as np.save writes); {remedy}")
-            names = archive.files
-            for key in names:
-                meant = key if key == NAMES else find_array(key)
-                if meant in keys:
-                    raise DataError(f"{path} has {keys[meant]} and {key}; which one is {meant}?")
-                if meant is None or (meant.startswith("groups") and meant not in required):
-                    notes.count(f"arrays of {path} are not used", key)
-                    continue
-                keys[meant] = key
-                arrays[meant] = _read_array(path, archive, key)
-    except DataError:
-        raise
-    except _UNREADABLE as error:
-        raise DataError(f"{unreadable} ({error}); {remedy}") from error
-    missing = [key for key in required if key not in arrays and not key.startswith("groups")]
-    if missing:
-        raise DataError(
-            f"{path} has no array {', '.join(missing)}; it has {', '.join(names) or 'none'}, "
-            f"and must have {', '.join(REQUIRED)}, and may have x_test, y_test, x_valid, y_valid "
-            "(np.savez(path, x_train=...))."
-        )
-    return arrays, keys
-
-
-def _read_array(path: Path, archive: np.lib.npyio.NpzFile, key: str) -> np.ndarray:
-    try:
-        return archive[key]
-    except ValueError as error:
-        if "allow_pickle" not in str(error):
-            raise
-        cure = "x.astype(np.uint8)" if (find_array(key) or "")[0:1] == "x" else "y.astype(str)"
-        raise DataError(
-            f"{path} cannot be read as an .npz file of plain arrays ({key} holds Python objects, "
-            f"dtype object); make them plain, say {cure}."
-        ) from error
 
 
 def _read_groups(path: Path, arrays: dict[str, np.ndarray]) -> np.ndarray | None:

@@ -6,7 +6,9 @@ example's own key, so an example depends on the key and its index, not on the re
 """
 
 import functools
+import itertools
 import math
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
@@ -22,6 +24,7 @@ from train.run.devices import AXIS, loops_are_slow
 
 if TYPE_CHECKING:
     from train.config.config import TrainConfig
+    from train.data.reader import HostRows, Reader
     from train.tasks.task import Task
 
 Rows = dict[str, Array]
@@ -60,15 +63,18 @@ def steps_per_dispatch(run: "TrainConfig", platform: str) -> int:
 
 
 class Batch(NamedTuple):
-    """Indices of the images of one or several steps; nothing else is sent to the device.
+    """The images of one or several steps; nothing else is sent to the device.
 
     Attributes:
         indices: ``(steps, batch_size)`` int32.
         epoch: ``(steps,)`` int32, folded into the key of the distortions.
+        rows: what the host has read of each array, ``(steps, batch_size, 1 + others, *shape)``;
+            None where all images lie on the devices.
     """
 
     indices: jax.Array
     epoch: jax.Array
+    rows: Rows | None = None
 
 
 class Batches:
@@ -79,10 +85,16 @@ class Batches:
         batch_size: images for each step.
         seed: seed of the shuffling.
         mesh: the devices over which a batch is sharded.
+        reader: reads the images of a batch; None if they lie on the devices.
     """
 
-    def __init__(self, count: int, batch_size: int, seed: int, mesh: Mesh):
+    def __init__(
+        self, count: int, batch_size: int, seed: int, mesh: Mesh, reader: "Reader | None" = None
+    ):
         self.batch_size = batch_size
+        self.reader = reader
+        self.reading: Iterator["HostRows"] = iter(())
+        self.next_step = -1
         self.steps_per_epoch = count // batch_size
         self.order = functools.lru_cache(maxsize=2)(
             lambda epoch: np.random.default_rng((seed, epoch)).permutation(count).astype(np.int32)
@@ -99,10 +111,19 @@ class Batches:
         return self.order(epoch)[start : start + self.batch_size], epoch
 
     def __call__(self, step: int, steps: int) -> Batch:
-        """Puts the indices for ``steps`` steps, starting at ``step``, on the devices."""
+        """Puts the images for ``steps`` steps, starting at ``step``, on the devices."""
         indices, epochs = zip(*(self.indices(step + i) for i in range(steps)), strict=True)
         batch = np.stack(indices), np.array(epochs, np.int32)
-        return Batch(*jax.device_put(batch, self.shardings))
+        rows = None if self.reader is None else self._read(self.reader, step, steps)
+        return Batch(*jax.device_put((*batch, rows), (*self.shardings, self.shardings[0])))
+
+    def _read(self, reader: "Reader", step: int, steps: int) -> "HostRows":
+        if step != self.next_step:  # the first step of a run
+            following = map(self.indices, itertools.count(step))
+            self.reading = reader((np.int32(epoch), indices) for indices, epoch in following)
+        read = [next(self.reading) for _ in range(steps)]
+        self.next_step = step + steps
+        return {name: np.stack([rows[name] for rows in read]) for name in read[0]}
 
 
 def draw_rows(
@@ -124,22 +145,35 @@ def draw_rows(
     return key, jnp.concatenate([index[None], (index + steps) % count])
 
 
+def epoch_key(seed: int, epoch: Array) -> Array:
+    """Returns the key of the training examples of an epoch."""
+    return random.fold_in(random.key(seed), epoch)
+
+
 def make_examples(
-    task: "Task", key: Array, data: Rows, indices: Int[Array, "b"], step: Array | None
+    task: "Task",
+    key: Array,
+    data: Rows | None,
+    indices: Int[Array, "b"],
+    step: Array | None,
+    rows: Rows | None = None,
 ) -> tuple[Any, Any]:
     """Returns the inputs and targets of a batch, each with a leading batch axis.
 
     Args:
         task: says what an example is.
         key: a key of `jax.random`, a different one for each epoch.
-        data: all rows of a split, on the device.
+        data: all rows of a split, on the device; None where the host reads them.
         indices: rows of the batch.
         step: number of steps taken so far in training; None in evaluation.
+        rows: what the host has read, ``(b, 1 + others, *shape)``; None takes them from ``data``.
     """
-    count = jax.tree.leaves(data)[0].shape[0]
+    count = len(indices) if data is None else jax.tree.leaves(data)[0].shape[0]
 
-    def make_example(index: Array) -> tuple[Any, Any]:
-        example_key, rows = draw_rows(key, index, count, task.others)
-        return task.example(example_key, jax.tree.map(lambda array: array[rows], data), step)
+    def make_example(index: Array, rows: Rows | None) -> tuple[Any, Any]:
+        example_key, numbers = draw_rows(key, index, count, task.others)
+        if rows is None:
+            rows = jax.tree.map(lambda array: array[numbers], data)
+        return task.example(example_key, rows, step)
 
-    return jax.vmap(make_example)(indices)
+    return jax.vmap(make_example)(indices, rows)

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from train.data.lazy import LazyArray
 from train.errors import UserError
 
 SPLITS = ("train", "valid", "test")
@@ -14,8 +15,11 @@ SPLITS = ("train", "valid", "test")
 SHOWN = 2
 """Number of images of a held-out set that `Dataset.describe` names."""
 
+SAMPLE = 1000
+"""Number of rows that stand for a lazy array in its checks and its checksum."""
+
 Arrays = Mapping[str, np.ndarray]
-"""Arrays by name; their first axes are examples."""
+"""Arrays by name; their first axes are examples. They may be memory-mapped or `LazyArray`."""
 
 
 class DataError(UserError):
@@ -56,7 +60,7 @@ class DataSpec(NamedTuple):
         counts: number of examples of each split.
         arrays: shape of one example and dtype of each array.
         info: what the data part says of them, such as the names of classes.
-        crc32: a checksum of all arrays, to recognise them by.
+        crc32: a checksum of all arrays, of lazy ones of a sample, to recognise them by.
     """
 
     name: str
@@ -89,8 +93,28 @@ def describe(data: Data) -> DataSpec:
             raise DataError(f"{data.name}: arrays of split {split!r} differ in length: {lengths}.")
         counts[split] = next(iter(lengths.values()))
         for array in members.values():
-            checksum = zlib.crc32(np.ascontiguousarray(array).data, checksum)
+            checksum = zlib.crc32(np.ascontiguousarray(sample(array)).data, checksum)
     return DataSpec(data.name, counts, arrays, dict(data.info), f"{checksum:08x}")
+
+
+def is_lazy(array: Any) -> bool:
+    """Returns whether rows are read by index; memory-mapped arrays are lazy too."""
+    return isinstance(array, LazyArray | np.memmap)
+
+
+def reads_by_index(arrays: Arrays) -> bool:
+    """Returns whether the rows of a split are read on the host, batch by batch.
+
+    Otherwise the arrays lie on the devices.
+    """
+    return any(map(is_lazy, arrays.values()))
+
+
+def sample(array: Any) -> np.ndarray:
+    """Returns an array, or evenly spaced rows of a lazy one."""
+    if not is_lazy(array) or len(array) <= SAMPLE:
+        return np.asarray(array)
+    return np.asarray(array[np.linspace(0, len(array) - 1, SAMPLE).astype(np.int64)])
 
 
 def report(data: Data) -> list[str]:

@@ -2,13 +2,15 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from train.data.dataset import DataError, Dataset
+from train.data.dataset import DataError, Dataset, sample
 from train.data.held_out import make_dataset
 from train.data.images import check_contrast, read_image, stack
 from train.data.labels import order_classes
+from train.data.lazy_images import lazy_file_images
 from train.data.listing import SUFFIXES, is_image, list_files, list_visible, note_unread
 from train.data.notes import Notes
 from train.data.progress import track
@@ -17,7 +19,9 @@ from train.data.sets import SPLITS, describe_names, find_set, looks_like_set
 OUTSIDE = "images outside of class folders are not used"
 
 
-def load_folder(root: Path, name: str, image_size: int = 0) -> Dataset:
+def load_folder(
+    root: Path, name: str, image_size: int = 0, memory_limit: int | None = None
+) -> Dataset:
     """Reads ``root/CLASS/*.png``, or ``root/train/CLASS/*.png`` and ``root/test/CLASS/*.png``.
 
     If there is a ``train`` sub-folder, ``test`` and ``valid`` (or ``val``, ``validation``, ``dev``)
@@ -31,6 +35,7 @@ def load_folder(root: Path, name: str, image_size: int = 0) -> Dataset:
         root: the folder.
         name: name of the dataset.
         image_size: resize images to this square; 0 requires images of one size.
+        memory_limit: bytes of images; if there are more, they are read by index. None reads all.
 
     Returns:
         The dataset.
@@ -52,9 +57,11 @@ def load_folder(root: Path, name: str, image_size: int = 0) -> Dataset:
             sets.append(key)
     y, member = np.asarray(labels, np.int32), np.asarray(sets)
 
-    named = ((str(path), read_image(path, notes)) for path in track(files, "Reading images"))
-    x = stack(named, image_size)
-    check_contrast(str(root), x)
+    x: Any = lazy_file_images(files, image_size, memory_limit, notes)
+    if x is None:
+        named = ((str(path), read_image(path, notes)) for path in track(files, "Reading images"))
+        x = stack(named, image_size)
+    check_contrast(str(root), sample(x))
     training = [path for path, key in zip(files, sets, strict=True) if key == "train"]
     return make_dataset(
         name,

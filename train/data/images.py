@@ -1,12 +1,13 @@
 """Images as arrays: read from files, converted from other arrays, stacked."""
 
+import contextlib
 import math
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 
 from train.data.bit_depth import find_bit_depth
 from train.data.dataset import DataError
@@ -28,24 +29,58 @@ def read_image(path: Path, notes: Notes | None = None) -> np.ndarray:
     Raises:
         DataError: if it is damaged, not an image, or deeper than 8 bits.
     """
+    with warnings.catch_warnings(action="ignore"):
+        return decode_image(path, notes)
+
+
+def decode_image(path: Path, notes: Notes | None = None) -> np.ndarray:
+    """Reads an image file, as `read_image`; threads may call it, since it leaves warnings alone."""
+    with _explain_damage(path), Image.open(path) as file:
+        _check_depth(path, file)
+        _note_frames(path, file, notes)
+        image = ImageOps.exif_transpose(file)
+        image.load()
+        return _to_bytes(image)
+
+
+def read_shape(path: Path, notes: Notes | None = None) -> tuple[int, int, int]:
+    """Returns the shape ``(h, w, c)`` of what `read_image` returns, from the file's header."""
+    with (
+        warnings.catch_warnings(action="ignore"),
+        _explain_damage(path),
+        Image.open(path) as file,
+    ):
+        _check_depth(path, file)
+        _note_frames(path, file, notes)
+        turned = file.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
+        width, height = file.size[::-1] if turned else file.size
+        return height, width, 1 if file.mode in _GREY else 3
+
+
+@contextlib.contextmanager
+def _explain_damage(path: Path) -> Iterator[None]:
     try:
-        with warnings.catch_warnings(action="ignore"), Image.open(path) as file:
-            bits = find_bit_depth(path, file)
-            if notes and getattr(file, "is_animated", False):
-                notes.count("images have several frames, of which the first is read", path)
-            image = ImageOps.exif_transpose(file)
-            image.load()
-            pixels = _to_bytes(image) if bits <= 8 else None
+        yield
+    except DataError:
+        raise
     except Exception as error:  # Pillow's plug-ins raise anything for damaged files
         raise DataError(
             f"{path} is damaged or not an image ({error}); replace or remove it."
         ) from error
-    if pixels is None:
+
+
+def _check_depth(path: Path, file: Image.Image) -> None:
+    bits = find_bit_depth(path, file)
+    if bits > 8:
         raise DataError(
-            f"{path} has more than 8 bits a channel ({bits} bits, mode {image.mode}); convert it "
+            f"{path} has more than 8 bits a channel ({bits} bits, mode {file.mode}); convert it "
             "to 8 bits, so that white is 255."
         )
-    return pixels
+
+
+def _note_frames(path: Path, file: Image.Image, notes: Notes | None) -> None:
+    if notes and getattr(file, "is_animated", False):
+        notes.count("images have several frames, of which the first is read", path)
 
 
 def _to_bytes(image: Image.Image) -> np.ndarray:
@@ -74,6 +109,19 @@ def as_images(name: str, images: np.ndarray, notes: Notes | None = None) -> np.n
     Raises:
         DataError: for another rank, dtype or range; the cure that it names fits the array.
     """
+    images = view_as_images(name, images, notes)
+    if images.dtype != np.uint8:
+        images = quantize(name, images)
+    check_contrast(name, images)
+    return images
+
+
+def view_as_images(name: str, images: np.ndarray, notes: Notes | None = None) -> np.ndarray:
+    """Returns a view ``(n, h, w, c)`` of an array of images, and checks its dtype.
+
+    Raises:
+        DataError: as `as_images`.
+    """
     side = math.isqrt(images.shape[1]) if images.ndim == 2 else 0
     if images.ndim == 2 and side > 1 and side * side == images.shape[1]:
         if notes:
@@ -98,9 +146,15 @@ def as_images(name: str, images: np.ndarray, notes: Notes | None = None) -> np.n
             f"{name} is {images.dtype}; images must be uint8 or floats in [0, 1]"
             f"{_cure_of_dtype(images)}."
         )
-    if images.dtype == np.uint8:
-        check_contrast(name, images)
-        return images
+    return images
+
+
+def quantize(name: str, images: np.ndarray) -> np.ndarray:
+    """Rounds floats in [0, 1] to uint8.
+
+    Raises:
+        DataError: for another range.
+    """
     if not np.isfinite(images).all():
         raise DataError(f"{name} holds NaN or infinite values; images must be in [0, 1].")
     if images.size and (images.min() < 0 or images.max() > 1):
@@ -108,9 +162,18 @@ def as_images(name: str, images: np.ndarray, notes: Notes | None = None) -> np.n
             f"{name} holds values from {images.min():g} to {images.max():g}; floats must be in "
             f"[0, 1]. {_cure_of_range(float(images.min()), float(images.max()))}."
         )
-    images = np.round(images * 255).astype(np.uint8)
-    check_contrast(name, images)
-    return images
+    return np.round(images * 255).astype(np.uint8)
+
+
+def check_bytes(name: str, image: np.ndarray) -> np.ndarray:
+    """Returns an image, which must be uint8.
+
+    Raises:
+        DataError: if it is not.
+    """
+    if image.dtype != np.uint8:
+        raise DataError(f"{name} is {image.dtype}; images must be of 8 bits a channel (uint8).")
+    return image
 
 
 def check_contrast(name: str, images: np.ndarray) -> None:

@@ -2,9 +2,10 @@
 
 import contextlib
 import logging
+import math
 import os
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ import numpy as np
 from train.data.dataset import DataError, Dataset
 from train.data.held_out import make_dataset
 from train.data.idx import MNIST, find_mnist
-from train.data.images import stack
+from train.data.images import check_bytes, stack
+from train.data.lazy_images import lazy_source_images
 from train.data.notes import Notes
 from train.data.progress import track
 
@@ -31,7 +33,11 @@ class UnknownName(LookupError):
 
 
 def load_mnist(
-    name: str, data_dir: Path | None = None, manual_dir: Path | None = None, image_size: int = 0
+    name: str,
+    data_dir: Path | None = None,
+    manual_dir: Path | None = None,
+    image_size: int = 0,
+    memory_limit: int | None = None,
 ) -> Dataset:
     """Reads the 70,000 digits of MNIST, preparing them on first use.
 
@@ -41,6 +47,7 @@ def load_mnist(
         manual_dir: folder with the four original files, packed or unpacked; None downloads them.
             Ignored if the data are already prepared.
         image_size: resize images to this square; 0 keeps their size.
+        memory_limit: bytes of images; if there are more, they are read by index. None reads all.
 
     Returns:
         60,000 training and 10,000 test images.
@@ -65,10 +72,15 @@ def load_mnist(
             config = tfds.download.DownloadConfig(manual_dir=originals)
             with _silent():
                 builder.download_and_prepare(download_config=config)
-    return _read_splits(name, builder, image_size)
+    return _read_splits(name, builder, image_size, memory_limit)
 
 
-def load_named(name: str, data_dir: Path | None = None, image_size: int = 0) -> Dataset:
+def load_named(
+    name: str,
+    data_dir: Path | None = None,
+    image_size: int = 0,
+    memory_limit: int | None = None,
+) -> Dataset:
     """Reads an image classification set of tensorflow-datasets, preparing it if possible.
 
     Preparing a set often requires TensorFlow; reading a prepared one never does.
@@ -77,6 +89,7 @@ def load_named(name: str, data_dir: Path | None = None, image_size: int = 0) -> 
         name: its name in tensorflow-datasets, such as ``"cifar10"`` or ``"emnist/letters"``.
         data_dir: folder of the prepared data; None is `CACHE`.
         image_size: resize images to this square; 0 requires images of one size.
+        memory_limit: bytes of images; if there are more, they are read by index. None reads all.
 
     Returns:
         Its ``train`` and ``test`` splits, with ``validation`` for a missing ``test``.
@@ -102,7 +115,7 @@ def load_named(name: str, data_dir: Path | None = None, image_size: int = 0) -> 
             raise UnknownName(name) from error
         if not prepared:
             builder.download_and_prepare()
-    return _read_splits(name, builder, image_size)
+    return _read_splits(name, builder, image_size, memory_limit)
 
 
 def _tensorflow_datasets() -> Any:
@@ -136,7 +149,7 @@ def _download(folder: Path) -> Path:
     return folder
 
 
-def _read_splits(name: str, builder: Any, image_size: int) -> Dataset:
+def _read_splits(name: str, builder: Any, image_size: int, memory_limit: int | None) -> Dataset:
     features, splits = builder.info.features, set(builder.info.splits)
     test = "test" if "test" in splits else "validation"
     complete = {"train", test} <= splits and {"image", "label"} <= set(features)
@@ -153,28 +166,45 @@ def _read_splits(name: str, builder: Any, image_size: int) -> Dataset:
     for split in sorted(splits - set(sources.values())):
         notes.count(f"splits of {name} are not used", split)
     for key, split in sources.items():
-        labels: list[int] = []
-        images = _read_images(builder, split, labels)
-        what = f"{name} in {builder.data_dir} cannot be read"
-        with _explain_errors(what, "delete it and try again."), _silent():
-            x = stack(images, image_size)
-        sets[key] = x, np.asarray(labels, np.int32)
+        with _explain_errors(
+            f"{name} in {builder.data_dir} cannot be read", "delete it and try again."
+        ):
+            sets[key] = _read_split(builder, split, image_size, memory_limit, sources.values())
     return make_dataset(name, names, sets, notes=notes)
+
+
+def _read_split(
+    builder: Any, split: str, image_size: int, memory_limit: int | None, splits: Collection[str]
+) -> tuple[Any, np.ndarray]:
+    """Returns images and labels of a split; images are lazy if those of all splits are too many."""
+    with _silent():
+        images = lazy_source_images(split, builder.as_data_source(split=split), image_size)
+    count = sum(builder.info.splits[each].num_examples for each in splits)
+    labels: list[int] = []
+    if memory_limit is None or count * math.prod(images.row_shape) <= memory_limit:
+        with _silent():
+            stacked = stack(_read_images(builder, split, labels), image_size)
+        return stacked, np.asarray(labels, np.int32)
+    without = {"image": _tensorflow_datasets().decode.SkipDecoding()}
+    with _silent():
+        source = builder.as_data_source(split=split, decoders=without)
+        for indices in _chunks(len(source), f"Reading {split} labels"):
+            labels += [int(example["label"]) for example in source.__getitems__(indices)]
+    return images, np.asarray(labels, np.int32)
 
 
 def _read_images(builder: Any, split: str, labels: list[int]) -> Iterator[tuple[str, np.ndarray]]:
     """Yields the images of a split and appends their labels."""
     source = builder.as_data_source(split=split)
-    for start in track(range(0, len(source), _CHUNK), f"Reading {split} images", few=5):
-        indices = range(start, min(start + _CHUNK, len(source)))
+    for indices in _chunks(len(source), f"Reading {split} images"):
         for i, example in zip(indices, source.__getitems__(indices), strict=True):
             labels.append(int(example["label"]))
-            if example["image"].dtype != np.uint8:
-                raise DataError(
-                    f"{split} example {i} is {example['image'].dtype}; images must be of 8 bits a "
-                    "channel (uint8)."
-                )
-            yield f"{split} example {i}", example["image"]
+            yield (name := f"{split} example {i}"), check_bytes(name, example["image"])
+
+
+def _chunks(count: int, title: str) -> Iterator[range]:
+    for start in track(range(0, count, _CHUNK), title, few=5):
+        yield range(start, min(start + _CHUNK, count))
 
 
 @contextlib.contextmanager

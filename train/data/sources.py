@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from train.checks import check
+from train.data.archive import is_folder_of_arrays
 from train.data.arrays import load_arrays
 from train.data.dataset import DataError, Dataset, report
 from train.data.folder import load_folder
@@ -27,7 +28,8 @@ class Images:
     """Images with labels, by the name of a set or of a file."""
 
     name: str = "bundled"
-    """bundled, mnist (or another tensorflow-datasets set), an .npz file, or a folder of images."""
+    """bundled, mnist (or another tensorflow-datasets set), an .npz file, or a folder of images or
+    of .npy files."""
     data_dir: str | None = None
     """Folder of prepared tensorflow-datasets data; None is ~/.cache/stn_jax."""
     manual_dir: str | None = None
@@ -37,10 +39,14 @@ class Images:
     a tenth where the data have no validation images of their own."""
     image_size: int = 0
     """Side that images are resized to; 0 requires the images of a folder to have one size."""
+    memory_limit: int = 1000
+    """Megabytes of images that lie in memory, on every device; larger data are read by index."""
 
     def __post_init__(self) -> None:
         """Checks types and ranges."""
-        check(self, "data", not_negative=("image_size",), fraction=("valid_fraction",))
+        check(
+            self, "data", not_negative=("image_size", "memory_limit"), fraction=("valid_fraction",)
+        )
 
     def build(self) -> Dataset:
         """Loads the images and holds out the validation set."""
@@ -53,8 +59,8 @@ class Images:
 def load(config: Images) -> Dataset:
     """Loads the dataset of a config, and says what was found in it.
 
-    ``config.name`` is ``"bundled"``, ``"mnist"``, the path of an ``.npz`` file or of a folder of
-    images, or the name of a set of tensorflow-datasets.
+    ``config.name`` is ``"bundled"``, ``"mnist"``, the path of an ``.npz`` file, of a folder of
+    ``.npy`` files or of a folder of images, or the name of a set of tensorflow-datasets.
 
     Args:
         config: which images.
@@ -79,18 +85,19 @@ def _read(config: Images) -> Dataset:
 
 
 def _load_by_name(config: Images) -> Dataset:
-    name, size = config.name, config.image_size
+    name, size, limit = config.name, config.image_size, config.memory_limit * 10**6
     data_dir = Path(config.data_dir) if config.data_dir else None
     if name == "bundled":
         return load_arrays(BUNDLED, name, size)
     if name == "mnist":
         manual_dir = Path(config.manual_dir) if config.manual_dir else None
-        return load_mnist(name, data_dir, manual_dir, size)
+        return load_mnist(name, data_dir, manual_dir, size, limit)
     path = Path(os.path.expanduser(name))
     if name and path.is_dir():
-        return load_folder(path, name, size)
+        load_large = load_arrays if is_folder_of_arrays(path) else load_folder
+        return load_large(path, name, size, limit)
     if path.suffix.lower() == ".npz":
-        return load_arrays(path, name, size)
+        return load_arrays(path, name, size, limit)
     if path.is_file():
         raise DataError(
             f"data.name={name!r} is a file that is not read; give an .npz file of arrays, or a "
@@ -99,7 +106,7 @@ def _load_by_name(config: Images) -> Dataset:
     try:
         if not re.fullmatch(r"\w+(/[\w.-]+)?(:[\w.*]+)?", name):
             raise UnknownName(name)
-        return load_named(name, data_dir, size)
+        return load_named(name, data_dir, size, limit)
     except UnknownName as error:
         raise DataError(_explain_unknown_name(name)) from error
 

@@ -1,12 +1,14 @@
 """Evaluation of a network on a split of the data, during training and afterwards."""
 
+import itertools
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 
+from train.data.batches import Rows
 from train.data.dataset import Arrays
 from train.errors import UserError
 from train.evaluation.other_data import with_data
@@ -37,7 +39,8 @@ class Evaluator:
         self.experiment = experiment
         self.mesh = experiment.mesh
         self.arrays: dict[str, Arrays] = dict(experiment.data.splits)
-        self.on_devices: dict[str, dict[str, jax.Array]] = {}
+        self.readers = {s: experiment.reader(s, jax.random.key) for s in self.arrays}
+        self.on_devices: dict[str, Rows | None] = {}
         self.seeds = {split: replicate(np.uint32(seed), self.mesh) for split, seed in SEEDS.items()}
         self.eval_step = make_eval_step(experiment.network, experiment.task, self.mesh)
         self.visualize_step = make_visualize_step(experiment.network, experiment.task)
@@ -47,8 +50,8 @@ class Evaluator:
         """The split that is looked at once, when a run is finished: test where there is one."""
         return next(split for split in ("test", "valid", "train") if split in self.arrays)
 
-    def data(self, split: str) -> dict[str, jax.Array]:
-        """Returns the arrays of a split on the devices; they are sent once."""
+    def data(self, split: str) -> Rows | None:
+        """Returns the arrays of a split on the devices, sent once; None if read by index."""
         if split not in self.on_devices:
             self.on_devices[split] = self.experiment.arrays(split)
         return self.on_devices[split]
@@ -65,11 +68,16 @@ class Evaluator:
         count, devices = self.experiment.spec.counts[split], self.mesh.size
         size = -(-min(batch_size, count) // devices) * devices
         sharding = NamedSharding(self.mesh, PartitionSpec(AXIS))  # type: ignore[arg-type]
-        batches = []
-        for start in range(0, count, size):
-            indices = np.minimum(np.arange(start, start + size), count - 1).astype(np.int32)
-            indices = jax.device_put(indices, sharding)
-            batches.append(self.eval_step(params, self.data(split), self.seeds[split], indices))
+        every = np.minimum(np.arange(-(-count // size) * size), count - 1).astype(np.int32)
+        rows: Any = itertools.repeat(None)
+        reader, batches = self.readers[split], []
+        if reader is not None:
+            rows = reader((np.uint32(SEEDS[split]), indices) for indices in every.reshape(-1, size))
+        for batch in zip(every.reshape(-1, size), rows, strict=False):
+            batch = jax.device_put(batch, sharding)
+            batches.append(self.eval_step(params, self.data(split), self.seeds[split], *batch))
+            if reader is not None:  # at most two batches of rows on the devices
+                jax.block_until_ready(batches[-2:][0])
         batches = jax.device_get(batches)
         return jax.tree.map(lambda *arrays: np.concatenate(arrays)[:count], *batches)
 
@@ -82,7 +90,11 @@ class Evaluator:
     def visualize(self, params: Params, split: str, indices: np.ndarray) -> Visualization:
         """Returns up to `MAX_VISUALIZED` examples of a split and the network's output."""
         padded = np.resize(np.asarray(indices, np.int32), MAX_VISUALIZED)  # one shape, one program
-        arguments = self.data(split), self.seeds[split], replicate(padded, self.mesh)
+        reader, rows = self.readers[split], None
+        if reader is not None:
+            rows = reader.read(reader.find_rows(np.uint32(SEEDS[split]), padded))
+        batch = replicate((padded, rows), self.mesh)
+        arguments = self.data(split), self.seeds[split], *batch
         shown = jax.device_get(self.visualize_step(params, *arguments))
         return jax.tree.map(lambda array: array[: len(indices)], shown)
 

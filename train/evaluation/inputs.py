@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from train.data.arrays import read_archive
+from train.data.archive import read_archive
 from train.data.dataset import DataError
 from train.data.images import as_images, read_image
 from train.data.labels import read_labels

@@ -18,6 +18,7 @@ from jax.stages import Compiled
 
 from train.config.config import Config
 from train.data.batches import Batch
+from train.data.dataset import reads_by_index
 from train.errors import UserError
 from train.experiment import Experiment
 from train.plan import hlo
@@ -101,10 +102,16 @@ def compile_step(config: Config, devices: Sequence[jax.Device]) -> Plan:
 
     state = jax.tree.map(abstract, experiment.abstract_state)
     assert experiment.data is not None
-    data = {name: abstract(array) for name, array in experiment.data.splits["train"].items()}
+    arrays = experiment.data.splits["train"]
+    data: Any = {name: abstract(array) for name, array in arrays.items()}
+    rows: Any = None
+    if reads_by_index(arrays):
+        size = (steps, run.batch_size, 1 + experiment.task.others)
+        each = {k: jax.ShapeDtypeStruct((*size, *x.shape[1:]), x.dtype) for k, x in arrays.items()}
+        data, rows = None, {name: abstract(array, None, AXIS) for name, array in each.items()}
     indices = jax.ShapeDtypeStruct((steps, run.batch_size), np.int32)
     epoch = jax.ShapeDtypeStruct((steps,), np.int32)
-    batch = Batch(abstract(indices, None, AXIS), abstract(epoch))
+    batch = Batch(abstract(indices, None, AXIS), abstract(epoch), rows)
     train_step: Any = experiment.train_step
     lowered = train_step.lower(state, data, batch)
     try:
@@ -167,7 +174,7 @@ def compile_for(config: Config, topology: str) -> int:
     show_table(
         {
             "memory of a chip": f"{_format_bytes(memory.total)} of {_format_bytes(chip.memory)}",
-            "  arguments": f"{_format_bytes(memory.arguments)} (state, all images)",
+            "  arguments": f"{_format_bytes(memory.arguments)} (state, images)",
             "  temporaries": _format_bytes(memory.temporaries),
             "  results": f"{_format_bytes(memory.outputs)}, of which "
             f"{_format_bytes(memory.aliased)} reuse arguments",

@@ -17,7 +17,7 @@ from jax.sharding import PartitionSpec as P
 
 from stn_jax.nn import Warp
 from stn_jax.sampling.platforms.cpu_fusion import materialize_input
-from train.data.batches import Batch, Rows, make_examples
+from train.data.batches import Batch, Rows, epoch_key, make_examples
 from train.data.dataset import DataSpec
 from train.errors import UserError
 from train.run.devices import AXIS
@@ -72,21 +72,27 @@ def make_train_step(
     batch_size: int,
     seed: int,
     average: float,
-) -> Callable[[TrainState, Rows, Batch], TrainState]:
+) -> Callable[[TrainState, Rows | None, Batch], TrainState]:
     """Returns the compiled step ``(state, data, batch) -> state``; the state is donated.
 
+    The rows of a batch are taken from ``data``, or are in the batch where the host has read them.
     Takes one optimiser step for each row of the batch. Several run in a `lax.scan`, which saves
     dispatch on accelerators; on a CPU the body of a loop compiles to slower code.
     """
     objective = make_objective(network, task)
 
     def device_grads(
-        params: Params, data: Rows, indices: Array, epoch: Array, step: Array
+        params: Params,
+        data: Rows | None,
+        indices: Array,
+        rows: Rows | None,
+        epoch: Array,
+        step: Array,
     ) -> tuple[Params, dict[str, Array]]:
         """Returns gradient and metrics of the whole batch, from this device's shard and a psum."""
-        key = jax.random.fold_in(jax.random.key(seed), epoch)
+        key = epoch_key(seed, epoch)
         with jax.named_scope("distortion"):
-            inputs, targets = make_examples(task, key, data, indices, step)
+            inputs, targets = make_examples(task, key, data, indices, step, rows)
             inputs = jax.tree.map(materialize_input, inputs)
         keys = None
         if network.uses_dropout:  # split: the distortion folds the indices into key itself
@@ -101,12 +107,15 @@ def make_train_step(
         return lax.psum(means, AXIS)
 
     sharded_grads = jax.shard_map(
-        device_grads, mesh=mesh, in_specs=(P(), P(), P(AXIS), P(), P()), out_specs=(P(), P())
+        device_grads,
+        mesh=mesh,
+        in_specs=(P(), P(), P(AXIS), P(AXIS), P(), P()),
+        out_specs=(P(), P()),
     )
 
-    def step(state: TrainState, data: Rows, batch: Batch) -> TrainState:
+    def step(state: TrainState, data: Rows | None, batch: Batch) -> TrainState:
         gradients, metrics = sharded_grads(
-            state.params, data, batch.indices, batch.epoch, state.step
+            state.params, data, batch.indices, batch.rows, batch.epoch, state.step
         )
         squares = {name: jnp.sum(g * g) for name, g in gradients.items()}
         metrics |= norms(squares)
@@ -134,7 +143,7 @@ def make_train_step(
         totals = {name: total + metrics[name] for name, total in state.totals.items()}
         return TrainState(state.step + 1, params, running, opt_state, totals, non_finite)
 
-    def scan_steps(state: TrainState, data: Rows, batch: Batch) -> TrainState:
+    def scan_steps(state: TrainState, data: Rows | None, batch: Batch) -> TrainState:
         if batch.epoch.shape[0] == 1:
             return step(state, data, jax.tree.map(lambda x: x[0], batch))
         return lax.scan(lambda state, batch: (step(state, data, batch), None), state, batch)[0]
@@ -193,22 +202,28 @@ class Evaluated(NamedTuple):
     targets: Any
 
 
-def make_eval_step(
-    network: Network, task: Task, mesh: Mesh
-) -> Callable[[Params, Rows, Array, Array], Evaluated]:
-    """Returns the compiled ``(params, data, seed, indices) -> Evaluated``."""
+def make_eval_step(network: Network, task: Task, mesh: Mesh) -> Callable[..., Evaluated]:
+    """Returns the compiled ``(params, data, seed, indices, rows=None) -> Evaluated``."""
     example_metrics = make_metrics(network, task)
 
-    def device_metrics(params: Params, data: Rows, seed: Array, indices: Array) -> Evaluated:
-        inputs, targets = make_examples(task, jax.random.key(seed), data, indices, None)
+    def device_metrics(
+        params: Params, data: Rows | None, seed: Array, indices: Array, rows: Rows | None
+    ) -> Evaluated:
+        inputs, targets = make_examples(task, jax.random.key(seed), data, indices, None, rows)
         prediction = network(params, inputs)
         metrics = example_metrics(prediction, targets)
         return Evaluated(metrics, task.outputs(prediction), targets)
 
     sharded_metrics = jax.shard_map(
-        device_metrics, mesh=mesh, in_specs=(P(), P(), P(), P(AXIS)), out_specs=P(AXIS)
+        device_metrics, mesh=mesh, in_specs=(P(), P(), P(), P(AXIS), P(AXIS)), out_specs=P(AXIS)
     )
-    return jax.jit(sharded_metrics, out_shardings=NamedSharding(mesh, P()))
+
+    def eval_step(
+        params: Params, data: Rows | None, seed: Array, indices: Array, rows: Rows | None = None
+    ) -> Evaluated:
+        return sharded_metrics(params, data, seed, indices, rows)
+
+    return jax.jit(eval_step, out_shardings=NamedSharding(mesh, P()))
 
 
 class Visualization(NamedTuple):
@@ -231,13 +246,13 @@ def visualize(network: Network, task: Task, params: Params, inputs: Any) -> Visu
     return Visualization(inputs, task.outputs(prediction), get_warps(prediction))
 
 
-def make_visualize_step(
-    network: Network, task: Task
-) -> Callable[[Params, Rows, Array, Array], Visualization]:
-    """Returns the compiled ``(params, data, seed, indices) -> Visualization``, for figures."""
+def make_visualize_step(network: Network, task: Task) -> Callable[..., Visualization]:
+    """Returns the compiled ``(params, data, seed, indices, rows=None) -> Visualization``."""
 
-    def visualize_split(params: Params, data: Rows, seed: Array, indices: Array) -> Visualization:
-        inputs, _ = make_examples(task, jax.random.key(seed), data, indices, None)
+    def visualize_split(
+        params: Params, data: Rows | None, seed: Array, indices: Array, rows: Rows | None = None
+    ) -> Visualization:
+        inputs, _ = make_examples(task, jax.random.key(seed), data, indices, None, rows)
         return visualize(network, task, params, inputs)
 
     return jax.jit(visualize_split)

@@ -13,6 +13,7 @@ from PIL import Image
 
 from train.data import mnist
 from train.data.idx import MNIST, IdxFile
+from train.data.lazy import LazyArray
 
 
 @pytest.fixture
@@ -60,6 +61,15 @@ def test_mnist_is_prepared_once_without_tensorflow(small_mnist, tmp_path, bundle
     np.testing.assert_array_equal(again.x_train, dataset.x_train)
     np.testing.assert_array_equal(again.y_train, dataset.y_train)
     assert "tensorflow" not in sys.modules
+
+
+def test_mnist_is_read_by_index(small_mnist, tmp_path, bundled):
+    fields = {"data_dir": str(tmp_path / "data"), "manual_dir": str(small_mnist)}
+    dataset, lazy = (read("mnist", memory_limit=limit, **fields) for limit in (1000, 0))
+    assert isinstance(lazy.x_train, LazyArray)
+    np.testing.assert_array_equal(np.asarray(lazy.x_train), dataset.x_train)
+    np.testing.assert_array_equal(lazy.y_train, dataset.y_train)
+    np.testing.assert_array_equal(np.asarray(lazy.x_test[::-7]), dataset.x_test[::-7])
 
 
 def test_mnist_is_read_from_unpacked_files(small_mnist, tmp_path, bundled):
