@@ -211,16 +211,29 @@ class STN:
         Raises:
             ValueError: for images too small for the convolutions.
         """
-        transformer = SpatialTransformer(
-            self.localization.build(input_shape, self.transform, rngs=rngs),
-            self.transform,
-            shape=self.output_shape,
-            padding_mode=self.padding_mode,
-        )
+        transformer = build_transformer(self, input_shape, rngs)
         shape = (*(self.output_shape or input_shape[:-1]), input_shape[-1])
-        network = self.classifier.build(shape, num_classes, rngs=rngs)
-        classifier = network.classifier if isinstance(network, Network) else network
-        return Network(classifier, transformer)
+        return Network(build_classifier(self.classifier, shape, num_classes, rngs), transformer)
+
+
+def build_transformer(
+    part: Any, input_shape: tuple[int, ...], rngs: nnx.Rngs
+) -> SpatialTransformer:
+    """Returns the transformer that the fields of an `STN`, or of a part like it, describe."""
+    return SpatialTransformer(
+        part.localization.build(input_shape, part.transform, rngs=rngs),
+        part.transform,
+        shape=part.output_shape,
+        padding_mode=part.padding_mode,
+    )
+
+
+def build_classifier(
+    part: Any, input_shape: tuple[int, ...], num_classes: int, rngs: nnx.Rngs
+) -> Callable[[Array], Array]:
+    """Returns a classifier alone, images -> logits, where a part builds a `Network` around it."""
+    network = part.build(input_shape, num_classes, rngs=rngs)
+    return network.classifier if isinstance(network, Network) else network
 
 
 PAPER: dict[str, FCN | CNN | STN] = {

@@ -9,7 +9,12 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from stn_jax.models._blocks import Prediction
-from stn_jax.models.distorted_mnist import FCN, FullyConnectedLocalizer, Network
+from stn_jax.models.distorted_mnist import (
+    FCN,
+    FullyConnectedLocalizer,
+    build_classifier,
+    build_transformer,
+)
 from stn_jax.nn import SpatialTransformer
 from stn_jax.transforms.affine import Affine
 from stn_jax.transforms.base import Transform
@@ -64,18 +69,11 @@ class ParallelSTN:
             ValueError: for images too small for the convolutions.
         """
         transformers = [
-            SpatialTransformer(
-                self.localization.build(input_shape, self.transform, rngs=rngs),
-                self.transform,
-                shape=self.output_shape,
-                padding_mode=self.padding_mode,
-            )
-            for _ in range(self.transformers)
+            build_transformer(self, input_shape, rngs) for _ in range(self.transformers)
         ]
         *sides, channels = input_shape
         shape = (*(self.output_shape or sides), self.transformers * channels)
-        network = self.classifier.build(shape, num_classes, rngs=rngs)
-        classifier = network.classifier if isinstance(network, Network) else network
+        classifier = build_classifier(self.classifier, shape, num_classes, rngs)
         return ParallelNetwork(classifier, transformers)
 
 

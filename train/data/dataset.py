@@ -121,7 +121,8 @@ def report(data: Data) -> list[str]:
     """Returns what is said of data: how many examples each split has, and what is not used."""
     if hasattr(data, "describe"):
         return [data.describe(), *getattr(data, "notes", ())]
-    counts = ", ".join(f"{count:,} {split}" for split, count in describe(data).counts.items())
+    lengths = {split: len(next(iter(arrays.values()))) for split, arrays in data.splits.items()}
+    counts = ", ".join(f"{count:,} {split}" for split, count in lengths.items())
     return [f"{data.name}: {counts} examples", *getattr(data, "notes", ())]
 
 

@@ -231,7 +231,7 @@ def stack(images: Iterable[tuple[str, np.ndarray]], size: int = 0) -> np.ndarray
     first: tuple[str, np.ndarray] | None = None
     stacked: list[np.ndarray] = []
     for name, original in images:
-        image = resize(original, size) if size else original
+        image = resize(original, size, size) if size else original
         first = first or (name, image)
         if image.shape[:2] != first[1].shape[:2]:
             raise DataError(
@@ -243,20 +243,21 @@ def stack(images: Iterable[tuple[str, np.ndarray]], size: int = 0) -> np.ndarray
     return np.stack([np.broadcast_to(image, (*image.shape[:2], channels)) for image in stacked])
 
 
-def resize(image: np.ndarray, size: int) -> np.ndarray:
-    """Resizes an image to a square, bilinearly and with anti-aliasing.
+def resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Resizes an image, bilinearly and with anti-aliasing.
 
     Args:
         image: uint8 ``(h, w, c)``, 1 to 4 channels. The aspect ratio is not kept.
-        size: width and height of the result.
+        height: height of the result.
+        width: width of the result.
 
     Returns:
-        uint8 ``(size, size, c)``.
+        uint8 ``(height, width, c)``.
     """
-    if image.shape[:2] == (size, size):
+    if image.shape[:2] == (height, width):
         return image
     channels = [
-        np.asarray(Image.fromarray(plane).resize((size, size), Image.Resampling.BILINEAR))
+        np.asarray(Image.fromarray(plane).resize((width, height), Image.Resampling.BILINEAR))
         for plane in np.moveaxis(image, -1, 0)
     ]
     return np.stack(channels, axis=-1)

@@ -42,7 +42,9 @@ def lazy_array_images(name: str, array: np.ndarray, image_size: int, notes: Note
     def read(rows: np.ndarray) -> np.ndarray:
         images = np.asarray(view[rows])
         images = images if images.dtype == np.uint8 else quantize(name, images)
-        return np.stack([resize(x, image_size) for x in images]) if image_size else images
+        if not image_size:
+            return images
+        return np.stack([resize(image, image_size, image_size) for image in images])
 
     return LazyArray.create(read, len(view))
 

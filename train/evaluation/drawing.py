@@ -2,7 +2,6 @@
 
 import contextlib
 import functools
-import os
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,10 +10,11 @@ import matplotlib
 
 matplotlib.use("Agg")
 
-import jax
 import matplotlib.pyplot as plt
 from matplotlib import font_manager
 from matplotlib.figure import Figure
+
+from train.run.json_files import replace
 
 _FONTS = (
     *("Noto Sans CJK JP", "Noto Sans CJK SC", "Source Han Sans", "WenQuanYi Zen Hei"),
@@ -95,15 +95,3 @@ def save(path: Path, fig: Figure) -> Path:
         replace(path, functools.partial(fig.savefig, dpi=160))
     plt.close(fig)
     return path
-
-
-def replace(path: Path, write: Callable[[Path], object]) -> None:
-    """Writes a file atomically; only process 0 writes."""
-    if jax.process_index():
-        return
-    temporary = path.with_name(f".{os.getpid()}.{path.name}")
-    try:
-        write(temporary)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

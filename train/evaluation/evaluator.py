@@ -69,11 +69,12 @@ class Evaluator:
         size = -(-min(batch_size, count) // devices) * devices
         sharding = NamedSharding(self.mesh, PartitionSpec(AXIS))  # type: ignore[arg-type]
         every = np.minimum(np.arange(-(-count // size) * size), count - 1).astype(np.int32)
+        every = every.reshape(-1, size)
         rows: Any = itertools.repeat(None)
         reader, batches = self.readers[split], []
         if reader is not None:
-            rows = reader((np.uint32(SEEDS[split]), indices) for indices in every.reshape(-1, size))
-        for batch in zip(every.reshape(-1, size), rows, strict=False):
+            rows = reader((np.uint32(SEEDS[split]), indices) for indices in every)
+        for batch in zip(every, rows, strict=False):
             batch = jax.device_put(batch, sharding)
             batches.append(self.eval_step(params, self.data(split), self.seeds[split], *batch))
             if reader is not None:  # at most two batches of rows on the devices
@@ -134,6 +135,14 @@ def load_run(workdir: Path, *, data: bool) -> Run:
     return Run(experiment, state.eval_params, int(state.step))
 
 
+def check_batch_size(batch_size: int) -> None:
+    """Refuses a batch size of the command line that is negative; 0 is the run's."""
+    if batch_size < 0:
+        raise UserError(
+            f"--batch-size {batch_size} is not allowed; it must be 0 (the run's) or above."
+        )
+
+
 def evaluate(workdir: Path, split: str, batch_size: int, data: str | None = None) -> int:
     """Evaluates a trained network and prints the result; the verb ``evaluate``.
 
@@ -149,10 +158,7 @@ def evaluate(workdir: Path, split: str, batch_size: int, data: str | None = None
     Raises:
         UserError: if there is no such run or split.
     """
-    if batch_size < 0:
-        raise UserError(
-            f"--batch-size {batch_size} is not allowed; it must be 0 (the run's) or above."
-        )
+    check_batch_size(batch_size)
     run = load_run(workdir, data=data is None)
     if data is not None:
         run = run._replace(experiment=with_data(run.experiment, data))

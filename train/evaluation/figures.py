@@ -14,11 +14,12 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from stn_jax.coordinates import denormalize_grid
 from train.errors import UserError
-from train.evaluation.drawing import Drawing, replace, style
+from train.evaluation.drawing import Drawing, style
 from train.evaluation.drawing import save as save
 from train.evaluation.evaluator import MAX_VISUALIZED as MAX_VISUALIZED
 from train.evaluation.evaluator import Evaluator, load_run
 from train.experiment import Experiment
+from train.run.json_files import replace
 from train.run.log import read_metrics
 from train.run.progress import log
 from train.step.state import Params

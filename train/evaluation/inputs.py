@@ -9,7 +9,7 @@ from PIL import Image
 
 from train.data.archive import read_archive
 from train.data.dataset import DataError
-from train.data.images import as_images, read_image
+from train.data.images import as_images, read_image, resize
 from train.data.labels import read_labels
 from train.data.listing import list_files, note_unread
 from train.data.notes import Notes
@@ -123,10 +123,7 @@ def fit_to_input(
     (height, width, channels), small = input_shape, image_shape
     pixels = match_channels(image.name, image.pixels[None], channels)[0]
     if pixels.shape[:2] not in ((height, width), (small[0], small[1])):
-        planes = [Image.fromarray(plane) for plane in np.moveaxis(pixels, -1, 0)]
-        size = small[1], small[0]
-        resized = [plane.resize(size, Image.Resampling.BILINEAR) for plane in planes]
-        pixels = np.stack([np.asarray(plane) for plane in resized], axis=-1)
+        pixels = resize(pixels, small[0], small[1])
     extra_rows, extra_columns = height - pixels.shape[0], width - pixels.shape[1]
     top, left = extra_rows // 2, extra_columns // 2
     return np.pad(pixels, ((top, extra_rows - top), (left, extra_columns - left), (0, 0)))

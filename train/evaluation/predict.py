@@ -12,7 +12,7 @@ from PIL import Image
 
 from train.data.notes import Notes
 from train.errors import UserError
-from train.evaluation.evaluator import Run, load_run
+from train.evaluation.evaluator import Run, check_batch_size, load_run
 from train.evaluation.inputs import fit_to_input, read_inputs
 from train.run.devices import replicate
 from train.run.json_files import write_json
@@ -45,10 +45,7 @@ def predict(sources: Sequence[str | Path], workdir: Path, out: Path, batch_size:
     Raises:
         UserError: if images cannot be read or the folder cannot be written.
     """
-    if batch_size < 0:
-        raise UserError(
-            f"--batch-size {batch_size} is not allowed; it must be 0 (the run's) or above."
-        )
+    check_batch_size(batch_size)
     if not sources:
         raise UserError("no images were given; give image files, folders or an .npz.")
     paths = [Path(source) for source in sources]

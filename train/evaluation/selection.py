@@ -1,6 +1,20 @@
 """Which images of a set the figures show."""
 
+from collections.abc import Mapping
+
 import numpy as np
+
+
+def find_worst(metrics: Mapping[str, np.ndarray], error: str, count: int) -> np.ndarray:
+    """Chooses the examples with an error that have the largest losses, the largest first.
+
+    Args:
+        metrics: ``loss`` and the error of each example.
+        error: name of the error.
+        count: largest number of examples; fewer are chosen if some of these have no error.
+    """
+    worst = np.argsort(-metrics["loss"], kind="stable")[:count]
+    return worst[metrics[error][worst] > 0]
 
 
 def spread_over_classes(labels: np.ndarray, count: int) -> np.ndarray:

@@ -1,8 +1,8 @@
-"""JSON files of a work directory: written atomically; a damaged one is named in one line."""
+"""Files of a work directory, written atomically; a damaged JSON file is named in one line."""
 
 import json
 import os
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +17,22 @@ def write_json(path: Path, values: Any) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes a file atomically; only process 0 writes."""
+    """Writes a text file atomically; only process 0 writes."""
+    replace(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+def replace(path: Path, write: Callable[[Path], object]) -> None:
+    """Writes a file atomically; only process 0 writes.
+
+    Args:
+        path: the file, which is replaced.
+        write: writes to a temporary path with the same suffix.
+    """
     if jax.process_index():
         return
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary = path.with_name(f".{os.getpid()}.{path.name}")
     try:
-        temporary.write_text(text, encoding="utf-8")
+        write(temporary)
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)

@@ -6,7 +6,6 @@ import os
 import socket
 import time
 from pathlib import Path
-from types import TracebackType
 
 import jax
 
@@ -68,12 +67,7 @@ class RunLock:
             os.pwrite(self.file, (json.dumps(holder) + "\n").encode(), 0)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Releases the directory."""
         if self.file is not None:
             with contextlib.suppress(OSError):

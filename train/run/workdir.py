@@ -116,15 +116,6 @@ def read_config(workdir: Path) -> Config:
         raise UserError(f"{path} cannot be used: {error}") from error
 
 
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        return json.loads(path.read_text())
-    except ValueError as error:
-        raise UserError(
-            f"{path} cannot be used: it is damaged ({error}); train again in another --workdir."
-        ) from error
-
-
 def check_data(workdir: Path, spec: DataSpec) -> None:
     """Checks that the data are those that the run was started with.
 

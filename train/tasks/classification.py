@@ -149,7 +149,7 @@ class LabelledImages(Task):
     ) -> Path | None:
         """Draws images with what the transformer made of them, the worst mistakes, the classes."""
         from train.evaluation import figures
-        from train.evaluation.selection import spread_over_classes
+        from train.evaluation.selection import find_worst, spread_over_classes
 
         predicted = np.argmax(evaluated.outputs["probabilities"], axis=-1)
         labels = evaluated.targets
@@ -169,8 +169,7 @@ class LabelledImages(Task):
             picture = draw_sheet("transformer.png", some, title)
         else:
             picture = draw_sheet("examples.png", some, f"{kind} and their predicted labels")
-        worst = np.argsort(-evaluated.metrics["loss"], kind="stable")[: figures.MAX_VISUALIZED]
-        worst = worst[evaluated.metrics["error"][worst] > 0]
+        worst = find_worst(evaluated.metrics, "error", figures.MAX_VISUALIZED)
         if len(worst):
             draw_sheet("mistakes.png", worst, f"The worst mistakes: {kind.lower()}")
         matrix = self.confusion(evaluated)

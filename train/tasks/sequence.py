@@ -175,6 +175,7 @@ class LabelSequence(Task):
     ) -> Path | None:
         """Draws images with their predicted labels, and the worst mistakes."""
         from train.evaluation import figures
+        from train.evaluation.selection import find_worst
 
         predicted = np.argmax(evaluated.outputs["probabilities"], axis=-1)
 
@@ -190,8 +191,7 @@ class LabelSequence(Task):
 
         some = np.arange(min(figures.MAX_VISUALIZED, len(predicted)))
         picture = draw_sheet("examples.png", some, f"Images ({split}) and predicted labels")
-        worst = np.argsort(-evaluated.metrics["loss"], kind="stable")[: figures.MAX_VISUALIZED]
-        worst = worst[evaluated.metrics["sequence_error"][worst] > 0]
+        worst = find_worst(evaluated.metrics, "sequence_error", figures.MAX_VISUALIZED)
         if len(worst):
             draw_sheet("mistakes.png", worst, f"The worst mistakes ({split})")
         return picture

@@ -5,6 +5,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from bright_digits import DATA, LABELS, make_spec, read_labels
 from jax import random
 
 from train.config import Addition, Cluttered, NoDistortion
@@ -14,29 +15,13 @@ from train.tasks.addition import SumOfDigits
 
 pytestmark = pytest.mark.usefixtures("plain_numerics")
 
-# An image's brightness is its label, so that the label of each channel can be read off.
-LABELS = jnp.asarray(np.arange(40) % 10, jnp.int32)
-DATA = {
-    "images": jnp.broadcast_to((20 + 20 * LABELS)[:, None, None, None], (40, 6, 6, 1)).astype(
-        jnp.uint8
-    ),
-    "labels": LABELS,
-}
-
 
 def build(distortion: Any, classes: int = 10, channels: int = 1, **fields: Any) -> SumOfDigits:
-    spec = DataSpec(
-        "test",
-        {"train": 40},
-        {"images": ((6, 6, channels), "uint8"), "labels": ((), "int32")},
-        {"class_names": list(map(str, range(classes)))},
-        "",
-    )
-    return Addition(**fields).build(spec, distortion)
+    return Addition(**fields).build(make_spec(classes, channels), distortion)
 
 
 def brightest(images: Any) -> np.ndarray:
-    return np.round((np.asarray(images).max(axis=(1, 2)) * 255 - 20) / 20).astype(int)
+    return read_labels(np.asarray(images).max(axis=(1, 2)))
 
 
 def test_each_digit_has_a_channel_and_the_label_is_their_sum() -> None:

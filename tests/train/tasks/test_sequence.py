@@ -6,38 +6,25 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from bright_digits import DATA, LABELS, make_spec, read_labels
 from jax import random
 
 from train.config import Cluttered, NoDistortion, Sequence
 from train.data.batches import make_examples
-from train.data.dataset import DataSpec
 from train.step.step import Evaluated
 from train.tasks.sequence import METRICS, LabelSequence
 
 pytestmark = pytest.mark.usefixtures("plain_numerics")
 
-# An image's brightness is its label, so that the labels can be read off the canvas.
-LABELS = jnp.asarray(np.arange(40) % 10, jnp.int32)
-DATA = {
-    "images": jnp.broadcast_to((20 + 20 * LABELS)[:, None, None, None], (40, 6, 6, 1)).astype(
-        jnp.uint8
-    ),
-    "labels": LABELS,
-}
-
 
 def build(distortion: Any = NoDistortion(), **fields: Any) -> LabelSequence:  # noqa: B008
-    arrays: Any = {"images": ((6, 6, 1), "uint8"), "labels": ((), "int32")}
-    names = [str(digit) for digit in range(10)]
-    return Sequence(**fields).build(
-        DataSpec("test", {"train": 40}, arrays, {"class_names": names}, ""), distortion
-    )
+    return Sequence(**fields).build(make_spec(), distortion)
 
 
 def read(image: np.ndarray) -> list[int]:
     """Returns the labels from left to right; each image is 6 columns wide."""
     columns = image.max(axis=(0, 2))
-    digits = np.round((columns[columns > 0] * 255 - 20) / 20).astype(int)
+    digits = read_labels(columns[columns > 0])
     assert len(digits) % 6 == 0
     return digits[::6].tolist()
 

@@ -4,14 +4,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 import jax.numpy as jnp
-import numpy as np
 from jax import Array, random
 from jaxtyping import Float
 
 import stn_jax as stn
 from train.checks import check
 from train.data.distortions.base import Distortion, difficulty
-from train.data.distortions.grids import Frame
+from train.data.distortions.grids import Frame, angle_and_scale, inverse_similarity
 
 
 @dataclass(frozen=True)
@@ -57,12 +56,9 @@ class Augmentation:
         """Draws a matrix from target to source: the inverse of ``scale R(angle) image + shift``."""
         move, mirror = random.split(key)
         turn, size, *shift = random.uniform(move, (4,), frame.dtype, -1, 1)
-        low, high = self.scale
-        angle = level * turn * np.deg2rad(self.degrees).astype(np.float32)
-        scale = level * ((low + high) / 2 + (high - low) / 2 * size) + (1 - level)
+        angle, scale = angle_and_scale(turn, size, self.degrees, self.scale, level)
         offset = level * self.translation * frame.image * jnp.stack(shift)
-        shrink = stn.scaling(jnp.stack([1 / scale, 1 / scale]))
-        theta = stn.compose(shrink, stn.rotation(-angle), stn.translation(-offset))
+        theta = inverse_similarity(angle, scale, offset)
         if not self.flip:
             return theta
         sign = jnp.where(random.bernoulli(mirror), -1, 1).astype(frame.dtype)

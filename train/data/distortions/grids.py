@@ -55,6 +55,27 @@ class Frame:
         return stn.affine_grid(stn.compose(to_image, theta, from_canvas), self.shape)
 
 
+def angle_and_scale(
+    turn: Array,
+    size: Array,
+    degrees: float,
+    limits: tuple[float, float],
+    level: Array | float,
+) -> tuple[Array, Array]:
+    """Returns an angle within ``degrees`` and a scale within limits, of numbers in [-1, 1]."""
+    low, high = limits
+    angle = level * turn * np.deg2rad(degrees).astype(np.float32)
+    return angle, level * ((low + high) / 2 + (high - low) / 2 * size) + (1 - level)
+
+
+def inverse_similarity(
+    angle: Array, scale: Array, shift: Array | np.ndarray
+) -> Float[Array, "2 3"]:
+    """Returns the inverse of ``canvas = scale R(angle) image + shift``."""
+    shrink = stn.scaling(jnp.stack([1 / scale, 1 / scale]))
+    return stn.compose(shrink, stn.rotation(-angle), stn.translation(-shift))
+
+
 @dataclass(frozen=True)
 class GridDistortion(abc.ABC):
     """A distortion that draws a grid for each image; its fields are ranges of what is drawn."""
@@ -121,13 +142,10 @@ class RTS(GridDistortion):
     def grid(self, key: Array, frame: Frame, level: Array | float) -> Float[Array, "H W 2"]:
         """Inverts ``canvas = scale R(angle) image + shift``; the square stays in the canvas."""
         turn, size, *position = random.uniform(key, (4,), frame.dtype, -1, 1)
-        low, high = self.scale
-        angle = level * turn * np.deg2rad(self.degrees).astype(np.float32)
-        scale = level * ((low + high) / 2 + (high - low) / 2 * size) + (1 - level)
+        angle, scale = angle_and_scale(turn, size, self.degrees, self.scale, level)
         room = jnp.maximum(frame.canvas - scale * frame.image, 0) / 2
         shift = level * room * jnp.stack(position)
-        shrink = stn.scaling(jnp.stack([1 / scale, 1 / scale]))
-        return frame.grid(stn.compose(shrink, stn.rotation(-angle), stn.translation(-shift)))
+        return frame.grid(inverse_similarity(angle, scale, shift))
 
 
 @dataclass(frozen=True)
