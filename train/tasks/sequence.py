@@ -14,7 +14,7 @@ from jax import Array, lax, random
 from train.checks import check
 from train.data.dataset import DataSpec
 from train.data.distortions.base import draw_integers
-from train.tasks.classification import CrossEntropy, get_logits, to_float
+from train.tasks.classification import CrossEntropy, get_class_names, get_logits, to_float
 from train.tasks.task import Metric, Task, TaskPart
 
 if TYPE_CHECKING:
@@ -96,7 +96,8 @@ class LabelSequence(Task):
     The first image is the example's own row of the data; the others are drawn with its key.
 
     Raises:
-        ValueError: for a canvas that cannot hold the images side by side.
+        ValueError: for data without images or labels, or a canvas that cannot hold the images
+            side by side.
     """
 
     metrics = METRICS
@@ -104,7 +105,7 @@ class LabelSequence(Task):
 
     def __init__(self, config: Sequence, spec: DataSpec, distortion: Any):
         self.config = config
-        self.class_names = tuple(spec.info["class_names"])
+        self.class_names = get_class_names(spec)
         self.distortion = distortion.build(spec.arrays["images"][0])
         self.num_outputs = config.length * len(self.class_names)
         self.others = config.length * (1 + self.distortion.others) - 1
