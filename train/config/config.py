@@ -12,6 +12,7 @@ from train.checks import check, check_types
 from train.data.distortions import RTS
 from train.data.sources import Images
 from train.step.optimizer import Adam
+from train.step.precision import Precision
 from train.tasks.classification import Classification
 
 
@@ -37,6 +38,9 @@ class TrainConfig:
     """Seed of the initial weights, the order of the examples and their distortions."""
     average: float = 0.0
     """Decay of the running average of parameters used for evaluation; 0 uses the last ones."""
+    precision: Precision = "float32"
+    """Of activations and products; with bfloat16 parameters, localization networks and coordinates
+    stay in float32."""
     start_from: str | None = None
     """Work directory of another run whose parameters to start from; those of the same name and
     shape are taken."""
