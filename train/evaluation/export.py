@@ -13,6 +13,7 @@ import stn_jax
 from train.errors import TrainingError, UserError
 from train.evaluation.evaluator import Evaluator, Run, load_run
 from train.evaluation.export_file import is_model, write_model
+from train.evaluation.export_inspect import inspect_program
 from train.evaluation.live import live_call, predict_images
 from train.run.devices import EXPORTED_PLATFORMS
 from train.run.json_files import read_json, replace
@@ -85,7 +86,7 @@ def make_program(run: Run) -> bytes:
     """Returns the network of a run, with its weights, as ``jax.export`` serializes it.
 
     Raises:
-        UserError: if the network's code needs to know the batch size.
+        UserError: if the network's code needs to know the batch size, or has kernels of its own.
     """
     experiment = run.experiment
     params = jax.device_get(run.params)  # NumPy arrays become constants of the program
@@ -103,7 +104,12 @@ def make_program(run: Run) -> bytes:
             f"the network cannot be exported for every batch size and platform ({reason}); its "
             "code must not need the number of images: say x.shape[0] for len(x)."
         ) from error
-    return bytes(exported.serialize())
+    program = bytes(exported.serialize())
+    try:
+        inspect_program(program)
+    except ValueError as error:
+        raise UserError(f"the network cannot be exported: {error}.") from error
+    return program
 
 
 def _images_to_check(run: Run) -> tuple[np.ndarray, str]:
