@@ -24,8 +24,7 @@ LONGEST_NAME = 200
 MAX_IMAGES = 1_000_000
 """Images of one call; all results are in memory before any is written."""
 
-MAX_ROWS_BYTES = 1 << 30
-"""Bytes of an earlier ``predictions.json`` that is read."""
+_LONGEST_LINE = 1 << 16  # letters of an earlier ``predictions.json``
 
 
 def predict(
@@ -124,17 +123,36 @@ def _check_out(out: Path, sources: Sequence[Path]) -> list[Path]:
         return []
     found = list((out / RECTIFIED).glob("*"))
     try:
-        if (out / ROWS).stat().st_size > MAX_ROWS_BYTES:
-            raise ValueError
-        rows = json.loads((out / ROWS).read_text())
-        written = {row.get("rectified") for row in rows if row["label"] is not None}
-        if {f"{RECTIFIED}/{path.name}" for path in found} <= written:
+        if {f"{RECTIFIED}/{path.name}" for path in found} <= _read_rectified(out / ROWS):
             return found
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+    except (OSError, ValueError, TypeError, RecursionError):
         pass  # not what `_write` has written
     raise UserError(
         f"--out {out} holds files that are not those of a prediction; give another folder."
     )
+
+
+def _read_rectified(path: Path) -> set[str]:
+    """Returns the rectified images that an earlier prediction lists; a line holds one field.
+
+    Raises:
+        ValueError: if the file is not that of a prediction.
+    """
+    fields = {"image": 0, "label": 0}
+    rectified: set[str] = set()
+    with path.open(encoding="utf-8") as file:
+        for line in iter(lambda: file.readline(_LONGEST_LINE), ""):
+            key, _, value = line.strip().rstrip(",").partition(": ")
+            name = key.strip('"')
+            if name in fields:
+                fields[name] += 1
+            if name == "rectified":
+                rectified.add(json.loads(value))
+            if len(rectified) > MAX_IMAGES:
+                raise ValueError
+    if not 0 < fields["image"] <= fields["label"]:
+        raise ValueError
+    return rectified
 
 
 def _write(
