@@ -71,7 +71,7 @@ def read_header(file: IO[bytes], path: Path, key: str, name: str, there: int) ->
     header = Header(shape, fortran_order, dtype, head.tell())
     if dtype.hasobject:
         raise DataError(explain_objects(path, key))
-    possible = all(0 <= length < _MAX_LENGTH for length in shape) and len(shape) <= _MAX_AXES
+    possible = all(0 <= length < _MAX_LENGTH for length in shape) and 0 < len(shape) <= _MAX_AXES
     if possible and 0 in shape[1:]:
         raise DataError(f"{name} is empty, its shape is {shape}.")
     if not possible or not dtype.itemsize:

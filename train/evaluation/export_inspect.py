@@ -78,7 +78,9 @@ def _limit_memory(size: int) -> None:
         import resource
     except ImportError:  # on Windows
         return
+    _, most = resource.getrlimit(resource.RLIMIT_DATA)
     limit = MEMORY + 10 * size
+    limit = limit if most == resource.RLIM_INFINITY else min(limit, most)
     resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
 
 
