@@ -1,6 +1,6 @@
-"""Feeds a reader malformed files, with 2 GB of memory and 20 seconds for each.
+"""Feeds readers malformed files, with 2 GB of memory and 20 seconds for each.
 
-python fuzz.py READER COUNT FOLDER
+python fuzz.py READER,READER,... COUNT FOLDER
 
 Prints how many files were read and refused, and ends with an error at the first that is neither;
 that file is then FOLDER/last.
@@ -38,13 +38,10 @@ def outcome(read: Callable[[], Any]) -> str:
     return "refused" if said else "read"
 
 
-def main(name: str, count: int, folder: Path) -> None:
+def fuzz(name: str, count: int, folder: Path) -> None:
     """Feeds a reader the files that were made to hurt, and so many others."""
     counts: collections.Counter[str] = collections.Counter()
     reader = READERS[name]()
-    resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
-    signal.signal(signal.SIGALRM, lambda *_: sys.exit(f"{name}: not read in {SECONDS} seconds"))
-    warnings.simplefilter("ignore")
 
     def feed(content: bytes) -> None:
         (folder / "last").write_bytes(content)  # here it is after a crash
@@ -69,5 +66,15 @@ def main(name: str, count: int, folder: Path) -> None:
     print(f"{name}: {counts['read']} read, {counts['refused']} refused, {peak} MB")
 
 
+def give_up(signal_number: int, frame: object) -> None:
+    """Ends the process, whatever it does."""
+    sys.exit(f"a file is not read in {SECONDS} seconds")
+
+
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]), Path(sys.argv[3]))
+    warnings.simplefilter("ignore")
+    resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
+    signal.signal(signal.SIGALRM, give_up)
+    names, number, where = sys.argv[1:]
+    for each in names.split(","):
+        fuzz(each, int(number), Path(where))
