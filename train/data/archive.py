@@ -13,6 +13,7 @@ from train.data.notes import Notes
 from train.data.npy import Header, check_rows, read_header
 from train.data.sets import find_array
 from train.data.zip_files import open_zip
+from train.errors import shorten
 
 REQUIRED = ("x_train", "y_train")
 NAMES = "class_names"
@@ -83,7 +84,7 @@ def read_archive(
     except DataError:
         raise
     except _UNREADABLE as error:
-        raise DataError(f"{unreadable} ({error}); {remedy}") from error
+        raise DataError(f"{unreadable} ({shorten(error)}); {remedy}") from error
     missing = [key for key in required if key not in arrays and not key.startswith("groups")]
     if missing:
         raise DataError(

@@ -13,6 +13,7 @@ from train.data.bit_depth import find_bit_depth
 from train.data.dataset import DataError
 from train.data.listing import known_formats
 from train.data.notes import Notes
+from train.errors import shorten
 
 MAX_PIXELS = 50_000_000
 """Pixels of an image file; decoded, oriented and put on black it takes 20 bytes for each."""
@@ -73,7 +74,7 @@ def _explain_damage(path: Path) -> Iterator[None]:
         raise
     except Exception as error:  # Pillow's plug-ins raise anything for damaged files
         raise DataError(
-            f"{path} is damaged or not an image ({str(error)[:200]}); replace or remove it."
+            f"{path} is damaged or not an image ({shorten(error)}); replace or remove it."
         ) from error
 
 

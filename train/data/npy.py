@@ -10,6 +10,7 @@ import numpy as np
 
 from train.data.dataset import DataError
 from train.data.sets import find_array
+from train.errors import shorten
 
 MAX_ROWS = 10_000_000
 """Largest number of labels, groups or names: each becomes a Python object somewhere."""
@@ -66,8 +67,8 @@ def read_header(file: IO[bytes], path: Path, key: str, name: str, there: int) ->
             version = np.lib.format.read_magic(head)
             shape, fortran_order, dtype = _READERS[version](head)
     except Exception as error:  # whatever NumPy's parser meets
-        text = " ".join(str(error).split())[:200]
-        raise DataError(f"{name} is not an array as np.save writes it ({text}).") from error
+        said = shorten(error, 200)
+        raise DataError(f"{name} is not an array as np.save writes it ({said}).") from error
     header = Header(shape, fortran_order, dtype, head.tell())
     if dtype.hasobject:
         raise DataError(explain_objects(path, key))
@@ -76,7 +77,7 @@ def read_header(file: IO[bytes], path: Path, key: str, name: str, there: int) ->
         raise DataError(f"{name} is empty, its shape is {shape}.")
     if not possible or not dtype.itemsize:
         raise DataError(
-            f"{name} has shape {str(shape)[:100]} and dtype {str(dtype)[:100]}; no array of images "
+            f"{name} has shape {shorten(shape, 100)} and dtype {shorten(dtype, 100)}; no array of images "
             "or labels has."
         )
     if there < header.nbytes:

@@ -10,7 +10,7 @@ import numpy as np
 from jax import export as jax_export
 
 import stn_jax
-from train.errors import TrainingError, UserError
+from train.errors import TrainingError, UserError, shorten
 from train.evaluation.evaluator import Evaluator, Run, load_run
 from train.evaluation.export_file import is_model, write_model
 from train.evaluation.export_inspect import inspect_program
@@ -99,9 +99,8 @@ def make_program(run: Run) -> bytes:
     try:
         exported = jax_export.export(jax.jit(call), platforms=EXPORTED_PLATFORMS)(images)
     except Exception as error:  # whatever the network's code makes of a symbolic size
-        reason = " ".join(str(error).split())[:200]
         raise UserError(
-            f"the network cannot be exported for every batch size and platform ({reason}); its "
+            f"the network cannot be exported for every batch size and platform ({shorten(error)}); its "
             "code must not need the number of images: say x.shape[0] for len(x)."
         ) from error
     program = bytes(exported.serialize())

@@ -21,7 +21,7 @@ import numpy as np
 from jax import export
 
 from train.data.zip_files import open_zip, read_member
-from train.errors import UserError
+from train.errors import UserError, shorten
 from train.evaluation.export_inspect import inspect_program
 from train.evaluation.predictor import Predictor
 
@@ -92,9 +92,8 @@ def read_model(path: Path) -> ModelFile:
         inspect_program(program)
         return ModelFile(metadata, _load(metadata, program))
     except (OSError, EOFError, ValueError, RuntimeError, MemoryError, zipfile.BadZipFile) as error:
-        text = " ".join(str(error).split())[:300] or type(error).__name__
         raise UserError(
-            f"--model {path} is damaged or no exported network ({text}); write it again with "
+            f"--model {path} is damaged or no exported network ({shorten(error)}); write it again with "
             "python -m train export."
         ) from error
 

@@ -21,7 +21,7 @@ from train.config.config import Config
 from train.config.files import CONFIG_FILE
 from train.config.serialize import flatten, from_dict, to_dict
 from train.data.dataset import SPLITS, Data, DataSpec, describe
-from train.errors import UserError
+from train.errors import UserError, shorten
 from train.run.json_files import read_json, write_json, write_text
 from train.run.progress import log
 
@@ -54,14 +54,14 @@ def read_summary(workdir: Path, config: Config) -> dict[str, Any] | None:
     try:
         stored = flatten(read_json(workdir / CONFIG, (), REMEDY))
     except RecursionError as error:
-        raise UserError(f"{workdir / CONFIG} is damaged ({error}); {REMEDY}.") from error
+        raise UserError(f"{workdir / CONFIG} is damaged ({shorten(error)}); {REMEDY}.") from error
     asked = flatten(to_dict(config))
     names = sorted(set(stored) | set(asked))
     differing = [name for name in names if stored.get(name) != asked.get(name)]
     longer = differing == [_LENGTH] and asked[_LENGTH] > stored[_LENGTH]
     if differing and not longer:
         details = [
-            f"{name[:100]} is {_shorten(stored.get(name))} there and {asked.get(name)!r} here"
+            f"{name[:100]} is {shorten(repr(stored.get(name)), 100)} there and {asked.get(name)!r} here"
             for name in differing[:_SHOWN]
         ]
         if len(differing) > _SHOWN:
@@ -75,11 +75,6 @@ def read_summary(workdir: Path, config: Config) -> dict[str, Any] | None:
         return None
     remedy = "delete it, and the same command writes it again"
     return read_json(path, ("result",), remedy)
-
-
-def _shorten(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 100 else f"{text[:100]} ..."
 
 
 def _check_foreign(workdir: Path) -> None:
@@ -128,7 +123,7 @@ def read_config(workdir: Path) -> Config:
     try:
         return from_dict(values, workdir / CONFIG_FILE)
     except Exception as error:  # whatever stands there, and in the copy of the config file
-        raise UserError(f"{path} cannot be used: {error}") from error
+        raise UserError(f"{path} cannot be used: {shorten(error, 600)}") from error
 
 
 def check_data(workdir: Path, spec: DataSpec) -> None:
@@ -233,7 +228,7 @@ def read_spec(workdir: Path) -> DataSpec:
         _check_types(spec)
         return spec
     except (ValueError, TypeError, AttributeError, SyntaxError) as error:  # of NumPy's dtypes too
-        raise UserError(f"{path} is damaged ({error}); {REMEDY}.") from error
+        raise UserError(f"{path} is damaged ({shorten(error)}); {REMEDY}.") from error
 
 
 def _check_types(spec: DataSpec) -> None:
@@ -247,11 +242,11 @@ def _check_types(spec: DataSpec) -> None:
         raise ValueError("name and crc32 must be strings")
     for name, count in spec.counts.items():
         if name not in SPLITS or type(count) is not int or count < 0:
-            raise ValueError(f"counts holds {_shorten({name: count})}")
+            raise ValueError(f"counts holds {shorten({name: count})}")
     for name, (shape, dtype) in spec.arrays.items():
         lengths = all(type(length) is int and 0 <= length < 1 << 31 for length in shape)
         if not lengths or not isinstance(dtype, str) or np.dtype(dtype).hasobject:
-            raise ValueError(f"arrays holds {_shorten({name: (shape, dtype)})}")
+            raise ValueError(f"arrays holds {shorten({name: (shape, dtype)})}")
     names = spec.info.get("class_names", [])
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise ValueError("class_names must be a list of strings")
