@@ -77,8 +77,8 @@ def read_header(file: IO[bytes], path: Path, key: str, name: str, there: int) ->
         raise DataError(f"{name} is empty, its shape is {shape}.")
     if not possible or not dtype.itemsize:
         raise DataError(
-            f"{name} has shape {shorten(shape, 100)} and dtype {shorten(dtype, 100)}; no array of images "
-            "or labels has."
+            f"{name} has shape {shorten(shape, 100)} and dtype {shorten(dtype, 100)}; no array "
+            "of images or labels has."
         )
     if there < header.nbytes:
         raise DataError(

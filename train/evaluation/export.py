@@ -100,8 +100,8 @@ def make_program(run: Run) -> bytes:
         exported = jax_export.export(jax.jit(call), platforms=EXPORTED_PLATFORMS)(images)
     except Exception as error:  # whatever the network's code makes of a symbolic size
         raise UserError(
-            f"the network cannot be exported for every batch size and platform ({shorten(error)}); its "
-            "code must not need the number of images: say x.shape[0] for len(x)."
+            f"the network cannot be exported for every batch size and platform ({shorten(error)}); "
+            "its code must not need the number of images: say x.shape[0] for len(x)."
         ) from error
     program = bytes(exported.serialize())
     try:

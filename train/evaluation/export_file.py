@@ -93,8 +93,8 @@ def read_model(path: Path) -> ModelFile:
         return ModelFile(metadata, _load(metadata, program))
     except (OSError, EOFError, ValueError, RuntimeError, MemoryError, zipfile.BadZipFile) as error:
         raise UserError(
-            f"--model {path} is damaged or no exported network ({shorten(error)}); write it again with "
-            "python -m train export."
+            f"--model {path} is damaged or no exported network ({shorten(error)}); write it "
+            "again with python -m train export."
         ) from error
 
 

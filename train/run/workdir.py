@@ -61,7 +61,8 @@ def read_summary(workdir: Path, config: Config) -> dict[str, Any] | None:
     longer = differing == [_LENGTH] and asked[_LENGTH] > stored[_LENGTH]
     if differing and not longer:
         details = [
-            f"{name[:100]} is {shorten(repr(stored.get(name)), 100)} there and {asked.get(name)!r} here"
+            f"{shorten(name, 100)} is {shorten(repr(stored.get(name)), 100)} there and "
+            f"{asked.get(name)!r} here"
             for name in differing[:_SHOWN]
         ]
         if len(differing) > _SHOWN:
