@@ -12,7 +12,8 @@ six months after the version that wrote it.
 import hashlib
 import json
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -148,14 +149,26 @@ def read_predictor(path: Path) -> Predictor:
     metadata, call = read_model(path)
     height, width, channels = metadata["input_shape"]
     names = metadata["class_names"]
-    found = jax.eval_shape(call, jax.ShapeDtypeStruct((1, height, width, channels), np.uint8))
-    if getattr(found.get("probabilities"), "shape", None) != (1, len(names)):
-        raise UserError(f"--model {path} is no classifier; predict is for classification.")
     step = jax.jit(call)
+
+    def run(images: np.ndarray) -> Any:
+        with _explain_tampering(path):
+            return jax.device_get(step(images))
+
+    with _explain_tampering(path):
+        image = jax.ShapeDtypeStruct((1, height, width, channels), np.uint8)
+        shapes = jax.tree.map(lambda x: x.shape, jax.eval_shape(call, image))
+    if shapes.get("probabilities") != (1, len(names)) or "warps" not in shapes:
+        raise UserError(f"--model {path} is no classifier; predict is for classification.")
     return Predictor(
-        tuple(names),
-        metadata["input_shape"],
-        metadata["image_shape"],
-        metadata["batch_size"],
-        lambda images: jax.device_get(step(images)),
+        tuple(names), metadata["input_shape"], metadata["image_shape"], metadata["batch_size"], run
     )
+
+
+@contextmanager
+def _explain_tampering(path: Path) -> Iterator[None]:
+    """Names the file whose program JAX's compiler refuses, although it can be read."""
+    try:
+        yield
+    except Exception as error:
+        raise UserError(f"--model {path} cannot be run ({shorten(error)}).") from error

@@ -1,6 +1,7 @@
 """The verb ``export``: one file, checked against the live network, predicted from without Flax."""
 
 import json
+import re
 import subprocess
 import sys
 from dataclasses import dataclass, replace
@@ -68,6 +69,17 @@ def test_predictions_are_those_of_the_work_directory_without_flax(
         assert other["theta"] == pytest.approx(row["theta"], abs=1e-5)
         assert other["probabilities"] == pytest.approx(row["probabilities"], abs=1e-4)
         assert (tmp_path / "file" / row["rectified"]).is_file()
+
+
+def test_the_documented_recipe_needs_nothing_of_this_repository(exported: Path) -> None:
+    page = (ROOT / "docs" / "export.md").read_text()
+    (recipe,) = re.findall(r"^```py\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+    alone = "import sys\nfor name in ('stn_jax', 'train', 'flax'): sys.modules[name] = None\n"
+    done = subprocess.run(
+        [sys.executable, "-c", alone + recipe], cwd=exported.parent, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert re.fullmatch(r"\['([012])'(, '\1'){4}\]\n", done.stdout)
 
 
 def test_the_file_serves_any_batch_and_says_what_it_is(finished_run: Path, exported: Path) -> None:
