@@ -1,4 +1,4 @@
-"""The command line: ``python -m train fit|evaluate|predict|plot|compile``."""
+"""The command line: ``python -m train fit|evaluate|predict|export|plot|compile``."""
 
 import sys
 

@@ -26,9 +26,11 @@ usage: python -m train VERB ...
       train with a config file; the same command resumes an interrupted run
   evaluate --workdir DIR [--split test] [--data NAME]
       evaluate a trained network, on its own data or on others
-  predict IMAGES... --workdir DIR --out DIR
+  predict IMAGES... --workdir DIR | --model FILE --out DIR
       write labels, thetas and rectified images of image files, folders or an .npz, and the error
       where their classes are known
+  export --workdir DIR [--out model.stn]
+      write the trained network as one file that needs nothing but JAX
   plot --workdir DIR
       draw the figures of a run again
   compile CONFIG --topology v5e:2x4 [--train.batch-size 4096 ...]
@@ -59,12 +61,24 @@ class Predict:
 
     images: tyro.conf.Positional[tuple[str, ...]]
     """Image files, folders of images, or an .npz with an array x, images or x_test."""
-    workdir: str
-    """Work directory of a run."""
     out: str
     """Folder for predictions.csv, predictions.json and the rectified images."""
+    workdir: str | None = None
+    """Work directory of a run."""
+    model: str | None = None
+    """File that export has written, instead of a work directory."""
     batch_size: int = 0
     """Images for each step; 0 uses the run's."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Export:
+    """Writes the trained network of a work directory as one file that needs nothing but JAX."""
+
+    workdir: str
+    """Work directory of a run."""
+    out: str | None = None
+    """The file; model.stn in the work directory if it is not given."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,11 +89,11 @@ class Plot:
     """Work directory of a run."""
 
 
-VERBS = {"evaluate": Evaluate, "predict": Predict, "plot": Plot}
+VERBS = {"evaluate": Evaluate, "predict": Predict, "export": Export, "plot": Plot}
 CONFIGURED = ("fit", "compile")
 """Verbs that begin with a config file."""
 
-ALL_VERBS = ("fit", "evaluate", "predict", "plot", "compile")
+ALL_VERBS = ("fit", "evaluate", "predict", "export", "plot", "compile")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -136,7 +150,7 @@ def _run(arguments: list[str]) -> int:
         return _run_config(verb, rest)
     if verb not in VERBS:
         raise UserError(f"verb {verb!r} is unknown; choose one of {', '.join(ALL_VERBS)}.")
-    from train.config.options import call_tyro
+    from train.arguments import call_tyro
 
     command: Any = call_tyro(VERBS[verb], rest, prog=f"python -m train {verb}")
     if command is None:  # --help was asked for
@@ -150,10 +164,15 @@ def _run(arguments: list[str]) -> int:
 
         return predict(
             [expand(image) for image in command.images],
-            expand(command.workdir),
             expand(command.out),
             command.batch_size,
+            workdir=None if command.workdir is None else expand(command.workdir),
+            model=None if command.model is None else expand(command.model),
         )
+    if isinstance(command, Export):
+        from train.evaluation.export import export
+
+        return export(expand(command.workdir), expand(command.out) if command.out else None)
     from train.evaluation.figures import plot
 
     return plot(expand(command.workdir))

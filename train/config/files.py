@@ -13,7 +13,7 @@ from types import ModuleType
 from typing import Any
 
 from train.config.config import Config
-from train.errors import UserError
+from train.errors import UserError, shorten
 
 ROOT = Path(__file__).parents[2]
 
@@ -33,7 +33,9 @@ def load_config(path: Path) -> Config:
     try:
         config = run_file(path).get_config()
     except Exception as error:
-        raise UserError(f"config file {str(path)!r}: {_explain(error, path)}") from error
+        raise UserError(
+            f"config file {str(path)!r}: {shorten(_explain(error, path), 600)}"
+        ) from error
     if not isinstance(config, Config):
         raise UserError(
             f"config file {str(path)!r}: get_config() returned an object of type "

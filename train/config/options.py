@@ -1,11 +1,9 @@
 """The command line's view of a config: an option for each field of the parts that were chosen."""
 
 import ast
-import contextlib
 import dataclasses
 import difflib
 import inspect
-import io
 import re
 import textwrap
 import types
@@ -15,6 +13,7 @@ from typing import Annotated, Any
 
 import tyro
 
+from train.arguments import call_tyro
 from train.checks import type_hints
 from train.config.config import Config, is_part, walk
 from train.config.names import NAMES
@@ -257,31 +256,3 @@ def field_docs(cls: type) -> dict[str, str]:
                 if isinstance(node.target, ast.Name) and isinstance(text, str):
                     docs[node.target.id] = " ".join(text.split())
     return docs
-
-
-def call_tyro(cls: Any, arguments: Sequence[str], *, prog: str) -> Any:
-    """Parses with tyro and turns its boxed messages into one line; returns None after --help."""
-    stderr = io.StringIO()
-    try:
-        with contextlib.redirect_stderr(stderr):
-            return tyro.cli(cls, args=arguments, prog=prog)
-    except SystemExit as stop:
-        if not stop.code:
-            return None
-        raise UserError(_unbox_message(stderr.getvalue(), prog)) from None
-
-
-def _unbox_message(output: str, prog: str) -> str:
-    """Extracts the message from the box that tyro draws around it."""
-    lines = [line.strip("╭╮╰╯│─ \t") for line in output.splitlines()]
-    text = " ".join(line for line in lines[1:] if line)  # the first line is the title
-    text = re.sub(r"Error parsing config\.\w+: ", "", text)
-    text = re.sub(
-        r"no type matching .* instantiated from \['?(.*?)'?\]\. .*? Arg",
-        r"\1 is not allowed Arg",
-        text,
-    )
-    text = text.replace(" Argument helptext:", "; it is")
-    text = text.replace(" Perhaps you meant:", "; perhaps you meant")
-    text = re.sub(r"[.\s]*For full helptext.*", "", text)
-    return f"{text} ({prog} --help lists all options)"

@@ -4,13 +4,16 @@ import zipfile
 import zlib
 from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
 from train.data.dataset import DataError
 from train.data.notes import Notes
+from train.data.npy import Header, check_rows, read_header
 from train.data.sets import find_array
+from train.data.zip_files import open_zip
+from train.errors import shorten
 
 REQUIRED = ("x_train", "y_train")
 NAMES = "class_names"
@@ -25,7 +28,7 @@ _ZIP_HEADER = 30  # bytes of a member's local header, before its name and extra 
 
 
 class _Member(NamedTuple):
-    nbytes: int
+    header: Callable[[], Header]
     load: Callable[[], np.ndarray]
     map: Callable[[], np.ndarray]
 
@@ -69,7 +72,10 @@ def read_archive(
                 continue
             keys[meant] = key
         images = {meant for meant in keys if meant.startswith("x_")}
-        total = sum(members[keys[meant]].nbytes for meant in images)
+        headers = {meant: members[key].header() for meant, key in keys.items()}
+        for meant in headers.keys() - images:
+            check_rows(headers[meant], f"{path}: {keys[meant]}")
+        total = sum(headers[meant].nbytes for meant in images)
         large = memory_limit is not None and total > memory_limit
         arrays = {
             meant: members[key].map() if large and meant in images else members[key].load()
@@ -78,7 +84,7 @@ def read_archive(
     except DataError:
         raise
     except _UNREADABLE as error:
-        raise DataError(f"{unreadable} ({error}); {remedy}") from error
+        raise DataError(f"{unreadable} ({shorten(error)}); {remedy}") from error
     missing = [key for key in required if key not in arrays and not key.startswith("groups")]
     if missing:
         raise DataError(
@@ -94,7 +100,7 @@ def _list_files(folder: Path) -> dict[str, _Member]:
 
     def member(path: Path) -> _Member:
         return _Member(
-            path.stat().st_size,
+            lambda: _header_at(path, str(path), 0),
             lambda: np.array(map_array(path, str(path))),
             lambda: map_array(path, str(path)),
         )
@@ -105,39 +111,51 @@ def _list_files(folder: Path) -> dict[str, _Member]:
 def _list_members(path: Path) -> dict[str, _Member]:
     """Returns the arrays of an ``.npz`` file."""
     with path.open("rb") as file:
-        archive = np.load(file, allow_pickle=False)
-        if isinstance(archive, np.ndarray):
+        if file.read(6) == b"\x93NUMPY":
             raise DataError(
                 f"{path} cannot be read as an .npz file of plain arrays (it is a single array, as "
                 "np.save writes); write it with np.savez or np.savez_compressed."
             )
-        sizes = {info.filename: info.file_size for info in archive.zip.infolist()}
-        names = archive.files
+    with open_zip(path) as archive:
+        names = archive.namelist()
 
-    def member(key: str) -> _Member:
-        size = sizes.get(f"{key}.npy", sizes.get(key, 0))
-        return _Member(size, lambda: _load_member(path, key), lambda: _map_member(path, key))
+    def member(name: str) -> _Member:
+        return _Member(
+            lambda: _read_member(path, name)[0],
+            lambda: _load_member(path, name),
+            lambda: _map_member(path, name),
+        )
 
-    return {key: member(key) for key in names}
-
-
-def _load_member(path: Path, key: str) -> np.ndarray:
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            return archive[key]
-    except ValueError as error:
-        if "allow_pickle" not in str(error):
-            raise
-        raise DataError(_explain_objects(path, key)) from error
+    return {name.removesuffix(".npy"): member(name) for name in names}
 
 
-def _map_member(path: Path, key: str) -> np.ndarray:
-    with zipfile.ZipFile(path) as archive:
-        info = archive.getinfo(f"{key}.npy")
+def _read_member(path: Path, name: str, *, values: bool = False) -> tuple[Header, np.ndarray]:
+    """Returns the header of a member, and its values if they are asked for."""
+    key = name.removesuffix(".npy")
+    with open_zip(path) as archive:
+        info = archive.getinfo(name)
+        with archive.open(info) as file:
+            header = read_header(file, path, key, f"{path}: {key}", info.file_size)
+        array = np.empty(0)
+        if values:
+            with archive.open(info) as file:
+                array = np.lib.format.read_array(file, allow_pickle=False)
+        return header, array
+
+
+def _load_member(path: Path, name: str) -> np.ndarray:
+    return _read_member(path, name, values=True)[1]
+
+
+def _map_member(path: Path, name: str) -> np.ndarray:
+    key = name.removesuffix(".npy")
+    with open_zip(path) as archive:
+        info = archive.getinfo(name)
     if info.compress_type != zipfile.ZIP_STORED:
         raise DataError(
             f"{path}: {key} is compressed and larger than data.memory_limit; store it with "
-            "np.savez, which does not compress, or raise --data.memory-limit (megabytes)."
+            "np.savez, which does not compress, or for training raise --data.memory-limit "
+            "(megabytes)."
         )
     with path.open("rb") as file:
         file.seek(info.header_offset)
@@ -157,34 +175,14 @@ def map_array(path: Path, name: str, offset: int = 0) -> np.ndarray:
     Raises:
         DataError: if the file is cut off, is no such array, or holds Python objects.
     """
-    try:
-        with path.open("rb") as file:
-            file.seek(offset)
-            version = np.lib.format.read_magic(file)
-            read_header = {
-                (1, 0): np.lib.format.read_array_header_1_0,
-                (2, 0): np.lib.format.read_array_header_2_0,
-            }[version]
-            shape, fortran_order, dtype = read_header(file)
-            start = file.tell()
-    except (ValueError, KeyError, EOFError) as error:
-        raise DataError(f"{name} is not an array as np.save writes it ({error}).") from error
-    if dtype.hasobject:
-        raise DataError(_explain_objects(path, path.stem))
-    needed = start - offset + int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
-    there = path.stat().st_size - offset
-    if there < needed:
-        raise DataError(
-            f"{name} is cut off: it has {there:,} of {needed:,} bytes; write or copy it again."
-        )
-    if 0 in shape:  # nothing to map
-        return np.zeros(shape, dtype)
-    return np.memmap(path, dtype, "r", start, shape, "F" if fortran_order else "C")
+    header = _header_at(path, name, offset)
+    if 0 in header.shape:  # nothing to map
+        return np.zeros(header.shape, header.dtype)
+    order: Literal["F", "C"] = "F" if header.fortran_order else "C"
+    return np.memmap(path, header.dtype, "r", offset + header.start, header.shape, order)
 
 
-def _explain_objects(path: Path, key: str) -> str:
-    cure = "x.astype(np.uint8)" if (find_array(key) or "")[0:1] == "x" else "y.astype(str)"
-    return (
-        f"{path} cannot be read as an .npz file of plain arrays ({key} holds Python objects, "
-        f"dtype object); make them plain, say {cure}."
-    )
+def _header_at(path: Path, name: str, offset: int) -> Header:
+    with path.open("rb") as file:
+        file.seek(offset)
+        return read_header(file, path, path.stem, name, path.stat().st_size - offset)

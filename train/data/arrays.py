@@ -1,5 +1,6 @@
 """Datasets from an ``.npz`` file of arrays, or from a folder of ``.npy`` files."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,8 @@ def load_arrays(
         if x not in arrays:
             continue
         labels[y] = read_labels(f"{path}: {keys[y]}", arrays[y])
-        if is_lazy(arrays[x]):
+        resized = len(arrays[x]) * image_size**2 * math.prod(arrays[x].shape[3:])
+        if is_lazy(arrays[x]) or (memory_limit is not None and resized > memory_limit):
             images[split] = lazy_array_images(f"{path}: {keys[x]}", arrays[x], image_size, notes)
             continue
         images[split] = as_images(f"{path}: {keys[x]}", arrays[x], notes)

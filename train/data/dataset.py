@@ -1,5 +1,6 @@
 """What a data part builds: arrays by split; `Dataset` has the images and labels of classes."""
 
+import math
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,6 +18,9 @@ SHOWN = 2
 
 SAMPLE = 1000
 """Number of rows that stand for a lazy array in its checks and its checksum."""
+
+SAMPLE_BYTES = 1 << 29
+"""Bytes of a sample; of large rows there are fewer."""
 
 Arrays = Mapping[str, np.ndarray]
 """Arrays by name; their first axes are examples. They may be memory-mapped or `LazyArray`."""
@@ -112,9 +116,11 @@ def reads_by_index(arrays: Arrays) -> bool:
 
 def sample(array: Any) -> np.ndarray:
     """Returns an array, or evenly spaced rows of a lazy one."""
-    if not is_lazy(array) or len(array) <= SAMPLE:
+    row = math.prod(array.shape[1:]) * array.dtype.itemsize
+    count = min(SAMPLE, max(1, SAMPLE_BYTES // max(1, row)))
+    if not is_lazy(array) or len(array) <= count:
         return np.asarray(array)
-    return np.asarray(array[np.linspace(0, len(array) - 1, SAMPLE).astype(np.int64)])
+    return np.asarray(array[np.linspace(0, len(array) - 1, count).astype(np.int64)])
 
 
 def report(data: Data) -> list[str]:

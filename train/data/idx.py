@@ -2,9 +2,11 @@
 
 import gzip
 import hashlib
+import math
+import struct
 import zlib
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -47,6 +49,11 @@ MNIST: dict[str, tuple[IdxFile, IdxFile]] = {
 }
 """MNIST's files by split: images, then labels."""
 
+MAX_BYTES = 1 << 28
+"""Bytes of an unpacked file that are read; MNIST's largest has 47 million."""
+
+MAX_AXES = 4
+
 
 def find_mnist(folder: Path) -> dict[str, tuple[Path, Path]]:
     """Returns the paths of MNIST's files in a folder after verifying their checksums.
@@ -66,10 +73,15 @@ def find_mnist(folder: Path) -> dict[str, tuple[Path, Path]]:
     }
 
 
+def _md5() -> Any:
+    return hashlib.md5(usedforsecurity=False)
+
+
 def _find_file(folder: Path, file: IdxFile) -> Path:
     for path, md5 in ((folder / f"{file.name}.gz", file.md5_gz), (folder / file.name, file.md5)):
         if path.is_file():
-            found = hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
+            with path.open("rb") as opened:
+                found = hashlib.file_digest(opened, _md5).hexdigest()
             if found != md5:
                 raise DataError(
                     f"{path} has md5 {found}, but the original has {md5}: it is damaged or "
@@ -97,12 +109,15 @@ def read_idx(path: Path) -> np.ndarray:
         DataError: if it is not a complete idx file of bytes.
     """
     try:
-        data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    except (OSError, EOFError, zlib.error) as error:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            head = file.read(4)
+            if head[:3] == b"\0\0\x08" and len(head) == 4:
+                shape = struct.unpack(f">{head[3]}I", file.read(4 * head[3]))
+                size = math.prod(shape)
+                if len(shape) <= MAX_AXES and size <= MAX_BYTES:
+                    data = file.read(size + 1)
+                    if len(data) == size:
+                        return np.frombuffer(data, np.uint8).reshape(shape)
+    except (OSError, EOFError, zlib.error, struct.error) as error:
         raise DataError(f"{path} cannot be read ({error}); download it again.") from error
-    if len(data) >= 4 and data[:3] == b"\0\0\x08":
-        start = 4 + 4 * data[3]
-        shape = tuple(np.frombuffer(data[4:start], ">u4").tolist())
-        if len(data) == start + int(np.prod(shape, dtype=np.int64)):
-            return np.frombuffer(data, np.uint8, offset=start).reshape(shape)
     raise DataError(f"{path} is not a complete idx file of bytes; download it again.")

@@ -11,9 +11,16 @@ from PIL import ExifTags, Image, ImageOps
 
 from train.data.bit_depth import find_bit_depth
 from train.data.dataset import DataError
+from train.data.listing import known_formats
 from train.data.notes import Notes
+from train.errors import shorten
+
+MAX_PIXELS = 50_000_000
+"""Pixels of an image file; decoded, oriented and put on black it takes 20 bytes for each."""
 
 _GREY = ("1", "L", "LA", "La")
+
+_BLOCK = 1 << 24  # values that are rounded at a time
 
 
 def read_image(path: Path, notes: Notes | None = None) -> np.ndarray:
@@ -27,7 +34,7 @@ def read_image(path: Path, notes: Notes | None = None) -> np.ndarray:
         uint8 ``(h, w, 1)`` or ``(h, w, 3)``.
 
     Raises:
-        DataError: if it is damaged, not an image, or deeper than 8 bits.
+        DataError: if it is damaged, not an image, too large, or deeper than 8 bits.
     """
     with warnings.catch_warnings(action="ignore"):
         return decode_image(path, notes)
@@ -35,7 +42,8 @@ def read_image(path: Path, notes: Notes | None = None) -> np.ndarray:
 
 def decode_image(path: Path, notes: Notes | None = None) -> np.ndarray:
     """Reads an image file, as `read_image`; threads may call it, since it leaves warnings alone."""
-    with _explain_damage(path), Image.open(path) as file:
+    with _explain_damage(path), Image.open(path, formats=known_formats()) as file:
+        _check_size(path, file)
         _check_depth(path, file)
         _note_frames(path, file, notes)
         image = ImageOps.exif_transpose(file)
@@ -48,8 +56,9 @@ def read_shape(path: Path, notes: Notes | None = None) -> tuple[int, int, int]:
     with (
         warnings.catch_warnings(action="ignore"),
         _explain_damage(path),
-        Image.open(path) as file,
+        Image.open(path, formats=known_formats()) as file,
     ):
+        _check_size(path, file)
         _check_depth(path, file)
         _note_frames(path, file, notes)
         turned = file.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
@@ -65,8 +74,17 @@ def _explain_damage(path: Path) -> Iterator[None]:
         raise
     except Exception as error:  # Pillow's plug-ins raise anything for damaged files
         raise DataError(
-            f"{path} is damaged or not an image ({error}); replace or remove it."
+            f"{path} is damaged or not an image ({shorten(error)}); replace or remove it."
         ) from error
+
+
+def _check_size(path: Path, file: Image.Image) -> None:
+    width, height = file.size
+    if width * height > MAX_PIXELS:
+        raise DataError(
+            f"{path} has {width:,} x {height:,} pixels; at most {MAX_PIXELS:,} are read, so reduce "
+            "or cut it."
+        )
 
 
 def _check_depth(path: Path, file: Image.Image) -> None:
@@ -155,14 +173,24 @@ def quantize(name: str, images: np.ndarray) -> np.ndarray:
     Raises:
         DataError: for another range.
     """
-    if not np.isfinite(images).all():
+    rounded = np.zeros(images.shape, np.uint8)
+    if not images.size:
+        return rounded
+    rows = max(1, _BLOCK // math.prod(images.shape[1:]))
+    starts = range(0, len(images), rows)
+    blocks = [images[start : start + rows] for start in starts]
+    if not all(np.isfinite(block).all() for block in blocks):
         raise DataError(f"{name} holds NaN or infinite values; images must be in [0, 1].")
-    if images.size and (images.min() < 0 or images.max() > 1):
+    low = min(float(block.min()) for block in blocks)
+    high = max(float(block.max()) for block in blocks)
+    if low < 0 or high > 1:
         raise DataError(
-            f"{name} holds values from {images.min():g} to {images.max():g}; floats must be in "
-            f"[0, 1]. {_cure_of_range(float(images.min()), float(images.max()))}."
+            f"{name} holds values from {low:g} to {high:g}; floats must be in [0, 1]. "
+            f"{_cure_of_range(low, high)}."
         )
-    return np.round(images * 255).astype(np.uint8)
+    for start, block in zip(starts, blocks, strict=True):
+        rounded[start : start + rows] = np.round(block * 255)
+    return rounded
 
 
 def check_bytes(name: str, image: np.ndarray) -> np.ndarray:

@@ -1,5 +1,6 @@
 """Labels from arrays: integers from 0 on, or words, which become classes."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 
 import numpy as np
@@ -15,7 +16,7 @@ def order_classes(names: Iterable[str]) -> list[str]:
         (['9', '10'], ['10', '9', 'cat'])
     """
     names = sorted(names)
-    if all(name.isdecimal() for name in names):
+    if all(name.isdecimal() and len(name) < 1000 for name in names):
         return sorted(names, key=lambda name: (int(name), name))
     return names
 
@@ -59,7 +60,7 @@ def _cure_of_shape(labels: np.ndarray) -> str:
     if labels.size == 0:
         return ""
     if labels.ndim == 2 and labels.dtype.kind in "biuf":
-        values = labels.astype(np.float64)
+        values = labels[:1000].astype(np.float64)
         one_hot = values.min() >= 0 and np.allclose(values.sum(axis=1), 1, atol=1e-3)
         if one_hot and labels.shape[1] > 1:
             return ". To convert one-hot rows: y.argmax(axis=1)"
@@ -71,7 +72,7 @@ def _cure_of_shape(labels: np.ndarray) -> str:
 def _cure_of_dtype(labels: np.ndarray) -> str:
     if labels.dtype.kind == "b":
         return ": y.astype(np.int32)"
-    if labels.dtype.kind == "f" and np.array_equal(labels, np.round(labels)):
+    if labels.dtype.kind == "f" and np.array_equal(labels[:1000], np.round(labels[:1000])):
         return ": y.astype(np.int32)"
     if labels.dtype.kind == "f":
         return ", and these are not whole numbers"
@@ -117,7 +118,9 @@ def to_classes(
         unknown = next((word for word in array.tolist() if word not in numbers), None)
         if unknown is not None:
             where = "y_train" if class_names is None else "class_names"
-            raise DataError(f"{name}: {key} holds the label {unknown!r}, which {where} lacks.")
+            raise DataError(
+                f"{name}: {key} holds the label {unknown[:100]!r}, which {where} lacks."
+            )
         numbered[key] = np.array([numbers[word] for word in array.tolist()], np.int32)
     return numbered, names
 
@@ -131,9 +134,11 @@ def _check_names(name: str, class_names: np.ndarray) -> tuple[str, ...]:
             "(number of classes,)."
         )
     names = tuple(class_names.tolist())
-    double = next((text for text in names if names.count(text) > 1), None)
-    if double is not None:
-        raise DataError(f"{name}: class_names holds {double!r} twice; each class needs its own.")
+    text, count = Counter(names).most_common(1)[0] if names else ("", 0)
+    if count > 1:
+        raise DataError(
+            f"{name}: class_names holds {text[:100]!r} twice; each class needs its own."
+        )
     return names
 
 

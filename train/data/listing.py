@@ -15,6 +15,13 @@ SUFFIXES = (
 )
 """Suffixes of image files, in any case. A file without a suffix is recognised by its content."""
 
+FORMATS = (
+    *("AVIF", "BMP", "DIB", "GIF", "JPEG", "JPEG2000", "MPO", "PNG", "PPM", "SGI", "TGA", "TIFF"),
+    "WEBP",
+)
+"""Formats that are read whatever a file is called. Pillow knows others, and runs Ghostscript for
+one of them."""
+
 _DEBRIS = (
     *("__macosx", "@eadir", "__pycache__", "lost+found", "$recycle.bin"),
     *("system volume information", "thumbs.db", "desktop.ini"),
@@ -84,10 +91,16 @@ def is_image(path: Path) -> bool:
     if path.suffix:
         return path.suffix.lower() in SUFFIXES and _can_read(path.suffix)
     try:
-        with Image.open(path):
+        with Image.open(path, formats=known_formats()):
             return True
     except Exception:  # a plug-in of Pillow may raise anything for a file that is no image
         return False
+
+
+def known_formats() -> list[str]:
+    """Returns those of `FORMATS` that this build of Pillow reads."""
+    Image.init()
+    return [name for name in FORMATS if name in Image.OPEN]
 
 
 def _can_read(suffix: str) -> bool:

@@ -13,7 +13,7 @@ import numpy as np
 
 from train.data.dataset import DataError, Dataset
 from train.data.held_out import make_dataset
-from train.data.idx import MNIST, find_mnist
+from train.data.idx import MAX_BYTES, MNIST, find_mnist
 from train.data.images import check_bytes, stack
 from train.data.lazy_images import lazy_source_images
 from train.data.notes import Notes
@@ -139,7 +139,7 @@ def _download(folder: Path) -> Path:
         part = path.with_suffix(".part")
         try:
             with urllib.request.urlopen(url, timeout=30) as response:
-                part.write_bytes(response.read())
+                part.write_bytes(response.read(MAX_BYTES))
         except OSError as error:
             raise DataError(
                 f"cannot download {url} ({_shorten(error)}); without internet access, put MNIST's "

@@ -82,6 +82,11 @@ def _read(config: Images) -> Dataset:
         return _load_by_name(config)
     except OSError as error:
         raise DataError(f"{config.name} cannot be read ({error}).") from error
+    except MemoryError as error:
+        raise DataError(
+            f"{config.name} does not fit into memory; lower --data.memory-limit, so that its "
+            "images are read by index."
+        ) from error
 
 
 def _load_by_name(config: Images) -> Dataset:

@@ -12,6 +12,7 @@ from train.data.batches import Rows
 from train.data.dataset import Arrays
 from train.errors import UserError
 from train.evaluation.other_data import with_data
+from train.evaluation.predictor import check_batch_size
 from train.experiment import Experiment
 from train.run.checkpoints import Checkpoints
 from train.run.devices import AXIS, replicate
@@ -133,14 +134,6 @@ def load_run(workdir: Path, *, data: bool) -> Run:
     state, _ = checkpoints.restore(which, experiment.abstract_state, experiment.mesh)
     checkpoints.close()
     return Run(experiment, state.eval_params, int(state.step))
-
-
-def check_batch_size(batch_size: int) -> None:
-    """Refuses a batch size of the command line that is negative; 0 is the run's."""
-    if batch_size < 0:
-        raise UserError(
-            f"--batch-size {batch_size} is not allowed; it must be 0 (the run's) or above."
-        )
 
 
 def evaluate(workdir: Path, split: str, batch_size: int, data: str | None = None) -> int:

@@ -1,6 +1,7 @@
 """The images that ``predict`` is given: files, folders, archives, and their labels if any."""
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -8,13 +9,17 @@ import numpy as np
 from PIL import Image
 
 from train.data.archive import read_archive
-from train.data.dataset import DataError
+from train.data.dataset import DataError, is_lazy
 from train.data.images import as_images, read_image, resize
 from train.data.labels import read_labels
+from train.data.lazy_images import lazy_array_images
 from train.data.listing import list_files, note_unread
 from train.data.notes import Notes
 from train.data.sets import SPLITS, find_set
 from train.errors import UserError
+
+MAX_BYTES = 10**9
+"""Bytes of an archive's images; larger ones are memory-mapped."""
 
 
 class Input(NamedTuple):
@@ -74,7 +79,7 @@ def _find_label(folders: Sequence[str], classes: Sequence[str]) -> str | None:
 
 
 def _read_archive(path: Path, classes: Sequence[str], notes: Notes) -> Iterator[Input]:
-    arrays, keys = read_archive(path, (), notes)
+    arrays, keys = read_archive(path, (), notes, MAX_BYTES)
     splits = [split for split in SPLITS if f"x_{split}" in arrays]
     if not splits:
         raise UserError(
@@ -85,14 +90,15 @@ def _read_archive(path: Path, classes: Sequence[str], notes: Notes) -> Iterator[
         if other != split:
             notes.count(f"arrays of {path} are not predicted", keys[f"x_{other}"])
     x, y = f"x_{split}", f"y_{split}"
-    images = as_images(f"{path}: {keys[x]}", arrays[x], notes)
+    read = as_images if not is_lazy(arrays[x]) else partial(lazy_array_images, image_size=0)
+    images = read(f"{path}: {keys[x]}", arrays[x], notes=notes)
     labels: Sequence[str | None] = [None] * len(images)
     if y in arrays:
         labels = _name_labels(f"{path}: {keys[y]}", arrays[y], classes)
     if len(labels) != len(images):
         raise DataError(f"{path} has {len(images)} images and {len(labels)} labels.")
-    for i, (pixels, label) in enumerate(zip(images, labels, strict=True)):
-        yield Input(f"{path}[{i}]", pixels, label)
+    for i, label in enumerate(labels):
+        yield Input(f"{path}[{i}]", images[i], label)
 
 
 def _name_labels(name: str, labels: np.ndarray, classes: Sequence[str]) -> list[str | None]:

@@ -2,31 +2,39 @@
 
 import csv
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
-import jax
 import numpy as np
 from PIL import Image
 
 from train.data.notes import Notes
 from train.errors import UserError
-from train.evaluation.evaluator import Run, check_batch_size, load_run
 from train.evaluation.inputs import fit_to_input, read_inputs
-from train.run.devices import replicate
+from train.evaluation.predictor import Predictor, check_batch_size, predict_batches
 from train.run.json_files import write_json
 from train.run.progress import log
-from train.step.step import Visualization, visualize
-from train.tasks.classification import LabelledImages
 
 TABLE, ROWS, RECTIFIED = "predictions.csv", "predictions.json", "rectified"
 
 LONGEST_NAME = 200
 """Bytes of an image's name that the name of its rectified image has; systems allow 255 in all."""
 
+MAX_IMAGES = 1_000_000
+"""Images of one call; all results are in memory before any is written."""
 
-def predict(sources: Sequence[str | Path], workdir: Path, out: Path, batch_size: int) -> int:
+_LONGEST_LINE = 1 << 16  # letters of an earlier ``predictions.json``
+
+
+def predict(
+    sources: Sequence[str | Path],
+    out: Path,
+    batch_size: int,
+    *,
+    workdir: Path | None = None,
+    model: Path | None = None,
+) -> int:
     """Writes ``predictions.csv``, ``predictions.json`` and ``rectified/*.png``.
 
     An image of the network's input size is used unchanged. Any other is resized to the size of the
@@ -35,9 +43,10 @@ def predict(sources: Sequence[str | Path], workdir: Path, out: Path, batch_size:
 
     Args:
         sources: image files, folders, or ``.npz`` files with an array x, images or x_test.
-        workdir: work directory of a run.
         out: folder for the results; those of an earlier prediction are replaced.
         batch_size: images for each step; 0 uses the run's.
+        workdir: work directory of a run; or else
+        model: a file that ``export`` has written, for which neither Flax nor Orbax is needed.
 
     Returns:
         The exit code.
@@ -50,39 +59,55 @@ def predict(sources: Sequence[str | Path], workdir: Path, out: Path, batch_size:
         raise UserError("no images were given; give image files, folders or an .npz.")
     paths = [Path(source) for source in sources]
     earlier = _check_out(out, paths)
-    run, notes = load_run(workdir, data=False), Notes()
-    task = run.experiment.task
-    if not isinstance(task, LabelledImages):
-        raise UserError(
-            f"--workdir {workdir} holds a run of {type(task).__name__}; predict is for "
-            "classification."
-        )
-    classes, image_shape = task.class_names, run.experiment.spec.arrays["images"][0]
+    predictor, notes = _load(workdir, model), Notes()
+    classes = predictor.class_names
     names: list[str] = []
     labels: list[str | None] = []
-    images: list[np.ndarray] = []
-    for image in read_inputs(paths, classes, out, notes):
-        names.append(image.name)
-        images.append(fit_to_input(image, task.input_shape, image_shape))
-        labels.append(image.label)
+
+    def images() -> Iterator[np.ndarray]:
+        for image in read_inputs(paths, classes, out, notes):
+            if len(names) == MAX_IMAGES:
+                raise UserError(
+                    f"there are more than {MAX_IMAGES:,} images; predict them in parts."
+                )
+            names.append(image.name)
+            labels.append(image.label)
+            yield fit_to_input(image, predictor.input_shape, predictor.image_shape)
+
+    rows: list[dict[str, Any]] = []
+    rectified: list[np.ndarray] = []
+    for found in predict_batches(predictor, images(), batch_size):
+        rows += _make_rows(names, labels, len(rows), found, classes)
+        if found["warps"]:
+            rectified += map(_to_pixels, found["warps"][0]["features"])
     for line in notes.lines():
         log(line)
-    if not images:
+    if not rows:
         raise UserError(f"there are no images in {', '.join(map(str, sources))}.")
-    size = batch_size or run.experiment.config.train.eval_batch_size
-    shown = _visualize_all(np.stack(images), run, size)
-    rows = _make_rows(names, labels, shown, classes)
-
     try:
-        _write(out, rows, shown, earlier)
+        _write(out, rows, rectified, earlier)
     except OSError as error:
         raise UserError(
             f"--out {out} cannot be written ({error.strerror}); give another folder."
         ) from error
-    written = "labels, thetas and rectified images" if shown.warps else "labels"
+    written = "labels, thetas and rectified images" if rectified else "labels"
     log(f"{written} of {len(rows):,} images are in {out}")
     _show_error(rows)
     return 0
+
+
+def _load(workdir: Path | None, model: Path | None) -> Predictor:
+    """Returns the network of a work directory or file, importing no more than it needs."""
+    if (workdir is None) == (model is None):
+        raise UserError("predict needs --workdir DIR of a run, or --model FILE of an export.")
+    if model is not None:
+        from train.evaluation.export_file import read_predictor
+
+        return read_predictor(model)
+    from train.evaluation.live import live_predictor
+
+    assert workdir is not None
+    return live_predictor(workdir)
 
 
 def _check_out(out: Path, sources: Sequence[Path]) -> list[Path]:
@@ -98,18 +123,41 @@ def _check_out(out: Path, sources: Sequence[Path]) -> list[Path]:
         return []
     found = list((out / RECTIFIED).glob("*"))
     try:
-        rows = json.loads((out / ROWS).read_text())
-        written = {row.get("rectified") for row in rows if row["label"] is not None}
-        if {f"{RECTIFIED}/{path.name}" for path in found} <= written:
+        if {f"{RECTIFIED}/{path.name}" for path in found} <= _read_rectified(out / ROWS):
             return found
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+    except (OSError, ValueError, TypeError, RecursionError):
         pass  # not what `_write` has written
     raise UserError(
         f"--out {out} holds files that are not those of a prediction; give another folder."
     )
 
 
-def _write(out: Path, rows: list[dict[str, Any]], shown: Visualization, old: list[Path]) -> None:
+def _read_rectified(path: Path) -> set[str]:
+    """Returns the rectified images that an earlier prediction lists; a line holds one field.
+
+    Raises:
+        ValueError: if the file is not that of a prediction.
+    """
+    fields = {"image": 0, "label": 0}
+    rectified: set[str] = set()
+    with path.open(encoding="utf-8") as file:
+        for line in iter(lambda: file.readline(_LONGEST_LINE), ""):
+            key, _, value = line.strip().rstrip(",").partition(": ")
+            name = key.strip('"')
+            if name in fields:
+                fields[name] += 1
+            if name == "rectified":
+                rectified.add(json.loads(value))
+            if len(rectified) > MAX_IMAGES:
+                raise ValueError
+    if not 0 < fields["image"] <= fields["label"]:
+        raise ValueError
+    return rectified
+
+
+def _write(
+    out: Path, rows: list[dict[str, Any]], rectified: list[np.ndarray], old: list[Path]
+) -> None:
     """Writes the results. The list of images comes before them, so that it knows all of them."""
     for path in old:
         path.unlink()
@@ -117,19 +165,20 @@ def _write(out: Path, rows: list[dict[str, Any]], shown: Visualization, old: lis
     write_json(out / ROWS, rows)
     with (out / TABLE).open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
         _write_table(file, rows)
-    if shown.warps:
+    if rectified:
         (out / RECTIFIED).mkdir(exist_ok=True)
-        for row, features in zip(rows, shown.warps[0].features, strict=True):
-            _write_image(out / row["rectified"], features)
+        for row, pixels in zip(rows, rectified, strict=True):
+            Image.fromarray(pixels).save(out / row["rectified"])
 
 
 def _make_rows(
-    names: list[str], labels: list[str | None], shown: Visualization, classes: Sequence[str]
-) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = []
-    for i, (name, true_label) in enumerate(zip(names, labels, strict=True)):
-        probabilities = [float(f"{value:.4g}") for value in shown.outputs["probabilities"][i]]
-        label = int(np.argmax(shown.outputs["probabilities"][i]))
+    names: list[str], labels: list[str | None], start: int, found: Any, classes: Sequence[str]
+) -> Iterator[dict[str, Any]]:
+    """Yields the rows of a batch, whose first image is the one of number ``start``."""
+    for i, each in enumerate(found["probabilities"]):
+        name, true_label = names[start + i], labels[start + i]
+        probabilities = [float(f"{value:.4g}") for value in each]
+        label = int(np.argmax(each))
         row: dict[str, Any] = {
             "image": name,
             "label": classes[label],
@@ -137,12 +186,11 @@ def _make_rows(
         }
         if true_label is not None:
             row["true_label"] = true_label
-        if shown.warps:
-            row["rectified"] = f"{RECTIFIED}/{i:05}_{_shorten(Path(name).stem)}.png"
-            row["theta"] = [float(f"{value:.6g}") for value in shown.warps[0].theta[i]]
+        if found["warps"]:
+            row["rectified"] = f"{RECTIFIED}/{start + i:05}_{_shorten(Path(name).stem)}.png"
+            row["theta"] = [float(f"{value:.6g}") for value in found["warps"][0]["theta"][i]]
         row["probabilities"] = dict(zip(classes, probabilities, strict=True))
-        rows.append(row)
-    return rows
+        yield row
 
 
 def _shorten(name: str) -> str:
@@ -165,23 +213,10 @@ def _write_table(file: TextIO, rows: list[dict[str, Any]]) -> None:
         )
 
 
-def _write_image(path: Path, features: np.ndarray) -> None:
+def _to_pixels(features: np.ndarray) -> np.ndarray:
+    """Returns what a transformer made of an image as bytes: colour, or its first channel."""
     pixels = np.round(np.clip(features, 0, 1) * 255).astype(np.uint8)
-    Image.fromarray(pixels[..., 0] if pixels.shape[-1] != 3 else pixels).save(path)
-
-
-def _visualize_all(images: np.ndarray, run: Run, batch_size: int) -> Visualization:
-    """Runs the network in batches; the last one is padded to avoid a second compilation."""
-    network, task = run.experiment.network, run.experiment.task
-    step = jax.jit(lambda params, x: visualize(network, task, params, x.astype(np.float32) / 255))
-    size = min(batch_size, len(images))
-    batches = []
-    for start in range(0, len(images), size):
-        indices = np.minimum(np.arange(start, start + size), len(images) - 1)
-        batches.append(
-            jax.device_get(step(run.params, replicate(images[indices], run.experiment.mesh)))
-        )
-    return jax.tree.map(lambda *arrays: np.concatenate(arrays)[: len(images)], *batches)
+    return pixels[..., 0] if pixels.shape[-1] != 3 else pixels
 
 
 def _show_error(rows: list[dict[str, Any]]) -> None:

@@ -1,6 +1,7 @@
 """A mesh with one axis over all devices: batches are sharded, everything else is replicated."""
 
 import ctypes
+import os
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -53,3 +54,12 @@ def options_to_run_once() -> dict[str, int] | None:
     XLA:CPU spends long on optimising random numbers; unoptimised, such a program starts sooner.
     """
     return {"xla_backend_optimization_level": 0} if jax.default_backend() == "cpu" else None
+
+
+EXPORTED_PLATFORMS = ("cpu", "cuda", "tpu")
+"""Platforms that an exported network runs on."""
+
+
+def host_environment() -> dict[str, str]:
+    """Returns the environment of a process that must leave the accelerator to this one."""
+    return os.environ | {"JAX_PLATFORMS": "cpu"}

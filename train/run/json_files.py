@@ -8,7 +8,10 @@ from typing import Any
 
 import jax
 
-from train.errors import UserError
+from train.errors import UserError, shorten
+
+MAX_BYTES = 1 << 25
+"""Bytes of a JSON file that are read; parsed, they can be forty times as many."""
 
 
 def write_json(path: Path, values: Any) -> None:
@@ -49,10 +52,12 @@ def read_json(path: Path, keys: Collection[str], remedy: str) -> dict[str, Any]:
     Raises:
         UserError: if the file is damaged.
     """
+    if path.stat().st_size > MAX_BYTES:
+        raise UserError(f"{path} is damaged (it has more than {MAX_BYTES:,} bytes); {remedy}.")
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise UserError(f"{path} is damaged ({error}); {remedy}.") from error
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path} is damaged ({shorten(error)}); {remedy}.") from error
     if not isinstance(values, dict):
         raise UserError(f"{path} is damaged (it holds no object); {remedy}.")
     missing = [key for key in keys if key not in values]

@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 
 from train.config.config import Config
 from train.config.files import CONFIG_FILE
 from train.config.serialize import flatten, from_dict, to_dict
-from train.data.dataset import Data, DataSpec, describe
-from train.errors import UserError
+from train.data.dataset import SPLITS, Data, DataSpec, describe
+from train.errors import UserError, shorten
 from train.run.json_files import read_json, write_json, write_text
 from train.run.progress import log
 
@@ -30,6 +31,9 @@ FOLDERS = ("checkpoints", "snapshots", "figures", "tensorboard")
 
 _LENGTH = "train.steps"
 """The field that may be raised: the run then goes on."""
+
+_SHOWN = 8
+"""Number of differing fields that a message names."""
 
 REMEDY = "restore it, or train again in another --workdir"
 
@@ -47,15 +51,22 @@ def read_summary(workdir: Path, config: Config) -> dict[str, Any] | None:
     if not (workdir / CONFIG).is_file():
         _check_foreign(workdir)
         return None
-    stored, asked = flatten(read_json(workdir / CONFIG, (), REMEDY)), flatten(to_dict(config))
+    try:
+        stored = flatten(read_json(workdir / CONFIG, (), REMEDY))
+    except RecursionError as error:
+        raise UserError(f"{workdir / CONFIG} is damaged ({shorten(error)}); {REMEDY}.") from error
+    asked = flatten(to_dict(config))
     names = sorted(set(stored) | set(asked))
     differing = [name for name in names if stored.get(name) != asked.get(name)]
     longer = differing == [_LENGTH] and asked[_LENGTH] > stored[_LENGTH]
     if differing and not longer:
         details = [
-            f"{name} is {stored.get(name)!r} there and {asked.get(name)!r} here"
-            for name in differing
+            f"{shorten(name, 100)} is {shorten(repr(stored.get(name)), 100)} there and "
+            f"{asked.get(name)!r} here"
+            for name in differing[:_SHOWN]
         ]
+        if len(differing) > _SHOWN:
+            details.append(f"and {len(differing) - _SHOWN} fields more")
         raise UserError(
             f"--workdir {workdir} holds a run with another config: {'; '.join(details)}. "
             f"Give another --workdir, or delete this one; only {_LENGTH} may be raised."
@@ -113,7 +124,7 @@ def read_config(workdir: Path) -> Config:
     try:
         return from_dict(values, workdir / CONFIG_FILE)
     except Exception as error:  # whatever stands there, and in the copy of the config file
-        raise UserError(f"{path} cannot be used: {error}") from error
+        raise UserError(f"{path} cannot be used: {shorten(error, 600)}") from error
 
 
 def check_data(workdir: Path, spec: DataSpec) -> None:
@@ -214,9 +225,32 @@ def read_spec(workdir: Path) -> DataSpec:
     values = read_json(path, DataSpec._fields, REMEDY)
     try:
         arrays = {name: (tuple(shape), dtype) for name, (shape, dtype) in values["arrays"].items()}
-        return DataSpec(**values | {"arrays": arrays})
-    except (ValueError, TypeError, AttributeError) as error:
-        raise UserError(f"{path} is damaged ({error}); {REMEDY}.") from error
+        spec = DataSpec(**values | {"arrays": arrays})
+        _check_types(spec)
+        return spec
+    except (ValueError, TypeError, AttributeError, SyntaxError) as error:  # of NumPy's dtypes too
+        raise UserError(f"{path} is damaged ({shorten(error)}); {REMEDY}.") from error
+
+
+def _check_types(spec: DataSpec) -> None:
+    """Checks what was read against what `describe` returns.
+
+    Raises:
+        ValueError: if a value is of another type, or no array could have it.
+        TypeError: likewise.
+    """
+    if not all(isinstance(text, str) for text in (spec.name, spec.crc32)):
+        raise ValueError("name and crc32 must be strings")
+    for name, count in spec.counts.items():
+        if name not in SPLITS or type(count) is not int or count < 0:
+            raise ValueError(f"counts holds {shorten({name: count})}")
+    for name, (shape, dtype) in spec.arrays.items():
+        lengths = all(type(length) is int and 0 <= length < 1 << 31 for length in shape)
+        if not lengths or not isinstance(dtype, str) or np.dtype(dtype).hasobject:
+            raise ValueError(f"arrays holds {shorten({name: (shape, dtype)})}")
+    names = spec.info.get("class_names", [])
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ValueError("class_names must be a list of strings")
 
 
 def saved_step(workdir: Path) -> int | None:

@@ -138,7 +138,7 @@ class LabelSequence(Task):
     def outputs(self, prediction: Any) -> dict[str, Array]:
         """Returns the probability of each class at each position."""
         logits = get_logits(prediction)
-        shape = (len(logits), self.config.length, len(self.class_names))
+        shape = (logits.shape[0], self.config.length, len(self.class_names))
         return {"probabilities": jax.nn.softmax(logits.reshape(shape))}
 
     def report(self, evaluated: "Evaluated") -> dict[str, Any]:

@@ -8,6 +8,10 @@ import pytest
 from loading import arrays, read, refused, write_images
 from PIL import Image
 
+from train.data import DataError
+from train.data.images import quantize, read_image, read_shape
+from train.data.listing import is_image
+
 
 def test_transparency_becomes_black_and_orientation_is_applied(tmp_path):
     clear = write_images(tmp_path / "clear", 1, mode="RGBA")["000"]
@@ -111,3 +115,31 @@ def test_pictures_of_every_mode_are_read(tmp_path, mode, suffix):
         write_images(tmp_path / name, 2, mode="RGB")
     Image.new(mode, (7, 9)).save(tmp_path / "a" / f"x.{suffix}")
     assert read(tmp_path).image_shape == (9, 7, 3)
+
+
+def test_images_of_impossible_size_are_refused(tmp_path):
+    path = tmp_path / "large.ppm"
+    path.write_bytes(b"P6 9000 9000 255\n123")
+    for read_file in (read_image, read_shape):
+        with pytest.raises(DataError, match="has 9,000 x 9,000 pixels; at most 50,000,000"):
+            read_file(path)
+
+
+def test_postscript_is_no_image_whatever_it_is_called(tmp_path):
+    """Pillow would start Ghostscript."""
+    image = Image.new("L", (5, 5))
+    image.save(tmp_path / "it.eps")
+    for name in ("it.png", "it"):
+        (tmp_path / name).write_bytes((tmp_path / "it.eps").read_bytes())
+        with pytest.raises(DataError, match="damaged or not an image"):
+            read_image(tmp_path / name)
+    assert not is_image(tmp_path / "it")
+
+
+def test_floats_are_rounded_in_blocks(monkeypatch):
+    images = np.random.default_rng(0).random((7, 3, 3, 1))
+    whole = quantize("x", images)
+    np.testing.assert_array_equal(whole, np.round(images * 255))
+    monkeypatch.setattr("train.data.images._BLOCK", 20)
+    np.testing.assert_array_equal(quantize("x", images), whole)
+    assert quantize("x", images[:0]).shape == (0, 3, 3, 1)
