@@ -79,18 +79,17 @@ def _fit(config: Config, workdir: Path, sources: Mapping[str, str]) -> int:
         log(line)
 
     # ---- Initial or restored state ---------------------------------------------------------------
-    checkpoints = Checkpoints(workdir / "checkpoints")
+    checkpoints = Checkpoints(workdir / "checkpoints", run.keep_checkpoints)
     validates = "valid" in evaluator.arrays
-    host_state = HostState()
-    if checkpoints.step() is None:
-        state = experiment.init()
+    restored = checkpoints.resume(experiment.abstract_state, mesh)
+    if restored is None:
+        state, host_state = experiment.init(), HostState()
         if run.start_from is not None:
             state = start_from(state, run.start_from)
     else:
-        state, host_state = checkpoints.restore("last", experiment.abstract_state, mesh)
+        state, host_state = restored
         log(f"resuming from step {int(state.step):,}")
     step = int(state.step)
-    checkpoints.delete_best_after(step)
     zeros = {name: np.zeros((), np.float32) for name in state.totals}
     metrics = MetricsWriter(workdir, size=host_state.metrics_bytes, step=step)
 
@@ -104,7 +103,7 @@ def _fit(config: Config, workdir: Path, sources: Mapping[str, str]) -> int:
     logged = step // run.log_every * run.log_every
     warm = False
     before = time.perf_counter()
-    interrupt, bar = Interrupt(jax.process_count() == 1), ProgressBar(step, steps, task.metrics)
+    interrupt, bar = Interrupt(jax.process_count()), ProgressBar(step, steps, task.metrics)
     with closing(checkpoints), closing(metrics), bar, interrupt:
         while step < steps:
             # Dispatch steps until the next log entry, evaluation or checkpoint.
@@ -127,7 +126,7 @@ def _fit(config: Config, workdir: Path, sources: Mapping[str, str]) -> int:
                     if not warm:  # do not count compilation
                         jax.block_until_ready(state)
                         warm, first, before = True, step, time.perf_counter()
-                    if interrupt.requested:
+                    if interrupt.poll():
                         break
             _stop_if_non_finite(state, checkpoints)
             now = time.perf_counter()
@@ -153,6 +152,7 @@ def _fit(config: Config, workdir: Path, sources: Mapping[str, str]) -> int:
                 numbers = evaluator.summarize(evaluated)
                 metrics.write(step, "valid", numbers)
                 bar.show_evaluation(step, "valid", numbers)
+                host_state = checkpoints.settle_best(host_state)
                 best, value = host_state.best_value, numbers[task.monitor]
                 if best is None or value < best:
                     host_state = host_state._replace(best_value=value, best_step=step)
@@ -176,8 +176,9 @@ def _fit(config: Config, workdir: Path, sources: Mapping[str, str]) -> int:
 
         # Test once, with the parameters that validation chose, or without validation the last.
         checkpoints.wait()
+        host_state = checkpoints.settle_best(host_state)
         if validates:
-            state, _ = checkpoints.restore("best", experiment.abstract_state, mesh)
+            state = checkpoints.restore_best(experiment.abstract_state, mesh) or state
         split = evaluator.final_split
         evaluated = evaluator.evaluate(state.eval_params, split, run.eval_batch_size)
         numbers = evaluator.summarize(evaluated)
