@@ -32,7 +32,8 @@ class TrainConfig:
     checkpoint_every: int = 500
     """Interval, in steps, of checkpoints; there is one at the end too."""
     keep_checkpoints: int = 3
-    """Number of last checkpoints to keep, besides the best: one that is damaged costs an interval."""
+    """Number of last checkpoints to keep, besides the best; where one is damaged, a run resumes
+    from the one before."""
     steps_per_dispatch: int = 0
     """Optimiser steps for each dispatch; 0 is 1 on a CPU and up to 16 on accelerators."""
     seed: int = 0

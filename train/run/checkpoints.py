@@ -19,7 +19,6 @@ from train.run.progress import log
 from train.run.saved_steps import HOST, SavedSteps, shorten
 from train.step.state import TrainState
 
-
 Faults = list[tuple[int, str]]
 """Steps of checkpoints that cannot be used, and why."""
 
@@ -209,7 +208,7 @@ def _choose(saved: SavedSteps, abstract: Any, faults: Faults) -> tuple[int, Faul
     Raises:
         UserError: if all have faults.
     """
-    known, found = dict(faults), []
+    known, found = dict(faults), Faults()
     for step in reversed(saved.steps()):
         fault = known.get(step) or _find_fault(saved, step, abstract)
         if fault is None:

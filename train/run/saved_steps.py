@@ -8,7 +8,9 @@ so a save that is cut short at any moment leaves nothing that could be taken for
 import contextlib
 import json
 import os
+import re
 import shutil
+import tempfile
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -43,6 +45,7 @@ class SavedSteps:
 
     def __init__(self, folder: Path, keep: int, *, read_only: bool = False):
         self.folder, self.keep = folder, keep
+        self.link, self.orbax_folder = _without_wildcards(folder.absolute())
         options = ocp.options.MultiprocessingOptions(barrier_sync_key_prefix=folder.name)
         self.checkpointer = ocp.StandardCheckpointer(multiprocessing_options=options)
         self.thread = ThreadPoolExecutor(1, thread_name_prefix=f"save-{folder.name}")
@@ -70,7 +73,8 @@ class SavedSteps:
         unfinished = self.folder / f"{step}{UNFINISHED}"
         host = host | {"arrays": describe_arrays(state)}
         try:
-            self.checkpointer.save(unfinished.absolute(), state, force=True)
+            target = self.orbax_folder / unfinished.name
+            self.checkpointer.save(target, state, force=True)
             self.saving = step, self.thread.submit(self._complete, unfinished, step, host)
         except Exception as error:  # the disk is full already
             failed: Future[None] = Future()
@@ -139,7 +143,7 @@ class SavedSteps:
 
     def load(self, step: int, abstract: Any) -> Any:
         """Returns a saved state; whatever Orbax raises for a bad one is passed on."""
-        return self.checkpointer.restore((self.folder / str(step)).absolute(), abstract)
+        return self.checkpointer.restore(self.orbax_folder / str(step), abstract)
 
     def delete(self, steps: list[int]) -> None:
         """Deletes saved states; process 0 does it."""
@@ -153,6 +157,8 @@ class SavedSteps:
             self._delete_unfinished()
         with contextlib.suppress(Exception):
             self.checkpointer.close()
+        if self.link is not None:
+            self.link.cleanup()
 
     def _complete(self, unfinished: Path, step: int, host: dict[str, Any]) -> None:
         """Waits until Orbax has written, adds the sums and gives the state its name."""
@@ -205,6 +211,19 @@ def shorten(error: BaseException) -> str:
         return error.strerror
     text = " ".join(str(error).split()) or type(error).__name__
     return text if len(text) <= 300 else f"{text[:150]} ... {text[-150:]}"
+
+
+def _without_wildcards(folder: Path) -> tuple[tempfile.TemporaryDirectory | None, Path]:
+    """Returns a path to a folder that Orbax can use, and the temporary folder that it needs.
+
+    Orbax takes brackets, stars and question marks in a path for patterns, and then finds nothing.
+    """
+    if not re.search(r"[\[\]*?]", str(folder)):
+        return None, folder
+    temporary = tempfile.TemporaryDirectory(prefix="checkpoints-")
+    link = Path(temporary.name) / "link"
+    link.symlink_to(folder, target_is_directory=True)
+    return temporary, link
 
 
 def _sync(folder: Path) -> None:
