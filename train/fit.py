@@ -164,11 +164,12 @@ def _fit(config: Config, workdir: Path, sources: Mapping[str, str]) -> int:
             stopping = interrupt.requested
             if step % run.checkpoint_every == 0 or step == steps or stopping:
                 now = time.perf_counter()
+                size, no_room = metrics.flush()
                 host_state = host_state._replace(
-                    metrics_bytes=metrics.flush(), seconds=host_state.seconds + now - started_at
+                    metrics_bytes=size, seconds=host_state.seconds + now - started_at
                 )
                 started_at = now
-                checkpoints.save("last", state, step, host_state)
+                checkpoints.save("last", state, step, host_state, failure=no_room)
             if stopping:
                 checkpoints.wait()
                 interrupt.stop()
@@ -184,6 +185,9 @@ def _fit(config: Config, workdir: Path, sources: Mapping[str, str]) -> int:
         numbers = evaluator.summarize(evaluated)
         if split == "test":
             metrics.write(steps, split, numbers)
+        _, no_room = metrics.flush()
+        if no_room is not None:
+            raise no_room
 
     # ---- Result ----------------------------------------------------------------------------------
     seconds = host_state.seconds + time.perf_counter() - started_at

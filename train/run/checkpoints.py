@@ -65,12 +65,27 @@ class Checkpoints:
         self.saved[which].finish()
         return decide_on_first(lambda: max(self.saved[which].steps(), default=None))
 
-    def save(self, which: str, state: TrainState, step: int, host_state: HostState) -> None:
+    def save(
+        self,
+        which: str,
+        state: TrainState,
+        step: int,
+        host_state: HostState,
+        *,
+        failure: OSError | None = None,
+    ) -> None:
         """Starts saving in the background; returns as soon as the state may be donated.
 
         A save that fails is said in a line, and the checkpoints before it stand.
+
+        Args:
+            which: ``last`` or ``best``.
+            state: the training state.
+            step: its step.
+            host_state: the host's.
+            failure: why this process could not write what belongs to the checkpoint; it then fails.
         """
-        self.saved[which].save(state, step, host_state._asdict())
+        self.saved[which].save(state, step, host_state._asdict(), failure)
 
     def resume(self, abstract_state: TrainState, mesh: Mesh) -> tuple[TrainState, HostState] | None:
         """Loads the newest last checkpoint that can be used, and deletes all later ones.

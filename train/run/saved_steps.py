@@ -59,7 +59,9 @@ class SavedSteps:
         names = [path.name for path in self.folder.glob("*")]
         return sorted(int(name) for name in names if name.isascii() and name.isdecimal())
 
-    def save(self, state: Any, step: int, host: dict[str, Any]) -> None:
+    def save(
+        self, state: Any, step: int, host: dict[str, Any], failure: Exception | None = None
+    ) -> None:
         """Starts saving; returns as soon as the state may be donated.
 
         A save that is still running is waited for first.
@@ -68,6 +70,7 @@ class SavedSteps:
             state: a tree of arrays.
             step: its step.
             host: what else to save, as JSON has it.
+            failure: an error of this process, with which the save fails.
         """
         self.finish()
         unfinished = self.folder / f"{step}{UNFINISHED}"
@@ -75,7 +78,7 @@ class SavedSteps:
         try:
             target = self.orbax_folder / unfinished.name
             self.checkpointer.save(target, state, force=True)
-            self.saving = step, self.thread.submit(self._complete, unfinished, step, host)
+            self.saving = step, self.thread.submit(self._complete, unfinished, step, host, failure)
         except Exception as error:  # the disk is full already
             failed: Future[None] = Future()
             failed.set_exception(error)
@@ -160,10 +163,14 @@ class SavedSteps:
         if self.link is not None:
             self.link.cleanup()
 
-    def _complete(self, unfinished: Path, step: int, host: dict[str, Any]) -> None:
+    def _complete(
+        self, unfinished: Path, step: int, host: dict[str, Any], failure: Exception | None
+    ) -> None:
         """Waits until Orbax has written, adds the sums and gives the state its name."""
         try:
             self.checkpointer.wait_until_finished()  # on all processes
+            if failure is not None:
+                raise failure
             if jax.process_index():
                 return
             (unfinished / HOST).write_text(json.dumps(host), encoding="utf-8")
