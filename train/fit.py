@@ -152,7 +152,6 @@ def _fit(config: Config, workdir: Path, sources: Mapping[str, str]) -> int:
                 numbers = evaluator.summarize(evaluated)
                 metrics.write(step, "valid", numbers)
                 bar.show_evaluation(step, "valid", numbers)
-                host_state = checkpoints.settle_best(host_state)
                 best, value = host_state.best_value, numbers[task.monitor]
                 if best is None or value < best:
                     host_state = host_state._replace(best_value=value, best_step=step)
@@ -177,7 +176,6 @@ def _fit(config: Config, workdir: Path, sources: Mapping[str, str]) -> int:
 
         # Test once, with the parameters that validation chose, or without validation the last.
         checkpoints.wait()
-        host_state = checkpoints.settle_best(host_state)
         if validates:
             state = checkpoints.restore_best(experiment.abstract_state, mesh) or state
         split = evaluator.final_split

@@ -76,7 +76,9 @@ class Checkpoints:
     ) -> None:
         """Starts saving in the background; returns as soon as the state may be donated.
 
-        A save that fails is said in a line, and the checkpoints before it stand.
+        A save that fails is said in a line, and the checkpoints before it stand. A best state is
+        held until it is saved, and no last one is complete before: so every last checkpoint that a
+        run may resume from has its best.
 
         Args:
             which: ``last`` or ``best``.
@@ -85,7 +87,12 @@ class Checkpoints:
             host_state: the host's.
             failure: why this process could not write what belongs to the checkpoint; it then fails.
         """
-        self.saved[which].save(state, step, host_state._asdict(), failure)
+        best = self.saved["best"]
+        if which == "best":
+            best.save(state, step, host_state._asdict(), hold=True)
+        else:
+            best.retry(step)
+            self.saved[which].save(state, step, host_state._asdict(), failure=failure, after=best)
 
     def resume(self, abstract_state: TrainState, mesh: Mesh) -> tuple[TrainState, HostState] | None:
         """Loads the newest last checkpoint that can be used, and deletes all later ones.
@@ -113,8 +120,8 @@ class Checkpoints:
         for number, fault in decide_on_first(lambda: _find_faults(best, abstract)):
             log(f"the best checkpoint, of step {number:,}, {fault}; choosing anew from here on")
             best.delete([number])
-        state, host_state = chosen
-        return state, self.settle_best(host_state)
+        value, best_step = decide_on_first(partial(_read_best, best))
+        return chosen[0], chosen[1]._replace(best_value=value, best_step=best_step)
 
     def restore(
         self, which: str, abstract_state: TrainState, mesh: Mesh
@@ -158,22 +165,6 @@ class Checkpoints:
             log(f"{str(error).partition('; ')[0]}; testing the last step")
             self.saved["best"].delete([step])
             return None
-
-    def settle_best(self, host_state: HostState) -> HostState:
-        """Returns the host's state with value and step of the best checkpoint that is saved.
-
-        A running save of it is waited for; one that failed, or was deleted, is no longer the best.
-        """
-        best = self.saved["best"]
-        best.finish()
-
-        def read() -> tuple[float | None, int | None]:
-            steps = best.steps()
-            saved = _read_host_state(best, steps[-1]) if steps else HostState()
-            return saved.best_value, saved.best_step
-
-        value, step = decide_on_first(read)
-        return host_state._replace(best_value=value, best_step=step)
 
     def wait(self) -> None:
         """Waits until all background saves have finished.
@@ -236,6 +227,16 @@ def _choose(saved: SavedSteps, abstract: Any, faults: Faults) -> tuple[int, Faul
         f"no checkpoint in {saved.folder} can be used: {listed}. Restore one from a copy, or the "
         "code that trained it, or train again in another --workdir."
     )
+
+
+def _read_best(best: SavedSteps) -> tuple[float | None, int | None]:
+    """Returns value and step of the best checkpoint.
+
+    None where there is none: a later one had taken its place, which the run will reach again.
+    """
+    steps = best.steps()
+    host_state = _read_host_state(best, steps[-1]) if steps else HostState()
+    return host_state.best_value, host_state.best_step
 
 
 def _find_faults(saved: SavedSteps, abstract: Any) -> Faults:

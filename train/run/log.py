@@ -8,13 +8,14 @@ import contextlib
 import errno
 import json
 import os
+import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import jax
-from tensorboardX.event_file_writer import EventsWriter
 from tensorboardX.proto.event_pb2 import Event, SessionLog
+from tensorboardX.record_writer import RecordWriter
 from tensorboardX.summary import scalar
 
 from train.errors import UserError
@@ -44,7 +45,8 @@ class MetricsWriter:
         self.file.truncate(min(size, self.file.tell()))
         self.waiting = bytearray()
         self.folder = workdir / "tensorboard"
-        self.board: EventsWriter | None = None
+        self.board: RecordWriter | None = None
+        self._open_board()
         start = SessionLog(status=SessionLog.START)
         self._write_event(Event(step=step + 1, session_log=start))
 
@@ -81,9 +83,11 @@ class MetricsWriter:
         if self.file is None:
             return 0, None
         error = self._write_waiting()
-        with self._board_without_room():
+        with self._without_board():
             if self.board is not None:
                 self.board.flush()
+        if self.board is None:
+            self._open_board()
         return self.file.seek(0, os.SEEK_END) + len(self.waiting), error
 
     def close(self) -> None:
@@ -91,7 +95,7 @@ class MetricsWriter:
         if self.file is not None:
             self._write_waiting()
             self.file.close()
-            with self._board_without_room():
+            with self._without_board():
                 if self.board is not None:
                     self.board.close()
 
@@ -107,25 +111,32 @@ class MetricsWriter:
             return error
         return None
 
+    def _open_board(self) -> None:
+        with self._without_board():
+            self.folder.mkdir(exist_ok=True)
+            # TensorBoard reads files in the order of their names, and a second is not enough.
+            now = time.time_ns()
+            name = f"{now // 10**9}.{socket.gethostname()}.{now}.{os.getpid()}"
+            self.board = RecordWriter(str(self.folder / f"events.out.tfevents.{name}"))
+            self._write_event(Event(file_version="brain.Event:2"))
+
     def _write_event(self, event: Event) -> None:
         event.wall_time = time.time()
-        with self._board_without_room():
-            if self.board is None:
-                self.folder.mkdir(exist_ok=True)
-                # Without the suffix, two writers of one second overwrite each other's file, and
-                # have no order.
-                suffix = f".{time.time_ns()}.{os.getpid()}"
-                self.board = EventsWriter(str(self.folder / "events"), suffix)
-            self.board.write_event(event)
+        with self._without_board():
+            if self.board is not None:
+                self.board.write(event.SerializeToString())
 
     @contextlib.contextmanager
-    def _board_without_room(self) -> Iterator[None]:
-        """Gives up a file of TensorBoard that finds no room; the next event begins another."""
+    def _without_board(self) -> Iterator[None]:
+        """Gives up a file of TensorBoard that finds no room; the next `flush` begins another."""
         try:
             yield
         except OSError as error:
             if error.errno not in NO_ROOM:
                 raise
+            if self.board is not None:
+                with contextlib.suppress(OSError):
+                    self.board.close()
             self.board = None
 
 

@@ -16,12 +16,14 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 
 from train.run import orbax_threads
 from train.run.agreement import succeeded_on_all
 from train.run.checksums import LARGEST, find_damage, write_checksums
+from train.run.log import NO_ROOM
 from train.run.progress import log
 
 orbax_threads.silence()
@@ -30,6 +32,9 @@ HOST = "host.json"
 """File with what is kept on the host, and the shape of every array of the state."""
 
 UNFINISHED = ".unfinished"
+
+Saving = tuple[int, Future[None]]
+"""A step, and the end of its save."""
 
 
 class SavedSteps:
@@ -49,7 +54,8 @@ class SavedSteps:
         options = ocp.options.MultiprocessingOptions(barrier_sync_key_prefix=folder.name)
         self.checkpointer = ocp.StandardCheckpointer(multiprocessing_options=options)
         self.thread = ThreadPoolExecutor(1, thread_name_prefix=f"save-{folder.name}")
-        self.saving: tuple[int, Future[None]] | None = None
+        self.saving: Saving | None = None
+        self.held: tuple[Any, int, dict[str, Any]] | None = None
         if not read_only:
             folder.mkdir(parents=True, exist_ok=True)
             self._delete_unfinished()
@@ -60,7 +66,14 @@ class SavedSteps:
         return sorted(int(name) for name in names if name.isascii() and name.isdecimal())
 
     def save(
-        self, state: Any, step: int, host: dict[str, Any], failure: Exception | None = None
+        self,
+        state: Any,
+        step: int,
+        host: dict[str, Any],
+        *,
+        failure: Exception | None = None,
+        after: "SavedSteps | None" = None,
+        hold: bool = False,
     ) -> None:
         """Starts saving; returns as soon as the state may be donated.
 
@@ -71,19 +84,24 @@ class SavedSteps:
             step: its step.
             host: what else to save, as JSON has it.
             failure: an error of this process, with which the save fails.
+            after: where a save may be running; if it fails, so does this one.
+            hold: keep a copy of the state on the devices until it is saved, for `retry`.
         """
         self.finish()
+        if hold:
+            self.held = jax.tree.map(jnp.copy, state), step, host
+        before = after.saving if after is not None else None
         unfinished = self.folder / f"{step}{UNFINISHED}"
-        host = host | {"arrays": describe_arrays(state)}
+        target = self.orbax_folder / unfinished.name
         try:
-            target = self.orbax_folder / unfinished.name
             self.checkpointer.save(target, state, force=True)
-            self.saving = step, self.thread.submit(self._complete, unfinished, step, host, failure)
         except Exception as error:  # the disk is full already
-            failed: Future[None] = Future()
-            failed.set_exception(error)
-            self.saving = step, failed
-            self._log_failure(step, error)
+            failure = error
+        arrays = {"arrays": describe_arrays(state)}
+        future = self.thread.submit(
+            self._complete, unfinished, step, host | arrays, failure, before
+        )
+        self.saving = step, future
 
     def finish(self) -> str | None:
         """Waits for the save that is running, and returns why it failed, or None."""
@@ -92,12 +110,18 @@ class SavedSteps:
         (step, future), self.saving = self.saving, None
         error = future.exception()
         if succeeded_on_all(error is None):
+            self.held = None
             return None
         self._delete_unfinished()
         if error is None:
             error = RuntimeError("another process failed")
             self._log_failure(step, error)
         return shorten(error)
+
+    def retry(self, step: int) -> None:
+        """Saves once more what `save` holds, if that was begun before ``step`` and has failed."""
+        if self.held is not None and self.held[1] < step and self.finish() is not None:
+            self.save(*self.held, hold=True)
 
     def find_fault(self, step: int, abstract: Any) -> str | None:
         """Returns why a saved state cannot be used, or None if it can.
@@ -164,13 +188,22 @@ class SavedSteps:
             self.link.cleanup()
 
     def _complete(
-        self, unfinished: Path, step: int, host: dict[str, Any], failure: Exception | None
+        self,
+        unfinished: Path,
+        step: int,
+        host: dict[str, Any],
+        failure: Exception | None,
+        before: Saving | None,
     ) -> None:
         """Waits until Orbax has written, adds the sums and gives the state its name."""
         try:
             self.checkpointer.wait_until_finished()  # on all processes
+            if before is not None and before[1].exception() is not None:
+                failure = failure or RuntimeError(f"nor can the best, of step {before[0]:,}")
             if failure is not None:
                 raise failure
+            if jax.process_count() == 1:
+                self.held = None
             if jax.process_index():
                 return
             (unfinished / HOST).write_text(json.dumps(host), encoding="utf-8")
@@ -214,9 +247,10 @@ def describe_arrays(tree: Any) -> dict[str, str]:
 
 def shorten(error: BaseException) -> str:
     """Returns the message of an exception in one line of at most 300 characters."""
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
     text = " ".join(str(error).split()) or type(error).__name__
+    for reason in (*map(os.strerror, NO_ROOM), getattr(error, "strerror", None)):
+        if reason and reason in text:  # without names of files that only Orbax knows
+            return reason
     return text if len(text) <= 300 else f"{text[:150]} ... {text[-150:]}"
 
 
