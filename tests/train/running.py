@@ -1,6 +1,7 @@
 """Helpers for tests of training: processes, error messages, what a step needs."""
 
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -51,6 +52,13 @@ def train_env(cache: Path) -> dict[str, str]:
         "JAX_COMPILATION_CACHE_DIR": str(cache),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
     }
+
+
+def free_port() -> int:
+    """Returns a port of this machine that nobody listens on."""
+    with socket.socket() as found:
+        found.bind(("localhost", 0))
+        return int(found.getsockname()[1])
 
 
 def modification_times(folder: Path) -> dict[str, int]:

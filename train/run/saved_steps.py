@@ -202,8 +202,6 @@ class SavedSteps:
                 failure = failure or RuntimeError(f"nor can the best, of step {before[0]:,}")
             if failure is not None:
                 raise failure
-            if jax.process_count() == 1:
-                self.held = None
             if jax.process_index():
                 return
             (unfinished / HOST).write_text(json.dumps(host), encoding="utf-8")
@@ -213,6 +211,8 @@ class SavedSteps:
                 shutil.rmtree(final)
             unfinished.rename(final)
             _sync(self.folder)
+            if jax.process_count() == 1:  # else it is not known yet how the others fared
+                self.held = None
             self.delete(self.steps()[: -self.keep])
         except Exception as error:
             self._log_failure(step, error)
