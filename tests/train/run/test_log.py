@@ -103,7 +103,11 @@ def test_lines_wait_while_there_is_no_room(tmp_path: Path) -> None:
     writer.write(9, "train", {"loss": 1.5})
     writer.close()
     assert read_metrics(tmp_path, "train", "loss") == ([*range(1, 10)], 9 * [1.5])
-    assert 9 in {event.step for event in _events(tmp_path)}  # in another file than the others
+    cut_short, *others = sorted((tmp_path / "tensorboard").iterdir())
+    assert cut_short.stat().st_size == 100
+    cut_short.unlink()
+    assert 9 in {event.step for event in _events(tmp_path)}
+    assert len(others) == 1
 
 
 @pytest.mark.parametrize(
