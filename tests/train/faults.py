@@ -55,9 +55,9 @@ class Run:
         workdir: its work directory, on that disk.
         clock: file with the seconds by which its clock is wrong; None where that is left out.
         output: file with the output of all its processes.
-        process: the one that runs, or ran last.
         ends: exit codes of those that have ended.
         failed: number of saves that have failed since it was last started.
+        damaged: steps of the checkpoints that are damaged.
     """
 
     command: list[str]
@@ -66,22 +66,22 @@ class Run:
     workdir: Path
     clock: Path | None
     output: Path
-    process: subprocess.Popen[bytes] | None = None
     ends: list[int] = field(default_factory=list)
     failed: int = 0
+    damaged: set[int] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.start()
 
     def start(self) -> None:
-        """Starts a process, if none runs."""
-        if self.process is not None and self.process.poll() is None:
-            return
+        """Starts a process."""
         with self.output.open("ab") as out:
-            self.process = subprocess.Popen(
+            self.process: subprocess.Popen[bytes] = subprocess.Popen(
                 self.command, env=self.env, cwd=ROOT, stdout=out, stderr=subprocess.STDOUT
             )
 
     def kill(self, number: signal.Signals = signal.SIGKILL) -> None:
         """Sends a signal and waits for the end; a process that has ended already stays so."""
-        assert self.process
         self.process.send_signal(number)
         self.ends.append(self.process.wait(120))
 
@@ -104,7 +104,6 @@ class Run:
 
     def wait_for_steps(self, draw: random.Random) -> None:
         """Waits for a random moment: of the start-up, or (mostly) of training, saves included."""
-        assert self.process
         if draw.random() < 0.2:
             time.sleep(draw.uniform(0, 5))
             return
@@ -130,7 +129,6 @@ def sigterm(run: Run, draw: random.Random) -> str:
 def full_disk(run: Run, draw: random.Random) -> str:
     """Fills the disk for up to two seconds, and goes on with the process, if it still runs."""
     assert run.disk
-    assert run.process
     failed = len(run.said("cannot be saved"))
     ballast = run.disk / "ballast"
     try:
@@ -174,12 +172,13 @@ def _damage(run: Run, draw: random.Random, change: Callable[[bytearray], bytearr
     before = path.read_bytes()
     after = change(bytearray(before))
     path.write_bytes(after)
+    if after != before:
+        run.damaged.add(step)
     return f"step {step}: {path.relative_to(folder / str(step))}" + " unchanged" * (after == before)
 
 
 def stopped(run: Run, draw: random.Random) -> str:
     """Stops the process for up to four seconds, and lets it go on."""
-    assert run.process
     seconds = draw.uniform(0.5, 4)
     run.process.send_signal(signal.SIGSTOP)
     time.sleep(seconds)
@@ -230,18 +229,17 @@ def disturb(folder: Path, count: int, seed: int) -> list[str]:
         drawn = [kind for _ in range(count) for kind in draw.sample(kinds, len(kinds))][:count]
         for number, kind in enumerate(drawn, 1):
             wrong += _apply(run, kind, number, draw)
-        run.start()
-        assert run.process
         if run.process.wait(600):
             wrong.append(f"the last process ended with exit code {run.process.returncode}")
-        wrong += [f"printed: {line}" for line in run.said("Traceback.*|.*Error:.*")]
+        wrong += [
+            f"printed: {line}" for line in run.said("Traceback.*|.*[Ee]rror:(?!.*No space).*")
+        ]
         wrong += _compare(whole, workdir)
         if wrong:
             print(run.output.read_text(errors="replace")[-5000:])
     finally:
-        if run.process is not None and run.process.poll() is None:
-            run.process.kill()
-            run.process.wait()
+        run.process.kill()
+        run.process.wait()
         if disk:
             subprocess.run(["umount", "--lazy", str(disk)], check=True)
     return wrong
@@ -249,14 +247,13 @@ def disturb(folder: Path, count: int, seed: int) -> list[str]:
 
 def _apply(run: Run, kind: Fault, number: int, draw: random.Random) -> list[str]:
     """One fault, and a row of the table; returns what went wrong."""
-    run.start()
-    run.wait_for_steps(draw)
-    assert run.process
     name = kind.__name__
-    if run.process.poll() is not None and run.process.returncode == 0:
-        print(f"{number:>3}  {name:<15} the run is finished already")
-        return [f"fault {number}: the run was finished"]
-    resumed, reached = len(run.said("resuming from step")), run.step()
+    run.wait_for_steps(draw)
+    if run.process.poll() is not None:
+        wrong = [f"before fault {number}: ended with exit code {run.process.returncode}"]
+        run.start()
+        return wrong
+    reached = run.step()
     detail = kind(run, draw)
     ended = run.process.poll()
     reached = max(reached, run.step())
@@ -264,23 +261,24 @@ def _apply(run: Run, kind: Fault, number: int, draw: random.Random) -> list[str]
     if ended is None:
         print(f"{row}; went on", flush=True)
         return []
-    newest = max(run.saved(), default=0)
+    resumed = len(run.said("resuming from step"))
+    whole = max(set(run.saved()) - run.damaged, default=0)
     run.start()
     while run.process.poll() is None and not _has_begun(run, resumed):
         time.sleep(0.02)
     if not _has_begun(run, resumed):
         print(f"{row}; not recovered", flush=True)
         return [f"fault {number}: exit code {run.process.returncode} when started again"]
-    step = _begun_at(run, resumed)
-    # Steps since the newest checkpoint, and two intervals at most: another save was being written.
-    # One more for each that is damaged, or that found the disk full.
-    damaged = (newest - step) // SAVE_EVERY
+    step, newest = _begun_at(run, resumed), max({whole, *run.damaged})
     again = max(reached - step, 0)
     print(f"{row}; resumed from {step}, {again} steps again", flush=True)
-    allowed, run.failed = SAVE_EVERY * (2 + damaged + run.failed), 0
-    if again > allowed or (damaged and kind not in (truncated_file, flipped_bytes)):
-        return [f"fault {number}: {again} steps lost"]
-    return []
+    # Two intervals at most, since another save may have been begun, and those that the damaged
+    # checkpoints held, and one for each save that found the disk full.
+    allowed = 2 * SAVE_EVERY + newest - whole + SAVE_EVERY * run.failed
+    run.failed, run.damaged = 0, {bad for bad in run.damaged if bad < step}
+    if step != whole:
+        return [f"fault {number}: resumed from {step}, and not from {whole}"]
+    return [f"fault {number}: {again} steps lost"] if again > allowed else []
 
 
 def _has_begun(run: Run, resumed: int) -> bool:
