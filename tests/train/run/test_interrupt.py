@@ -52,7 +52,7 @@ def test_the_first_signal_is_noted_and_the_second_stops(number: signal.Signals) 
         with pytest.raises(Interrupted) as stop:
             interrupt.stop()
         assert stop.value.number == number
-        assert stop.value.exit_code == (RESUME if number == signal.SIGTERM else 130)
+        assert stop.value.exit_code == (75 if number == signal.SIGTERM else 130)
         with pytest.raises(KeyboardInterrupt) as stop:
             signal.raise_signal(number)
         assert stop.value.exit_code == 128 + number  # nothing was saved
@@ -104,4 +104,4 @@ def test_processes_of_a_run_stop_after_the_same_step(sent: signal.Signals) -> No
     processes[1].send_signal(sent)
     ends = [process.communicate(timeout=120)[0].split()[-2:] for process in processes]
     assert ends[0] == ends[1]
-    assert ends[0][1] == str(RESUME)
+    assert ends[0][1] == str(RESUME) == "75"

@@ -3,6 +3,8 @@
 import json
 import threading
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +84,8 @@ def test_a_failed_save_leaves_the_one_before_and_what_is_held_is_saved_later(
     best.save(_state(), 4, {})
     assert best.finish() is None
     with monkeypatch.context() as patch:
-        patch.setattr(saved_steps, "write_checksums", _full)
+        write = saved_steps.write_checksums
+        patch.setattr(saved_steps, "write_checksums", partial(_write_or_fail, write, best.folder))
         best.save(_state(1), 5, {}, hold=True)
         last.save(_state(), 5, {}, after=best)  # its own is written, but for the best
         assert last.finish()
@@ -91,7 +94,7 @@ def test_a_failed_save_leaves_the_one_before_and_what_is_held_is_saved_later(
     assert (best.steps(), last.steps()) == ([4], [])
     said = capsys.readouterr().out
     assert "the best checkpoint, of step 5, cannot be saved (no room); that of step 4" in said
-    assert "the last checkpoint, of step 5, cannot be saved" in said
+    assert "the last checkpoint, of step 5, cannot be saved (nor can the best, of" in said
     best.retry(5)  # only what was begun before
     assert best.steps() == [4]
     best.retry(6)
@@ -103,8 +106,10 @@ def test_a_failed_save_leaves_the_one_before_and_what_is_held_is_saved_later(
     best.close()
 
 
-def _full(folder: Path) -> None:
-    raise OSError(28, "no room")
+def _write_or_fail(write: Callable[[Path], None], full: Path, folder: Path) -> None:
+    if folder.parent == full:
+        raise OSError(28, "no room")
+    write(folder)
 
 
 def test_another_network_is_named_by_its_first_difference(tmp_path: Path) -> None:
