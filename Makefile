@@ -4,6 +4,7 @@
 #   make test-peers  the same numbers from PyTorch, ONNX, SciPy, kornia ...; the code in docs/
 #   make test-all    everything, the slow tests too
 #   make mutants     changes lines of the numerics at random: does a quick test notice? (half an hour)
+#   make faults      kills, stops and damages a real run at random moments: does it recover? (10 minutes)
 #   make bench       times everything against its peers; runs/benchmarks has what was found
 
 PYTHON ?= python3
@@ -20,7 +21,7 @@ PLAINLY := XLA_FLAGS="--xla_backend_optimization_level=0 --xla_llvm_disable_expe
 export TPU_STDERR_LOG_LEVEL ?= 3
 export TPU_MIN_LOG_LEVEL ?= 3
 
-.PHONY: train test test-peers test-all mutants bench lint clean
+.PHONY: train test test-peers test-all mutants faults bench lint clean
 
 train: .venv/train
 	$(RUN) -m train fit configs/quickstart.py --workdir runs/quickstart
@@ -42,6 +43,11 @@ SEED ?= 0
 
 mutants: .venv/mutants
 	$(RUN) tests/mutants/run.py --count $(MUTANTS) --seed $(SEED)
+
+FAULTS ?= 30
+
+faults: .venv/test
+	$(RUN) tests/train/faults.py --count $(FAULTS) --seed $(SEED)
 
 bench: .venv/peers
 	$(RUN) benchmarks/run.py

@@ -103,7 +103,8 @@ def main(arguments: Sequence[str]) -> int:
         arguments: the command line, without the program's name.
 
     Returns:
-        The exit code: 0 success, 1 training failed, 2 user error, 128 and the number of a signal.
+        The exit code: 0 success, 1 training failed, 2 user error, 75 stopped by SIGTERM and saved,
+        128 and the number of another signal.
     """
     if isinstance(sys.stdout, io.TextIOWrapper):  # names in letters that a terminal lacks
         sys.stdout.reconfigure(errors="backslashreplace")
@@ -238,7 +239,7 @@ def _run_fit(config: Any, workdir: Path, sources: Mapping[str, str]) -> int:
         else:
             text = f"; the same command resumes from step {step:,}"
         print(f"\ninterrupted{text}", file=sys.stderr)
-        return 128 + getattr(stop, "number", signal.SIGINT)
+        return getattr(stop, "exit_code", 128 + signal.SIGINT)
 
 
 def expand(path: str) -> Path:

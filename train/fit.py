@@ -79,18 +79,17 @@ def _fit(config: Config, workdir: Path, sources: Mapping[str, str]) -> int:
         log(line)
 
     # ---- Initial or restored state ---------------------------------------------------------------
-    checkpoints = Checkpoints(workdir / "checkpoints")
+    checkpoints = Checkpoints(workdir / "checkpoints", run.keep_checkpoints)
     validates = "valid" in evaluator.arrays
-    host_state = HostState()
-    if checkpoints.step() is None:
-        state = experiment.init()
+    restored = checkpoints.resume(experiment.abstract_state, mesh)
+    if restored is None:
+        state, host_state = experiment.init(), HostState()
         if run.start_from is not None:
             state = start_from(state, run.start_from)
     else:
-        state, host_state = checkpoints.restore("last", experiment.abstract_state, mesh)
+        state, host_state = restored
         log(f"resuming from step {int(state.step):,}")
     step = int(state.step)
-    checkpoints.delete_best_after(step)
     zeros = {name: np.zeros((), np.float32) for name in state.totals}
     metrics = MetricsWriter(workdir, size=host_state.metrics_bytes, step=step)
 
@@ -104,7 +103,7 @@ def _fit(config: Config, workdir: Path, sources: Mapping[str, str]) -> int:
     logged = step // run.log_every * run.log_every
     warm = False
     before = time.perf_counter()
-    interrupt, bar = Interrupt(jax.process_count() == 1), ProgressBar(step, steps, task.metrics)
+    interrupt, bar = Interrupt(jax.process_count()), ProgressBar(step, steps, task.metrics)
     with closing(checkpoints), closing(metrics), bar, interrupt:
         while step < steps:
             # Dispatch steps until the next log entry, evaluation or checkpoint.
@@ -127,7 +126,7 @@ def _fit(config: Config, workdir: Path, sources: Mapping[str, str]) -> int:
                     if not warm:  # do not count compilation
                         jax.block_until_ready(state)
                         warm, first, before = True, step, time.perf_counter()
-                    if interrupt.requested:
+                    if interrupt.poll():
                         break
             _stop_if_non_finite(state, checkpoints)
             now = time.perf_counter()
@@ -164,11 +163,12 @@ def _fit(config: Config, workdir: Path, sources: Mapping[str, str]) -> int:
             stopping = interrupt.requested
             if step % run.checkpoint_every == 0 or step == steps or stopping:
                 now = time.perf_counter()
+                size, no_room = metrics.flush()
                 host_state = host_state._replace(
-                    metrics_bytes=metrics.flush(), seconds=host_state.seconds + now - started_at
+                    metrics_bytes=size, seconds=host_state.seconds + now - started_at
                 )
                 started_at = now
-                checkpoints.save("last", state, step, host_state)
+                checkpoints.save("last", state, step, host_state, failure=no_room)
             if stopping:
                 checkpoints.wait()
                 interrupt.stop()
@@ -177,12 +177,15 @@ def _fit(config: Config, workdir: Path, sources: Mapping[str, str]) -> int:
         # Test once, with the parameters that validation chose, or without validation the last.
         checkpoints.wait()
         if validates:
-            state, _ = checkpoints.restore("best", experiment.abstract_state, mesh)
+            state = checkpoints.restore_best(experiment.abstract_state, mesh) or state
         split = evaluator.final_split
         evaluated = evaluator.evaluate(state.eval_params, split, run.eval_batch_size)
         numbers = evaluator.summarize(evaluated)
         if split == "test":
             metrics.write(steps, split, numbers)
+        _, no_room = metrics.flush()
+        if no_room is not None:
+            raise no_room
 
     # ---- Result ----------------------------------------------------------------------------------
     seconds = host_state.seconds + time.perf_counter() - started_at

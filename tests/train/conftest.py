@@ -7,35 +7,13 @@ from pathlib import Path
 from types import FrameType
 
 import jax
-import numpy as np
 import pytest
-from running import ROOT, plain_jax, run_train
+from running import ROOT, plain_jax, run_train, write_tiny_config
 
 from train.config import Images
 from train.config.files import load_config
 from train.data import Dataset, load
 from train.experiment import Experiment
-
-CONFIG = """
-from stn_jax.models import FCN, STN, FullyConnectedLocalizer
-from train.config import Adam, Config, Images, TrainConfig
-
-def get_config():
-    return Config(
-        data=Images({name!r}),
-        model=STN(FCN((8,)), FullyConnectedLocalizer((8,)), output_shape=(8, 8)),
-        optim=Adam(
-            learning_rate=1e-2,
-            clip_norm=1.0,
-            weight_decay=1e-3,
-            localization_rate=0.5,
-            warmup_steps=5,
-        ),
-        train=TrainConfig(
-            steps=40, batch_size=8, log_every=4, eval_every=8, checkpoint_every=6, average=0.9
-        ),
-    )
-"""
 
 
 @pytest.fixture
@@ -64,20 +42,7 @@ def compilation_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path
 @pytest.fixture(scope="session")
 def tiny_config(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A config with three easy classes of 12 x 12 images, dark to bright, 10 for validation."""
-    folder = tmp_path_factory.mktemp("tiny")
-    random = np.random.default_rng(0)
-    arrays = {}
-    for split, count in {"train": 50, "valid": 10, "test": 21}.items():
-        labels = random.integers(0, 3, count)
-        labels[:3] = 0, 1, 2
-        images = np.zeros((count, 12, 12), np.uint8)
-        for image, label in zip(images, labels, strict=True):
-            image[2:10, 4:8] = (60, 150, 255)[label]
-        arrays |= {f"x_{split}": images, f"y_{split}": labels}
-    np.savez(folder / "digits.npz", **arrays)
-    path = folder / "tiny.py"
-    path.write_text(CONFIG.format(name=str(folder / "digits.npz")))
-    return path
+    return write_tiny_config(tmp_path_factory.mktemp("tiny"))
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
 """Helpers for tests of training: processes, error messages, what a step needs."""
 
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -19,6 +20,27 @@ from train.step.state import TrainState
 ROOT = Path(__file__).parents[2]
 QUICKSTART = str(ROOT / "configs" / "quickstart.py")
 
+CONFIG = """
+from stn_jax.models import FCN, STN, FullyConnectedLocalizer
+from train.config import Adam, Config, Images, TrainConfig
+
+def get_config():
+    return Config(
+        data=Images({name!r}),
+        model=STN(FCN((8,)), FullyConnectedLocalizer((8,)), output_shape=(8, 8)),
+        optim=Adam(
+            learning_rate=1e-2,
+            clip_norm=1.0,
+            weight_decay=1e-3,
+            localization_rate=0.5,
+            warmup_steps=5,
+        ),
+        train=TrainConfig(
+            steps=40, batch_size=8, log_every=4, eval_every=8, checkpoint_every=6, average=0.9
+        ),
+    )
+"""
+
 
 @contextmanager
 def plain_jax() -> Iterator[None]:
@@ -29,6 +51,23 @@ def plain_jax() -> Iterator[None]:
         jax.numpy_rank_promotion("allow"),
     ):
         yield
+
+
+def write_tiny_config(folder: Path) -> Path:
+    """Writes a config with three easy classes of 12 x 12 images, dark to bright, and its images."""
+    random = np.random.default_rng(0)
+    arrays = {}
+    for split, count in {"train": 50, "valid": 10, "test": 21}.items():
+        labels = random.integers(0, 3, count)
+        labels[:3] = 0, 1, 2
+        images = np.zeros((count, 12, 12), np.uint8)
+        for image, label in zip(images, labels, strict=True):
+            image[2:10, 4:8] = (60, 150, 255)[label]
+        arrays |= {f"x_{split}": images, f"y_{split}": labels}
+    np.savez(folder / "digits.npz", **arrays)
+    path = folder / "tiny.py"
+    path.write_text(CONFIG.format(name=str(folder / "digits.npz")))
+    return path
 
 
 def run_train(*arguments: object, cache: Path) -> subprocess.CompletedProcess[str]:
@@ -51,6 +90,13 @@ def train_env(cache: Path) -> dict[str, str]:
         "JAX_COMPILATION_CACHE_DIR": str(cache),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
     }
+
+
+def free_port() -> int:
+    """Returns a port of this machine that nobody listens on."""
+    with socket.socket() as found:
+        found.bind(("localhost", 0))
+        return int(found.getsockname()[1])
 
 
 def modification_times(folder: Path) -> dict[str, int]:

@@ -32,6 +32,9 @@ class TrainConfig:
     """Interval, in steps, of evaluation on the validation examples."""
     checkpoint_every: int = 500
     """Interval, in steps, of checkpoints; there is one at the end too."""
+    keep_checkpoints: int = 3
+    """Number of last checkpoints to keep, besides the best; where one is damaged, a run resumes
+    from the one before."""
     steps_per_dispatch: int = 0
     """Optimiser steps for each dispatch; 0 is 1 on a CPU and up to 16 on accelerators."""
     seed: int = 0
@@ -52,7 +55,7 @@ class TrainConfig:
             "train",
             positive=(
                 *("steps", "batch_size", "eval_batch_size"),
-                *("log_every", "eval_every", "checkpoint_every"),
+                *("log_every", "eval_every", "checkpoint_every", "keep_checkpoints"),
             ),
             not_negative=("steps_per_dispatch", "seed"),
             fraction=("average",),

@@ -1,6 +1,6 @@
 """The work directory of a run, with all files written atomically.
 
-config.json    the resolved config                  checkpoints/  last, and best by validation
+config.json    the resolved config                  checkpoints/  the last ones, and the best
 config.py      the config file, modules beside it   snapshots/    a few images during training
 data.json      shapes, classes, a checksum          figures/      pictures
 held_out.json  which examples were held out, if any

@@ -1,30 +1,62 @@
 """Signals: the first is noted, the second stops at once, ignored ones stay ignored."""
 
+import os
 import signal
+import subprocess
+import sys
 import threading
+import time
+from collections.abc import Iterator
 
 import pytest
+from running import ROOT, free_port
 
-from train.run.interrupt import SIGNALS, Interrupt, Interrupted
+from train.run.interrupt import RESUME, SIGNALS, Interrupt, Interrupted
 
-
-@pytest.mark.parametrize("number", SIGNALS)
-def test_the_first_signal_is_noted_and_the_second_stops(number: signal.Signals) -> None:
-    handler = signal.default_int_handler
-    before = signal.signal(number, handler)  # whoever runs the tests may ignore it
+PROCESS = """
+import sys, time
+import jax
+jax.config.update("jax_cpu_collectives_implementation", "gloo")
+jax.distributed.initialize(f"localhost:{sys.argv[1]}", 2, int(sys.argv[2]))
+from train.run.interrupt import Interrupt, Interrupted
+with Interrupt(jax.process_count()) as interrupt:
+    print("ready", flush=True)
+    step = 0
+    while True:
+        step += 16
+        time.sleep(0.05 * (1 + jax.process_index()))  # one is slower, as a host may be
+        if interrupt.poll():
+            break
     try:
-        with Interrupt() as interrupt:
+        interrupt.stop()
+    except Interrupted as stop:
+        print(step, stop.exit_code)
+"""
+
+
+@pytest.fixture(params=SIGNALS)
+def number(request: pytest.FixtureRequest) -> Iterator[signal.Signals]:
+    """A signal with Python's handler; whoever runs the tests may ignore it."""
+    before = signal.signal(request.param, signal.default_int_handler)
+    yield request.param
+    signal.signal(request.param, before)
+
+
+def test_the_first_signal_is_noted_and_the_second_stops(number: signal.Signals) -> None:
+    with Interrupt() as interrupt:
+        interrupt.stop()
+        assert not interrupt.poll()
+        signal.raise_signal(number)
+        assert interrupt.requested
+        assert interrupt.poll()
+        with pytest.raises(Interrupted) as stop:
             interrupt.stop()
+        assert stop.value.number == number
+        assert stop.value.exit_code == (75 if number == signal.SIGTERM else 130)
+        with pytest.raises(KeyboardInterrupt) as stop:
             signal.raise_signal(number)
-            assert interrupt.requested
-            with pytest.raises(Interrupted) as stop:
-                interrupt.stop()
-            assert stop.value.number == number
-            with pytest.raises(KeyboardInterrupt):
-                signal.raise_signal(number)
-        assert signal.getsignal(number) is handler
-    finally:
-        signal.signal(number, before)
+        assert stop.value.exit_code == 128 + number  # nothing was saved
+    assert signal.getsignal(number) is signal.default_int_handler
 
 
 def test_ignored_signals_stay_ignored() -> None:
@@ -37,15 +69,39 @@ def test_ignored_signals_stay_ignored() -> None:
         signal.signal(signal.SIGINT, before)
 
 
-def test_nothing_is_changed_where_it_cannot_or_must_not_be() -> None:
+def test_nothing_is_changed_in_another_thread() -> None:
     handlers = []
 
-    def enter(active: bool) -> None:
-        with Interrupt(active):
+    def enter() -> None:
+        with Interrupt():
             handlers.append([signal.getsignal(number) for number in SIGNALS])
 
-    thread = threading.Thread(target=enter, args=(True,))
+    thread = threading.Thread(target=enter)
     thread.start()
     thread.join()
-    enter(False)
-    assert handlers == 2 * [[signal.getsignal(number) for number in SIGNALS]]
+    assert handlers == [[signal.getsignal(number) for number in SIGNALS]]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT])
+def test_processes_of_a_run_stop_after_the_same_step(sent: signal.Signals) -> None:
+    port = free_port()
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", PROCESS, str(port), str(index)],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=os.environ | {"JAX_PLATFORMS": "cpu"},
+        )
+        for index in range(2)
+    ]
+    for process in processes:
+        assert process.stdout
+        while "ready" not in process.stdout.readline():
+            assert process.poll() is None
+    time.sleep(0.5)
+    processes[1].send_signal(sent)
+    ends = [process.communicate(timeout=120)[0].split()[-2:] for process in processes]
+    assert ends[0] == ends[1]
+    assert ends[0][1] == str(RESUME) == "75"

@@ -1,6 +1,7 @@
 """Metrics in ``metrics.jsonl`` of a finished run."""
 
 import json
+import resource
 import struct
 from pathlib import Path
 
@@ -74,7 +75,7 @@ def test_curves_of_an_earlier_process_are_purged(tmp_path: Path, begun_at: int) 
             writer.write(now, "train", {"loss": 1.0 / now})
             writer.write(now, "valid", {"error": 2.0})
             if now == begun_at:
-                size = writer.flush()
+                size, _ = writer.flush()
         writer.close()
     curves: dict[str, list[int]] = {}
     for event in _events(tmp_path):
@@ -84,6 +85,29 @@ def test_curves_of_an_earlier_process_are_purged(tmp_path: Path, begun_at: int) 
             curves.setdefault(value.tag, []).append(event.step)
     assert curves == {"train/loss": [*range(1, 12)], "valid/error": [*range(1, 12)]}
     assert read_metrics(tmp_path, "train", "loss")[0] == [*range(1, 12)]
+
+
+def test_lines_wait_while_there_is_no_room(tmp_path: Path) -> None:
+    writer = MetricsWriter(tmp_path, size=0, step=0)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, before[1]))  # a full disk, for this process
+    try:
+        for step in range(1, 9):
+            writer.write(step, "train", {"loss": 1.5})
+        size, error = writer.flush()
+        assert error
+        assert (tmp_path / "metrics.jsonl").stat().st_size == 100 < size
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert writer.flush() == (size, None)
+    writer.write(9, "train", {"loss": 1.5})
+    writer.close()
+    assert read_metrics(tmp_path, "train", "loss") == ([*range(1, 10)], 9 * [1.5])
+    cut_short, *others = sorted((tmp_path / "tensorboard").iterdir())
+    assert cut_short.stat().st_size == 100
+    cut_short.unlink()
+    assert 9 in {event.step for event in _events(tmp_path)}
+    assert len(others) == 1
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,59 @@
+"""Decisions of several real processes: all do what the first decides, errors too."""
+
+import subprocess
+import sys
+
+import pytest
+from running import ROOT, free_port
+
+from train.errors import UserError
+from train.run.agreement import decide_on_first, succeeded_on_all
+
+PROCESS = """
+import sys
+import jax
+jax.config.update("jax_cpu_collectives_implementation", "gloo")
+jax.distributed.initialize(f"localhost:{sys.argv[1]}", 2, int(sys.argv[2]))
+from train.errors import UserError
+from train.run.agreement import decide_on_first, succeeded_on_all
+me = jax.process_index()
+def fail():
+    raise UserError(f"said by {me}")
+print(decide_on_first(lambda: [me, None, 0.1, "ä"]))
+try:
+    decide_on_first(fail)
+except UserError as error:
+    print(error)
+print(succeeded_on_all(True), succeeded_on_all(me == 0))
+"""
+
+
+def test_one_process_decides_alone() -> None:
+    assert decide_on_first(lambda: (1, None)) == (1, None)
+    assert succeeded_on_all(True)
+    assert not succeeded_on_all(False)
+
+    def fail() -> None:
+        raise UserError("so")
+
+    with pytest.raises(UserError, match="so"):
+        decide_on_first(fail)
+
+
+@pytest.mark.slow
+def test_two_processes_do_what_the_first_decides() -> None:
+    port = free_port()
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", PROCESS, str(port), str(index)],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for index in range(2)
+    ]
+    for process in processes:
+        out, _ = process.communicate(timeout=120)
+        assert process.returncode == 0
+        lines = [line for line in out.splitlines() if "Gloo" not in line]
+        assert lines == ["[0, None, 0.1, 'ä']", "said by 0", "True False"]
