@@ -259,6 +259,15 @@ def field_docs(cls: type) -> dict[str, str]:
     return docs
 
 
+def options_of(cls: Any) -> Options:
+    """Returns the fields of a dataclass as further options of a verb."""
+    hints, texts = type_hints(cls), field_docs(cls)
+    return {
+        field.name: (hints[field.name], field.default, texts[field.name])
+        for field in dataclasses.fields(cls)
+    }
+
+
 def call_tyro(cls: Any, arguments: Sequence[str], *, prog: str) -> Any:
     """Parses with tyro and turns its boxed messages into one line; returns None after --help."""
     stderr = io.StringIO()

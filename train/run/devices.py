@@ -1,4 +1,4 @@
-"""A mesh with one axis over all devices: batches are sharded, everything else is replicated."""
+"""The mesh: batches are sharded over its axis "data", large matrices over its axis "model"."""
 
 import ctypes
 import sys
@@ -10,7 +10,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 AXIS = "data"
-"""Name of the mesh axis."""
+"""Name of the mesh axis that shards batches."""
 
 
 def tune_malloc() -> None:
@@ -27,13 +27,44 @@ def tune_malloc() -> None:
 
 
 def make_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
-    """Returns a mesh of devices, by default all of this machine."""
-    return Mesh(np.array(jax.devices() if devices is None else devices), (AXIS,))
+    """Returns a mesh of devices, by default those of all processes.
+
+    The devices of a process are neighbours, so each process has one contiguous part of a batch.
+    """
+    found = jax.devices() if devices is None else devices
+    return Mesh(np.array(sorted(found, key=lambda device: device.process_index)), (AXIS,))
 
 
 def replicate(tree: Any, mesh: Mesh) -> Any:
-    """Puts a copy of every array of a tree on every device."""
-    return jax.device_put(tree, NamedSharding(mesh, PartitionSpec()))
+    """Puts a copy of every array of a tree on every device; all processes call this."""
+    return put(tree, NamedSharding(mesh, PartitionSpec()))
+
+
+def put(tree: Any, sharding: NamedSharding) -> Any:
+    """Puts arrays on the devices of all processes.
+
+    Args:
+        tree: arrays of the host, of which each process gives its own part; or of the devices.
+        sharding: how the devices split them.
+    """
+    if sharding.is_fully_addressable:
+        return jax.device_put(tree, sharding)
+
+    def put_part(array: Any) -> jax.Array:
+        if isinstance(array, jax.Array):
+            return jax.device_put(array, sharding)
+        return jax.make_array_from_process_local_data(sharding, np.asarray(array))
+
+    with jax.transfer_guard("allow"):  # as explicit as `jax.device_put`
+        return jax.tree.map(put_part, tree)
+
+
+def part_of_process(sharding: NamedSharding, size: int, axis: int = 0) -> slice:
+    """Returns which part of an axis of a sharded array lies on the devices of this process."""
+    shape = (1,) * axis + (size,)
+    parts = sharding.addressable_devices_indices_map(shape).values()
+    spans = [part[axis].indices(size) for part in parts if part is not None]
+    return slice(min(start for start, *_ in spans), max(stop for _, stop, _ in spans))
 
 
 def describe_devices() -> str:

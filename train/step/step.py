@@ -247,12 +247,10 @@ def visualize(network: Network, task: Task, params: Params, inputs: Any) -> Visu
 
 
 def make_visualize_step(network: Network, task: Task) -> Callable[..., Visualization]:
-    """Returns the compiled ``(params, data, seed, indices, rows=None) -> Visualization``."""
+    """Returns the compiled ``(params, seed, indices, rows) -> Visualization``."""
 
-    def visualize_split(
-        params: Params, data: Rows | None, seed: Array, indices: Array, rows: Rows | None = None
-    ) -> Visualization:
-        inputs, _ = make_examples(task, jax.random.key(seed), data, indices, None, rows)
+    def visualize_split(params: Params, seed: Array, indices: Array, rows: Rows) -> Visualization:
+        inputs, _ = make_examples(task, jax.random.key(seed), None, indices, None, rows)
         return visualize(network, task, params, inputs)
 
     return jax.jit(visualize_split)
