@@ -53,12 +53,18 @@ class Checkpoints:
     """
 
     def __init__(self, directory: Path, *, read_only: bool = False):
-        options = ocp.CheckpointManagerOptions(
-            max_to_keep=None if read_only else 1,
-            create=not read_only,
-            read_only=read_only,
-            cleanup_tmp_directories=not read_only,
-        )
+        options = {
+            name: ocp.CheckpointManagerOptions(
+                max_to_keep=None if read_only else 1,
+                create=not read_only,
+                read_only=read_only,
+                cleanup_tmp_directories=not read_only,
+                multiprocessing_options=ocp.options.MultiprocessingOptions(
+                    barrier_sync_key_prefix=name  # both may be saving at once
+                ),
+            )
+            for name in ("last", "best")
+        }
         handlers = {"state": ocp.StandardCheckpointHandler()}
         handlers |= {"host_state": ocp.JsonCheckpointHandler()}
         names = [name for name in ("last", "best") if not read_only or (directory / name).is_dir()]
@@ -67,7 +73,9 @@ class Checkpoints:
         if not read_only:
             directory.mkdir(parents=True, exist_ok=True)
         self.managers = {
-            name: ocp.CheckpointManager(folder / name, options=options, item_handlers=handlers)
+            name: ocp.CheckpointManager(
+                folder / name, options=options[name], item_handlers=handlers
+            )
             for name in names
         }
 
@@ -111,7 +119,8 @@ class Checkpoints:
             raise UserError("the work directory holds no checkpoint yet; train first.")
         replicated = NamedSharding(mesh, PartitionSpec())
         abstract = jax.tree.map(
-            lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=replicated), abstract_state
+            lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding or replicated),
+            abstract_state,
         )
         path = self.directory / which / str(step)
         try:
