@@ -58,8 +58,8 @@ def fit(config: Config, workdir: Path, sources: Mapping[str, str] | None = None)
     """
     tune_malloc()
     sources = user_sources(config) if sources is None else sources
-    check_same("config", lambda: flatten(to_dict(config)))
-    check_same("code", lambda: {"revision": git_revision(), **checksums(sources)})
+    check_same("another config", lambda: flatten(to_dict(config)))
+    check_same("other code", lambda: {"revision": git_revision(), **checksums(sources)})
     summary = on_first(lambda: read_summary(workdir, config))
     if summary is None:
         with ExitStack() as stack:
@@ -86,7 +86,7 @@ def _fit(config: Config, workdir: Path, sources: Mapping[str, str]) -> int:
     task, mesh, batches = experiment.task, experiment.mesh, experiment.batches
     data, evaluator = experiment.arrays("train"), Evaluator(experiment)
     schedule = jax.jit(experiment.schedule)
-    check_same("data", lambda: to_json(experiment.spec))
+    check_same("other data", lambda: to_json(experiment.spec))
     on_first(lambda: write_metadata(workdir, config, experiment.spec, sources, experiment.data))
     check_shared(workdir / CONFIG, f"--workdir {workdir}")
     for line in experiment.describe():

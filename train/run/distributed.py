@@ -20,7 +20,7 @@ from train.errors import UserError
 START = 300
 """Seconds that the processes wait for each other at the start."""
 
-SILENCE = 30
+SILENCE = 20
 """Seconds without a sign of life after which a process counts as lost."""
 
 ANSWER = 3600
@@ -55,7 +55,7 @@ def connect(coordinator: str | None, processes: int, process: int) -> None:
             None if process < 0 else process,
             cluster_detection_method=None if coordinator is None else "deactivate",
             initialization_timeout=START,
-            heartbeat_timeout_seconds=SILENCE + 15,  # after `train.run.watch`, which says more
+            heartbeat_timeout_seconds=2 * SILENCE,  # after `train.run.watch`, which says more
             shutdown_timeout_seconds=ANSWER,  # process 0 may still draw
         )
     except (RuntimeError, ValueError, OSError) as error:
@@ -132,7 +132,7 @@ def check_same(what: str, find: Callable[[], dict[str, Any]]) -> None:
     """Checks that all processes have found the same.
 
     Args:
-        what: what is found, for the message, such as "config".
+        what: what is found, for the message, such as "another config".
         find: returns values by name, as JSON has them; not called in a run of one process.
 
     Raises:
@@ -153,7 +153,7 @@ def check_same(what: str, find: Callable[[], dict[str, Any]]) -> None:
     for process in range(1, jax.process_count()):
         difference = store().blocking_key_value_get(f"{folder}{process}", 1000 * ANSWER)
         if difference:
-            raise UserError(f"process {process} runs another {what} than process 0: {difference}.")
+            raise UserError(f"process {process} runs {what} than process 0: {difference}.")
 
 
 def check_shared(path: "os.PathLike[str]", option: str, seconds: float = 30.0) -> None:
