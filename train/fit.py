@@ -113,7 +113,7 @@ def _fit(config: Config, workdir: Path, sources: Mapping[str, str]) -> int:
         round(fraction * steps / run.log_every) * run.log_every for fraction in SNAPSHOT_FRACTIONS
     } | {steps}
     if step == 0:
-        figures.save_snapshot(workdir, evaluator, state.eval_params, 0)
+        figures.save_snapshot(workdir, evaluator, replicate(state.eval_params, mesh), 0)
 
     logged = step // run.log_every * run.log_every
     warm = False
@@ -163,7 +163,8 @@ def _fit(config: Config, workdir: Path, sources: Mapping[str, str]) -> int:
 
             # Evaluate. Validation examples choose the best checkpoint; test examples never do.
             if validates and (step % run.eval_every == 0 or step == steps):
-                evaluated = evaluator.evaluate(state.eval_params, "valid", run.eval_batch_size)
+                params = replicate(state.eval_params, mesh)
+                evaluated = evaluator.evaluate(params, "valid", run.eval_batch_size)
                 numbers = evaluator.summarize(evaluated)
                 metrics.write(step, "valid", numbers)
                 bar.show_evaluation(step, "valid", numbers)
@@ -172,7 +173,8 @@ def _fit(config: Config, workdir: Path, sources: Mapping[str, str]) -> int:
                     host_state = host_state._replace(best_value=value, best_step=step)
                     checkpoints.save("best", state, step, host_state)
             if step in snapshot_steps:
-                figures.save_snapshot(workdir, evaluator, state.eval_params, step)
+                params = replicate(state.eval_params, mesh)
+                figures.save_snapshot(workdir, evaluator, params, step)
 
             # Save; where a signal has come, at once.
             stopping = interrupt.requested
@@ -193,7 +195,8 @@ def _fit(config: Config, workdir: Path, sources: Mapping[str, str]) -> int:
         if validates:
             state, _ = checkpoints.restore("best", experiment.abstract_state, mesh)
         split = evaluator.final_split
-        evaluated = evaluator.evaluate(state.eval_params, split, run.eval_batch_size)
+        params = replicate(state.eval_params, mesh)
+        evaluated = evaluator.evaluate(params, split, run.eval_batch_size)
         numbers = evaluator.summarize(evaluated)
         if split == "test":
             metrics.write(steps, split, numbers)
@@ -223,7 +226,7 @@ def _fit(config: Config, workdir: Path, sources: Mapping[str, str]) -> int:
     )
     if jax.process_index():
         return 0
-    drawn = figures.draw_figures(workdir, evaluator, state.eval_params, evaluated, split)
+    drawn = figures.draw_figures(workdir, evaluator, params, evaluated, split)
     for failure in drawn.failures:
         log(failure)
     show_table(

@@ -123,7 +123,9 @@ class Batches:
     def _read(self, reader: "Reader", step: int, steps: int) -> "HostRows":
         if step != self.next_step:  # the first step of a run
             following = map(self.indices, itertools.count(step))
-            self.reading = reader((np.int32(epoch), indices[self.part]) for indices, epoch in following)
+            self.reading = reader(
+                (np.int32(epoch), indices[self.part]) for indices, epoch in following
+            )
         read = [next(self.reading) for _ in range(steps)]
         self.next_step = step + steps
         return {name: np.stack([rows[name] for rows in read]) for name in read[0]}

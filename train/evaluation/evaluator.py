@@ -1,5 +1,6 @@
 """Evaluation of a network on a split of the data, during training and afterwards."""
 
+import dataclasses
 import itertools
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -65,7 +66,7 @@ class Evaluator:
         All processes call this, and each has the whole result.
 
         Args:
-            params: parameters of the network.
+            params: parameters of the network, each on every device.
             split: "train", "valid" or "test".
             batch_size: examples for each step, rounded up to a multiple of the devices. The result
                 does not depend on it; the last batch is padded to avoid a second compilation.
@@ -99,7 +100,7 @@ class Evaluator:
         One device of this process computes it, so a process may call this alone.
 
         Args:
-            params: parameters of the network, on all devices alike.
+            params: parameters of the network, each on every device.
             split: "train", "valid" or "test".
             indices: numbers of the examples.
         """
@@ -137,6 +138,8 @@ def load_run(workdir: Path, *, data: bool) -> Run:
         UserError: if the directory has no trained network, or its data have changed.
     """
     config, spec = read_config(workdir), read_spec(workdir)
+    run = dataclasses.replace(config.train, mesh=(0, 1))  # of the devices that there are now
+    config = dataclasses.replace(config, train=run)
     experiment = Experiment.from_config(config, spec=None if data else spec)
     if data:
         check_data(workdir, experiment.spec)

@@ -12,6 +12,12 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 AXIS = "data"
 """Name of the mesh axis that shards batches."""
 
+MODEL_AXIS = "model"
+"""Name of the mesh axis that shards large matrices."""
+
+LARGE = 256
+"""Smallest number of rows and columns of a matrix that is sharded."""
+
 
 def tune_malloc() -> None:
     """Makes glibc keep freed memory for the next step; does nothing except on Linux.
@@ -26,13 +32,39 @@ def tune_malloc() -> None:
             mallopt(option, value)  # M_ARENA_MAX of malloc.h
 
 
-def make_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
+def make_mesh(devices: Sequence[jax.Device] | None = None, shape: tuple[int, int] = (0, 1)) -> Mesh:
     """Returns a mesh of devices, by default those of all processes.
 
     The devices of a process are neighbours, so each process has one contiguous part of a batch.
+
+    Args:
+        devices: the devices.
+        shape: number of devices along `AXIS` and `MODEL_AXIS`; 0 is all that there are. Without
+            several along the second, there is only the first.
+
+    Raises:
+        ValueError: if the shape does not use all devices.
     """
     found = jax.devices() if devices is None else devices
-    return Mesh(np.array(sorted(found, key=lambda device: device.process_index)), (AXIS,))
+    data, model = shape[0] or len(found) // shape[1], shape[1]
+    if data * model != len(found):
+        raise ValueError(
+            f"train.mesh={shape} is not allowed; the product must be the {len(found)} devices."
+        )
+    ordered = np.array(sorted(found, key=lambda device: device.process_index))
+    if model == 1:
+        return Mesh(ordered, (AXIS,))
+    return Mesh(ordered.reshape(data, model), (AXIS, MODEL_AXIS))
+
+
+def shard_large(array: Any, mesh: Mesh) -> NamedSharding:
+    """Returns how the devices hold an array of the training state.
+
+    Along `MODEL_AXIS` they split the outputs of large matrices; anything else each device holds.
+    """
+    shape, model = array.shape, mesh.shape.get(MODEL_AXIS, 1)
+    large = len(shape) == 2 and min(shape) >= LARGE and shape[1] % model == 0
+    return NamedSharding(mesh, PartitionSpec(*((None, MODEL_AXIS) if large and model > 1 else ())))
 
 
 def replicate(tree: Any, mesh: Mesh) -> Any:

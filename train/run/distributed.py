@@ -55,7 +55,7 @@ def connect(coordinator: str | None, processes: int, process: int) -> None:
             None if process < 0 else process,
             cluster_detection_method=None if coordinator is None else "deactivate",
             initialization_timeout=START,
-            heartbeat_timeout_seconds=2 * SILENCE,  # after `train.run.watch`, which says more
+            heartbeat_timeout_seconds=55,  # later than `train.run.watch`, which says more
             shutdown_timeout_seconds=ANSWER,  # process 0 may still draw
         )
     except (RuntimeError, ValueError, OSError) as error:

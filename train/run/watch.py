@@ -95,9 +95,11 @@ def _end(text: str) -> NoReturn:
     os._exit(1)
 
 
-@ctypes.CFUNCTYPE(None, ctypes.c_int)
 def _on_abort(number: int) -> None:
     _end(f"the connection to process 0 is lost. {AGAIN}")
+
+
+_ON_ABORT = ctypes.CFUNCTYPE(None, ctypes.c_int)(_on_abort)  # C keeps no reference to it
 
 
 def _end_with_sentence_on_abort() -> None:
@@ -106,4 +108,4 @@ def _end_with_sentence_on_abort() -> None:
     The handler is called in the thread of JAX that aborts; one of Python's own would wait for the
     main thread.
     """
-    ctypes.CDLL(None).signal(int(signal.SIGABRT), _on_abort)
+    ctypes.CDLL(None).signal(int(signal.SIGABRT), _ON_ABORT)

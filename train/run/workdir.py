@@ -31,6 +31,9 @@ FOLDERS = ("checkpoints", "snapshots", "figures", "tensorboard")
 _LENGTH = "train.steps"
 """The field that may be raised: the run then goes on."""
 
+_MESH = "train.mesh"
+"""The field that may change: where a run is computed is no part of what it is."""
+
 REMEDY = "restore it, or train again in another --workdir"
 
 
@@ -48,7 +51,7 @@ def read_summary(workdir: Path, config: Config) -> dict[str, Any] | None:
         _check_foreign(workdir)
         return None
     stored, asked = flatten(read_json(workdir / CONFIG, (), REMEDY)), flatten(to_dict(config))
-    names = sorted(set(stored) | set(asked))
+    names = sorted((set(stored) | set(asked)) - {_MESH})
     differing = [name for name in names if stored.get(name) != asked.get(name)]
     longer = differing == [_LENGTH] and asked[_LENGTH] > stored[_LENGTH]
     if differing and not longer:
