@@ -15,7 +15,7 @@ AXIS = "data"
 MODEL_AXIS = "model"
 """Name of the mesh axis that shards large matrices."""
 
-LARGE = 256
+LARGE = 512
 """Smallest number of rows and columns of a matrix that is sharded."""
 
 

@@ -96,7 +96,7 @@ def _end(text: str) -> NoReturn:
 
 
 def _on_abort(number: int) -> None:
-    _end(f"the connection to process 0 is lost. {AGAIN}")
+    _end(f"process 0 is lost: the connection to it is closed. {AGAIN}")
 
 
 _ON_ABORT = ctypes.CFUNCTYPE(None, ctypes.c_int)(_on_abort)  # C keeps no reference to it
