@@ -1,12 +1,12 @@
 """Notices when another process of the run is lost, and ends this one with a sentence.
 
 A collective waits for ever for a process that is gone. So each process says every second in the
-coordinator's store that it is alive, and reads whether the others are.
+coordinator's store that it is alive, and reads whether the others are. JAX notices it too, later,
+and aborts with a page of text.
 """
 
 import contextlib
 import ctypes
-import itertools
 import os
 import signal
 import threading
@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 
 import jax
 
-from train.run.distributed import FOLDER, SILENCE, store
+from train.run.distributed import FOLDER, SILENCE, is_connected, store
 
 ALIVE = f"{FOLDER}/alive/"
 """Folder of the signs of life."""
@@ -32,16 +32,24 @@ class Watch:
     """While active, watches the other processes; does nothing where there are none."""
 
     def __init__(self) -> None:
-        self.active = jax.process_count() > 1
+        self.active = is_connected()
+        self.client: Any = store()
         self.stopped = threading.Event()
-        self.thread = threading.Thread(target=self._run, name="watch", daemon=True)
-        self.client: Any = store() if self.active else None
+        self.words: dict[int, str] = {}
+        self.heard: dict[int, float] = {}
+        self.answers = True
+        self.threads = [
+            threading.Thread(target=loop, name="watch", daemon=True)
+            for loop in (self._exchange_words, self._judge)
+        ]
 
     def __enter__(self) -> "Watch":
         """Starts watching."""
         if self.active:
             _end_with_sentence_on_abort()
-            self.thread.start()
+            self.heard = dict.fromkeys(range(jax.process_count()), time.monotonic())
+            for thread in self.threads:
+                thread.start()
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
@@ -49,9 +57,9 @@ class Watch:
         if not self.active:
             return
         if isinstance(error, jax.errors.JaxRuntimeError):  # perhaps a collective that a peer left;
-            self.thread.join(SILENCE + GRACE)  # then the thread ends this process
+            self.threads[1].join(SILENCE + GRACE)  # then the thread ends this process
         self.stopped.set()
-        self.thread.join(GRACE)
+        self.threads[0].join(GRACE)
         failed = isinstance(error, Exception)
         with contextlib.suppress(jax.errors.JaxRuntimeError):
             self._say(f"{FAILED}{error or type(error).__name__}" if failed else FINISHED)
@@ -61,32 +69,42 @@ class Watch:
     def _say(self, word: str) -> None:
         self.client.key_value_set(f"{ALIVE}{jax.process_index()}", word, allow_overwrite=True)
 
-    def _run(self) -> None:
-        words = [""] * jax.process_count()
-        changed = [time.monotonic()] * len(words)
-        for beat in itertools.count():
-            if self.stopped.wait(1):
-                return
+    def _exchange_words(self) -> None:
+        """Says that this process is alive, and reads the others' words; waits for process 0."""
+        beat = 0
+        while not self.stopped.wait(1):
+            beat += 1
             try:
                 self._say(str(beat))
                 found = dict(self.client.key_value_dir_get(ALIVE))
             except jax.errors.JaxRuntimeError:
-                self._end(f"process 0 is lost: its store does not answer. {AGAIN}")
+                self.answers = False
                 return
-            for process, before in enumerate(words):
-                words[process] = found.get(f"{ALIVE}{process}", before)
-                if words[process] != before:
-                    changed[process] = time.monotonic()
-                silent = time.monotonic() - changed[process] > SILENCE
-                if words[process].startswith(FAILED):
-                    self._end(f"process {process} {words[process]}")
-                elif silent and words[process] != FINISHED:
-                    self._end(f"process {process} is lost: silent for {SILENCE} seconds. {AGAIN}")
+            self.heard[0] = time.monotonic()
+            for process in self.heard:
+                word = found.get(f"{ALIVE}{process}", "")
+                if word != self.words.get(process):
+                    self.words[process] = word
+                    self.heard[process] = time.monotonic()
 
-    def _end(self, text: str) -> None:
-        """Ends this process, unless its main thread ends it in a moment."""
-        if not self.stopped.wait(2):
-            _end(text)
+    def _judge(self) -> None:
+        """Ends this process when another has failed, or is silent."""
+        while not self.stopped.wait(1):
+            fault = "" if self.answers else f"process 0 is lost: it does not answer. {AGAIN}"
+            for process, since in list(self.heard.items()):
+                word = self.words.get(process, "")
+                if word.startswith(FAILED):
+                    fault = f"process {process} {word}"
+                elif word != FINISHED and time.monotonic() - since > SILENCE:
+                    fault = f"process {process} is lost: silent for {SILENCE} seconds. {AGAIN}"
+            if fault and not self.stopped.wait(2):  # the main thread may end in a moment, too
+                _end(fault)
+
+
+def _end(self, text: str) -> None:
+    """Ends this process, unless its main thread ends it in a moment."""
+    if not self.stopped.wait(2):
+        _end(text)
 
 
 def _end(text: str) -> NoReturn:

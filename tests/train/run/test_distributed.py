@@ -98,7 +98,9 @@ distributed.connect("127.0.0.1:1", 2, 1)
 def test_a_process_that_does_not_come_is_an_error() -> None:
     done = subprocess.run([sys.executable, "-c", MISSING], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 1
-    assert "UserError: --coordinator 127.0.0.1:1: the processes of this run cannot be" in done.stderr
+    assert (
+        "UserError: --coordinator 127.0.0.1:1: the processes of this run cannot be" in done.stderr
+    )
 
 
 @pytest.mark.slow

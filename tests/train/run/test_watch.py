@@ -13,7 +13,7 @@ from train.run.watch import Watch
 
 def test_one_process_is_not_watched() -> None:
     with Watch() as watch:
-        assert not watch.thread.is_alive()
+        assert not any(thread.is_alive() for thread in watch.threads)
     with pytest.raises(ValueError, match="as it was"), Watch():
         raise ValueError("as it was")
 
