@@ -16,6 +16,7 @@ from jax._src import distributed as jax_distributed
 from jax._src.clusters import ClusterEnv
 
 from train.errors import UserError
+from train.run.abort import say_on_abort
 
 START = 300
 """Seconds that the processes wait for each other at the start."""
@@ -49,6 +50,10 @@ def connect(coordinator: str | None, processes: int, process: int) -> None:
     try:
         if coordinator is None and not _detects_others():
             return
+        say_on_abort(
+            f"{coordinator or 'cluster'}: not all processes have come within {START} seconds. Each "
+            "needs the same --coordinator and --processes, a --process of its own, and a way there."
+        )
         jax.distributed.initialize(
             coordinator,
             processes or None,
@@ -59,12 +64,8 @@ def connect(coordinator: str | None, processes: int, process: int) -> None:
             shutdown_timeout_seconds=ANSWER,  # process 0 may still draw
         )
     except (RuntimeError, ValueError, OSError) as error:
-        where = f"--coordinator {coordinator}" if coordinator else "the cluster's coordinator"
         text = " ".join(str(error).split("\n\n")[0].split())[:300]
-        raise UserError(
-            f"{where}: the processes of this run cannot be connected ({text}). Each needs the same "
-            "--coordinator and --processes, a --process of its own, and a way to that host."
-        ) from error
+        raise UserError(f"the processes of this run cannot be connected ({text}).") from error
 
 
 def _check(coordinator: str | None, processes: int, process: int) -> None:

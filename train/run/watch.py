@@ -6,15 +6,13 @@ and aborts with a page of text.
 """
 
 import contextlib
-import ctypes
-import os
-import signal
 import threading
 import time
-from typing import Any, NoReturn
+from typing import Any
 
 import jax
 
+from train.run.abort import end, say_on_abort
 from train.run.distributed import FOLDER, SILENCE, is_connected, store
 
 ALIVE = f"{FOLDER}/alive/"
@@ -46,7 +44,7 @@ class Watch:
     def __enter__(self) -> "Watch":
         """Starts watching."""
         if self.active:
-            _end_with_sentence_on_abort()
+            say_on_abort(f"process 0 is lost: its connection is closed. {AGAIN}")
             self.heard = dict.fromkeys(range(jax.process_count()), time.monotonic())
             for thread in self.threads:
                 thread.start()
@@ -90,40 +88,17 @@ class Watch:
     def _judge(self) -> None:
         """Ends this process when another has failed, or is silent."""
         while not self.stopped.wait(1):
-            fault = "" if self.answers else f"process 0 is lost: it does not answer. {AGAIN}"
-            for process, since in list(self.heard.items()):
-                word = self.words.get(process, "")
-                if word.startswith(FAILED):
-                    fault = f"process {process} {word}"
-                elif word != FINISHED and time.monotonic() - since > SILENCE:
-                    fault = f"process {process} is lost: silent for {SILENCE} seconds. {AGAIN}"
+            fault = self._find_fault()
             if fault and not self.stopped.wait(2):  # the main thread may end in a moment, too
-                _end(fault)
+                end(fault)
 
-
-def _end(self, text: str) -> None:
-    """Ends this process, unless its main thread ends it in a moment."""
-    if not self.stopped.wait(2):
-        _end(text)
-
-
-def _end(text: str) -> NoReturn:
-    """Ends this process at once: its main thread may wait for ever."""
-    os.write(2, f"error: {text}\n".encode())
-    os._exit(1)
-
-
-def _on_abort(number: int) -> None:
-    _end(f"process 0 is lost: the connection to it is closed. {AGAIN}")
-
-
-_ON_ABORT = ctypes.CFUNCTYPE(None, ctypes.c_int)(_on_abort)  # C keeps no reference to it
-
-
-def _end_with_sentence_on_abort() -> None:
-    """Adds a sentence where JAX aborts the process, as it does when process 0 is gone.
-
-    The handler is called in the thread of JAX that aborts; one of Python's own would wait for the
-    main thread.
-    """
-    ctypes.CDLL(None).signal(int(signal.SIGABRT), _ON_ABORT)
+    def _find_fault(self) -> str | None:
+        if not self.answers:
+            return f"process 0 is lost: it does not answer. {AGAIN}"
+        for process, since in list(self.heard.items()):  # 0 first: without it, all are silent
+            word = self.words.get(process, "")
+            if word.startswith(FAILED):
+                return f"process {process} {word}"
+            if word != FINISHED and time.monotonic() - since > SILENCE:
+                return f"process {process} is lost: silent for {SILENCE} seconds. {AGAIN}"
+        return None
