@@ -28,7 +28,7 @@ def test_a_lost_process_ends_the_others_and_a_restart_goes_on(
     compilation_cache: Path,
     tmp_path: Path,
 ) -> None:
-    fit = ["fit", tiny_config, "--train.steps", "200", "--workdir"]
+    fit = ["fit", tiny_config, "--train.steps", "80", "--workdir"]
     lost, whole = tmp_path / "lost", tmp_path / "whole"
     started = start([*fit, lost], cache=compilation_cache)
     wait_for_checkpoint(lost, 12, started)
