@@ -7,7 +7,7 @@ from typing import Any
 
 import jax
 import pytest
-from processes import check_close, finish, read_lines, result_of, run, start
+from processes import check_close, finish, result_of, run, start
 from running import ROOT, check_error, check_same_result, run_train
 
 from train.cli import main
@@ -116,9 +116,9 @@ def test_processes_train_evaluate_save_and_resume(
     schedule = ["--optim.schedule", "constant"]
     fit = ["fit", tiny_config, *schedule, "--workdir"]
     run([*fit, tmp_path / "whole"], **layout)
-    run([*fit, tmp_path / "parts", "--train.steps", "20"], **layout)
+    run([*fit, tmp_path / "parts", "--train.steps", "24"], **layout)
     first, *_ = run([*fit, tmp_path / "parts"], **layout)
-    assert "resuming from step 20" in first.out
+    assert "resuming from step 24" in first.out
     check_same_result(tmp_path / "whole", tmp_path / "parts")
 
     run_train(*fit, tmp_path / "one", cache=compilation_cache)
@@ -200,7 +200,7 @@ def test_a_run_goes_on_with_other_processes_and_devices(
     tmp_path: Path,
 ) -> None:
     fit = ["fit", tiny_config, "--optim.schedule", "constant", "--workdir"]
-    for layout, steps in ((before, 20), (after, 40)):
+    for layout, steps in ((before, 24), (after, 40)):
         processes, devices = LAYOUTS[layout]
         first, *_ = run(
             [*fit, tmp_path / "moved", "--train.steps", steps],
@@ -208,10 +208,6 @@ def test_a_run_goes_on_with_other_processes_and_devices(
             devices=devices,
             cache=compilation_cache,
         )
-    assert "resuming from step 20" in first.out
+    assert "resuming from step 24" in first.out
     run([*fit, tmp_path / "one"], processes=1, devices=1, cache=compilation_cache)
-    moved, one = (read_lines(tmp_path / name) for name in ("moved", "one"))
-    training = [line for line in moved if line["split"] == "train"]
-    expected = [line for line in one if line["split"] == "train"]
-    for line, other in zip(training, expected, strict=True):
-        assert line["loss"] == pytest.approx(other["loss"], rel=1e-6, abs=1e-6)
+    check_close(tmp_path / "moved", tmp_path / "one")
