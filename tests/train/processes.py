@@ -25,6 +25,14 @@ sys.exit(train.cli.main(sys.argv[1:]))
 
 
 @dataclass
+class Host:
+    """A host: its address, and what runs a command on it."""
+
+    address: str
+    command: Sequence[str]
+
+
+@dataclass
 class Ended:
     """How a process ended."""
 
@@ -41,6 +49,7 @@ def start(
     devices: int = 2,
     last: Sequence[object] = (),
     change: str = "",
+    hosts: Sequence[Host] = (),
 ) -> list[subprocess.Popen[str]]:
     """Starts the processes of one run.
 
@@ -50,12 +59,14 @@ def start(
         processes: number of processes.
         devices: number of devices of each.
         last: further arguments of the last process.
+        hosts: where each process runs; empty is this machine for all.
         change: Python that the last process runs first, as if its host had other code or data.
     """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    common = ["--coordinator", f"127.0.0.1:{port}", "--processes", processes, "--process"]
+    address = hosts[0].address if hosts else "127.0.0.1"
+    common = ["--coordinator", f"{address}:{port}", "--processes", processes, "--process"]
     started = []
     for process in range(processes):
         command = train_command(*arguments, *common, process)
@@ -65,7 +76,7 @@ def start(
             command[at : at + 2] = ["-c", PROGRAM.format(change=change)]
         started.append(
             subprocess.Popen(
-                command,
+                [*(hosts[process].command if hosts else ()), *command],
                 env=train_env(cache) | simulate(devices),
                 cwd=ROOT,
                 stdout=subprocess.PIPE,
