@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -41,8 +42,20 @@ of another verb, --version the version. CONFIG is a file such as configs/quickst
 docs/training.md says what it may hold."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Evaluate:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Processes:
+    """How the processes of one run find each other; a cluster that JAX knows needs none of it."""
+
+    coordinator: str | None = None
+    """HOST:PORT of process 0, the same for all processes of a run."""
+    processes: int = 0
+    """Number of processes."""
+    process: int = -1
+    """Number of this process, from 0 on."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Evaluate(Processes):
     """Evaluates the trained network of a work directory, without changing anything there."""
 
     workdir: str
@@ -133,7 +146,11 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _fail(code: int, message: str) -> int:
-    print(f"error: {_join_lines(message)}", file=sys.stderr)
+    print(f"error: {_join_lines(message)}", file=sys.stderr, flush=True)
+    distributed = sys.modules.get("train.run.distributed")
+    if distributed is not None and distributed.is_connected():
+        sys.stdout.flush()
+        os._exit(code)  # JAX would wait for the other processes
     return code
 
 
@@ -157,9 +174,11 @@ def _run(arguments: list[str]) -> int:
     if command is None:  # --help was asked for
         return 0
     if isinstance(command, Evaluate):
-        from train.evaluation.evaluator import evaluate
+        with _connect(command):
+            from train.evaluation.evaluator import evaluate
 
-        return evaluate(expand(command.workdir), command.split, command.batch_size, command.data)
+            place = expand(command.workdir)
+            return evaluate(place, command.split, command.batch_size, command.data)
     if isinstance(command, Predict):
         from train.evaluation.predict import predict
 
@@ -195,13 +214,14 @@ def _run_config(verb: str, rest: list[str]) -> int:
     if not path.is_file():
         raise UserError(f"config file {str(path)!r} does not exist; {_known_configs(path.stem)}.")
     from train.config.files import load_config, run_file, sources_of
-    from train.config.options import parse
+    from train.config.options import options_of, parse
 
     config = load_config(path)
 
     options: dict[str, tuple[Any, Any, str]] = {
         "fit": {
-            "workdir": (str, f"runs/{path.stem}", "Folder for everything that the run writes.")
+            "workdir": (str, f"runs/{path.stem}", "Folder for everything that the run writes."),
+            **options_of(Processes),
         },
         "compile": {
             "topology": (
@@ -217,10 +237,22 @@ def _run_config(verb: str, rest: list[str]) -> int:
         return 0
     config, command = parsed
     if verb == "fit":
-        return _run_fit(config, expand(command.workdir), sources_of(run_file(path).__name__))
+        sources = sources_of(run_file(path).__name__)
+        with _connect(command):
+            return _run_fit(config, expand(command.workdir), sources)
     from train.plan.compile import compile_for
 
     return compile_for(config, command.topology)
+
+
+def _connect(command: Processes) -> AbstractContextManager[Any]:
+    """Connects the processes of a run, if there are several, and returns what watches them."""
+    from train.run.distributed import connect
+
+    connect(command.coordinator, command.processes, command.process)
+    from train.run.watch import Watch
+
+    return Watch()
 
 
 def _run_fit(config: Any, workdir: Path, sources: Mapping[str, str]) -> int:

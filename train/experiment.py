@@ -14,7 +14,7 @@ from train.data.batches import Batch, Batches, Rows, check_batch, epoch_key, ste
 from train.data.dataset import Data, DataSpec, describe, reads_by_index, report
 from train.data.reader import Reader
 from train.errors import UserError
-from train.run.devices import make_mesh, replicate
+from train.run.devices import AXIS, make_mesh, replicate
 from train.step.state import Network, TrainState, build_network, make_init
 from train.step.step import make_train_step, step_metrics
 from train.tasks.task import Task
@@ -34,7 +34,7 @@ class Experiment:
         optimizer: optax's transformation.
         schedule: the learning rate by step.
         init: the compiled function that returns the initial state.
-        abstract_state: shapes and dtypes of the training state.
+        abstract_state: shapes, dtypes and shardings of the training state.
     """
 
     config: Config
@@ -61,7 +61,7 @@ class Experiment:
         Args:
             config: the config.
             spec: description of the data, if they need not be loaded.
-            devices: the devices; None is all of this machine.
+            devices: the devices; None is those of all processes.
 
         Raises:
             UserError: for parts that do not fit together.
@@ -72,8 +72,8 @@ class Experiment:
             if spec is None:
                 data = config.data.build()
                 spec = describe(data)
-            mesh = make_mesh(devices)
-            check_batch(config.train.batch_size, spec.counts["train"], mesh.size)
+            mesh = make_mesh(devices, config.train.mesh)
+            check_batch(config.train.batch_size, spec.counts["train"], mesh.shape[AXIS])
             task = config.task.build(spec, config.distortion)
         except ValueError as error:
             raise UserError(str(error)) from error
@@ -86,10 +86,9 @@ class Experiment:
         )
         metrics = step_metrics(network, task, spec)
         average = bool(config.train.average)
-        init = make_init(network, optimizer, metrics, mesh, average=average)
+        init, abstract_state = make_init(network, optimizer, metrics, mesh, average=average)
         return cls(
-            *(config, spec, data, mesh, task, network, optimizer, schedule, init),
-            abstract_state=jax.eval_shape(init),
+            *(config, spec, data, mesh, task, network, optimizer, schedule, init, abstract_state)
         )
 
     @cached_property

@@ -2,32 +2,36 @@
 
 import time
 from collections.abc import Mapping
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
 
 import train.evaluation.figures as figures
 from train.config.config import Config
-from train.config.serialize import user_sources
+from train.config.serialize import flatten, to_dict, user_sources
 from train.errors import TrainingError
 from train.evaluation.evaluator import Evaluator
 from train.evaluation.warm_start import start_from
 from train.experiment import Experiment
 from train.run.checkpoints import Checkpoints, HostState
 from train.run.devices import describe_devices, replicate, tune_malloc
+from train.run.distributed import check_same, check_shared, on_first
 from train.run.interrupt import Interrupt
 from train.run.json_files import write_json
 from train.run.lock import RunLock
 from train.run.log import MetricsWriter
 from train.run.progress import ProgressBar, log, show_table
-from train.run.revision import git_revision
+from train.run.revision import checksums, git_revision
 from train.run.workdir import (
+    CONFIG,
     SUMMARY,
     check_finished,
     make_workdir,
     read_summary,
+    to_json,
     write_metadata,
 )
 from train.step.state import TrainState, non_finite_names
@@ -53,14 +57,22 @@ def fit(config: Config, workdir: Path, sources: Mapping[str, str] | None = None)
         TrainingError: if a loss, gradient or update is not finite.
     """
     tune_malloc()
-    summary = read_summary(workdir, config)
+    sources = user_sources(config) if sources is None else sources
+    check_same("another config", lambda: flatten(to_dict(config)))
+    check_same("other code", lambda: {"revision": git_revision(), **checksums(sources)})
+    summary = on_first(lambda: read_summary(workdir, config))
     if summary is None:
-        make_workdir(workdir)
-        with RunLock(workdir):
-            summary = read_summary(workdir, config)  # another process may have finished meanwhile
+        with ExitStack() as stack:
+
+            def take_workdir() -> dict[str, Any] | None:
+                make_workdir(workdir)
+                stack.enter_context(RunLock(workdir))
+                return read_summary(workdir, config)  # another run may have finished it meanwhile
+
+            summary = on_first(take_workdir)
             if summary is None:
-                return _fit(config, workdir, sources or user_sources(config))
-    check_finished(workdir, config)
+                return _fit(config, workdir, sources)
+    on_first(lambda: check_finished(workdir, config))
     log(f"{workdir} is finished: {summary['result']}; nothing to do")
     return 0
 
@@ -74,7 +86,9 @@ def _fit(config: Config, workdir: Path, sources: Mapping[str, str]) -> int:
     task, mesh, batches = experiment.task, experiment.mesh, experiment.batches
     data, evaluator = experiment.arrays("train"), Evaluator(experiment)
     schedule = jax.jit(experiment.schedule)
-    write_metadata(workdir, config, experiment.spec, sources, experiment.data)
+    check_same("other data", lambda: to_json(experiment.spec))
+    on_first(lambda: write_metadata(workdir, config, experiment.spec, sources, experiment.data))
+    check_shared(workdir / CONFIG, f"--workdir {workdir}")
     for line in experiment.describe():
         log(line)
 
@@ -98,7 +112,7 @@ def _fit(config: Config, workdir: Path, sources: Mapping[str, str]) -> int:
         round(fraction * steps / run.log_every) * run.log_every for fraction in SNAPSHOT_FRACTIONS
     } | {steps}
     if step == 0:
-        figures.save_snapshot(workdir, evaluator, state.eval_params, 0)
+        figures.save_snapshot(workdir, evaluator, replicate(state.eval_params, mesh), 0)
 
     logged = step // run.log_every * run.log_every
     warm = False
@@ -148,7 +162,8 @@ def _fit(config: Config, workdir: Path, sources: Mapping[str, str]) -> int:
 
             # Evaluate. Validation examples choose the best checkpoint; test examples never do.
             if validates and (step % run.eval_every == 0 or step == steps):
-                evaluated = evaluator.evaluate(state.eval_params, "valid", run.eval_batch_size)
+                params = replicate(state.eval_params, mesh)
+                evaluated = evaluator.evaluate(params, "valid", run.eval_batch_size)
                 numbers = evaluator.summarize(evaluated)
                 metrics.write(step, "valid", numbers)
                 bar.show_evaluation(step, "valid", numbers)
@@ -157,7 +172,8 @@ def _fit(config: Config, workdir: Path, sources: Mapping[str, str]) -> int:
                     host_state = host_state._replace(best_value=value, best_step=step)
                     checkpoints.save("best", state, step, host_state)
             if step in snapshot_steps:
-                figures.save_snapshot(workdir, evaluator, state.eval_params, step)
+                params = replicate(state.eval_params, mesh)
+                figures.save_snapshot(workdir, evaluator, params, step)
 
             # Save; where a signal has come, at once.
             stopping = interrupt.requested
@@ -179,7 +195,8 @@ def _fit(config: Config, workdir: Path, sources: Mapping[str, str]) -> int:
         if validates:
             state = checkpoints.restore_best(experiment.abstract_state, mesh) or state
         split = evaluator.final_split
-        evaluated = evaluator.evaluate(state.eval_params, split, run.eval_batch_size)
+        params = replicate(state.eval_params, mesh)
+        evaluated = evaluator.evaluate(params, split, run.eval_batch_size)
         numbers = evaluator.summarize(evaluated)
         if split == "test":
             metrics.write(steps, split, numbers)
@@ -210,7 +227,9 @@ def _fit(config: Config, workdir: Path, sources: Mapping[str, str]) -> int:
             "jax_version": jax.__version__,
         },
     )
-    drawn = figures.draw_figures(workdir, evaluator, state.eval_params, evaluated, split)
+    if jax.process_index():
+        return 0
+    drawn = figures.draw_figures(workdir, evaluator, params, evaluated, split)
     for failure in drawn.failures:
         log(failure)
     show_table(

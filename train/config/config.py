@@ -41,6 +41,9 @@ class TrainConfig:
     """Seed of the initial weights, the order of the examples and their distortions."""
     average: float = 0.0
     """Decay of the running average of parameters used for evaluation; 0 uses the last ones."""
+    mesh: tuple[int, int] = (0, 1)
+    """Devices along two axes, data and model: the first splits batches, the second the kernels of
+    large fully connected layers and what the optimiser keeps of them; 0 is all that there are."""
     precision: Precision = "float32"
     """Of activations and products; with bfloat16 parameters, localization networks and coordinates
     stay in float32."""
@@ -60,6 +63,11 @@ class TrainConfig:
             not_negative=("steps_per_dispatch", "seed"),
             fraction=("average",),
         )
+        if self.mesh[0] < 0 or self.mesh[1] < 1:
+            raise ValueError(
+                f"train.mesh={self.mesh} is not allowed; it must be (0 or the devices that split "
+                "batches, 1 or those that split large layers)."
+            )
         if self.seed >= 1 << 32:
             raise ValueError(f"train.seed={self.seed} is not allowed; it must be below 2^32.")
 

@@ -256,3 +256,12 @@ def field_docs(cls: type) -> dict[str, str]:
                 if isinstance(node.target, ast.Name) and isinstance(text, str):
                     docs[node.target.id] = " ".join(text.split())
     return docs
+
+
+def options_of(cls: Any) -> Options:
+    """Returns the fields of a dataclass as further options of a verb."""
+    hints, texts = type_hints(cls), field_docs(cls)
+    return {
+        field.name: (hints[field.name], field.default, texts[field.name])
+        for field in dataclasses.fields(cls)
+    }

@@ -20,7 +20,7 @@ from jaxtyping import Int
 
 from train.data.distortions.base import draw_integers
 from train.errors import UserError
-from train.run.devices import AXIS, loops_are_slow
+from train.run.devices import AXIS, loops_are_slow, part_of_process, put
 
 if TYPE_CHECKING:
     from train.config.config import TrainConfig
@@ -99,10 +99,9 @@ class Batches:
         self.order = functools.lru_cache(maxsize=2)(
             lambda epoch: np.random.default_rng((seed, epoch)).permutation(count).astype(np.int32)
         )
-        self.shardings = (
-            NamedSharding(mesh, PartitionSpec(None, AXIS)),
-            NamedSharding(mesh, PartitionSpec()),
-        )
+        self.sharded = NamedSharding(mesh, PartitionSpec(None, AXIS))
+        self.replicated = NamedSharding(mesh, PartitionSpec())
+        self.part = part_of_process(self.sharded, batch_size, axis=1)
 
     def indices(self, step: int) -> tuple[np.ndarray, int]:
         """Returns the indices ``(batch_size,)`` of the images of a step, and its epoch."""
@@ -111,16 +110,22 @@ class Batches:
         return self.order(epoch)[start : start + self.batch_size], epoch
 
     def __call__(self, step: int, steps: int) -> Batch:
-        """Puts the images for ``steps`` steps, starting at ``step``, on the devices."""
+        """Puts the images for ``steps`` steps, starting at ``step``, on the devices.
+
+        Each process gives, and reads, the part of each batch that lies on its own devices.
+        """
         indices, epochs = zip(*(self.indices(step + i) for i in range(steps)), strict=True)
-        batch = np.stack(indices), np.array(epochs, np.int32)
         rows = None if self.reader is None else self._read(self.reader, step, steps)
-        return Batch(*jax.device_put((*batch, rows), (*self.shardings, self.shardings[0])))
+        part = np.stack(indices)[:, self.part]
+        sharded, rows = put((part, rows), self.sharded)
+        return Batch(sharded, put(np.array(epochs, np.int32), self.replicated), rows)
 
     def _read(self, reader: "Reader", step: int, steps: int) -> "HostRows":
         if step != self.next_step:  # the first step of a run
             following = map(self.indices, itertools.count(step))
-            self.reading = reader((np.int32(epoch), indices) for indices, epoch in following)
+            self.reading = reader(
+                (np.int32(epoch), indices[self.part]) for indices, epoch in following
+            )
         read = [next(self.reading) for _ in range(steps)]
         self.next_step = step + steps
         return {name: np.stack([rows[name] for rows in read]) for name in read[0]}

@@ -1,5 +1,6 @@
 """Evaluation of a network on a split of the data, during training and afterwards."""
 
+import dataclasses
 import itertools
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,12 +11,13 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 from train.data.batches import Rows
 from train.data.dataset import Arrays
+from train.data.reader import Reader
 from train.errors import UserError
 from train.evaluation.other_data import with_data
 from train.evaluation.predictor import check_batch_size
 from train.experiment import Experiment
 from train.run.checkpoints import Checkpoints
-from train.run.devices import AXIS, replicate
+from train.run.devices import AXIS, part_of_process, put, replicate
 from train.run.progress import log
 from train.run.workdir import check_data, read_config, read_spec
 from train.step.state import Params
@@ -41,6 +43,8 @@ class Evaluator:
         self.mesh = experiment.mesh
         self.arrays: dict[str, Arrays] = dict(experiment.data.splits)
         self.readers = {s: experiment.reader(s, jax.random.key) for s in self.arrays}
+        others = experiment.task.others
+        self.samples = {s: Reader(x, others, jax.random.key) for s, x in self.arrays.items()}
         self.on_devices: dict[str, Rows | None] = {}
         self.seeds = {split: replicate(np.uint32(seed), self.mesh) for split, seed in SEEDS.items()}
         self.eval_step = make_eval_step(experiment.network, experiment.task, self.mesh)
@@ -60,23 +64,25 @@ class Evaluator:
     def evaluate(self, params: Params, split: str, batch_size: int) -> Evaluated:
         """Returns metrics and outputs of every example of a split as NumPy arrays.
 
+        All processes call this, and each has the whole result.
+
         Args:
-            params: parameters of the network.
+            params: parameters of the network, each on every device.
             split: "train", "valid" or "test".
             batch_size: examples for each step, rounded up to a multiple of the devices. The result
                 does not depend on it; the last batch is padded to avoid a second compilation.
         """
-        count, devices = self.experiment.spec.counts[split], self.mesh.size
+        count, devices = self.experiment.spec.counts[split], self.mesh.shape[AXIS]
         size = -(-min(batch_size, count) // devices) * devices
         sharding = NamedSharding(self.mesh, PartitionSpec(AXIS))  # type: ignore[arg-type]
         every = np.minimum(np.arange(-(-count // size) * size), count - 1).astype(np.int32)
-        every = every.reshape(-1, size)
+        every = every.reshape(-1, size)[:, part_of_process(sharding, size)]
         rows: Any = itertools.repeat(None)
         reader, batches = self.readers[split], []
         if reader is not None:
             rows = reader((np.uint32(SEEDS[split]), indices) for indices in every)
         for batch in zip(every, rows, strict=False):
-            batch = jax.device_put(batch, sharding)
+            batch = put(batch, sharding)
             batches.append(self.eval_step(params, self.data(split), self.seeds[split], *batch))
             if reader is not None:  # at most two batches of rows on the devices
                 jax.block_until_ready(batches[-2:][0])
@@ -90,14 +96,21 @@ class Evaluator:
         return self.experiment.task.scale(means)
 
     def visualize(self, params: Params, split: str, indices: np.ndarray) -> Visualization:
-        """Returns up to `MAX_VISUALIZED` examples of a split and the network's output."""
+        """Returns up to `MAX_VISUALIZED` examples of a split and the network's output.
+
+        One device of this process computes it, so a process may call this alone.
+
+        Args:
+            params: parameters of the network, each on every device.
+            split: "train", "valid" or "test".
+            indices: numbers of the examples.
+        """
         padded = np.resize(np.asarray(indices, np.int32), MAX_VISUALIZED)  # one shape, one program
-        reader, rows = self.readers[split], None
-        if reader is not None:
-            rows = reader.read(reader.find_rows(np.uint32(SEEDS[split]), padded))
-        batch = replicate((padded, rows), self.mesh)
-        arguments = self.data(split), self.seeds[split], *batch
-        shown = jax.device_get(self.visualize_step(params, *arguments))
+        reader, seed = self.samples[split], np.uint32(SEEDS[split])
+        rows = reader.read(reader.find_rows(seed, padded))
+        here = jax.tree.map(lambda array: array.addressable_data(0), params)
+        arguments = jax.device_put((here, seed, padded, rows), self.mesh.local_devices[0])
+        shown = jax.device_get(self.visualize_step(*arguments))
         return jax.tree.map(lambda array: array[: len(indices)], shown)
 
 
@@ -126,6 +139,8 @@ def load_run(workdir: Path, *, data: bool) -> Run:
         UserError: if the directory has no trained network, or its data have changed.
     """
     config, spec = read_config(workdir), read_spec(workdir)
+    run = dataclasses.replace(config.train, mesh=(0, 1))  # of the devices that there are now
+    config = dataclasses.replace(config, train=run)
     experiment = Experiment.from_config(config, spec=None if data else spec)
     if data:
         check_data(workdir, experiment.spec)

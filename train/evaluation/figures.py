@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import matplotlib.pyplot as plt
 import numpy as np
@@ -273,8 +274,10 @@ def draw_filmstrip(snapshots: Sequence[Path]) -> Figure:
 def save_snapshot(workdir: Path, evaluator: Evaluator, params: Params, step: int) -> None:
     """Saves a few images with the current output of each transformer, if there is one.
 
-    A snapshot that cannot be saved does not stop a run.
+    A snapshot that cannot be saved does not stop a run. Process 0 alone saves it.
     """
+    if jax.process_index():
+        return
     split = FILM_SPLIT if FILM_SPLIT in evaluator.arrays else "train"
     count = evaluator.experiment.spec.counts[split]
     indices = np.linspace(0, count - 1, min(FILM, count)).round()  # of all classes, where sorted

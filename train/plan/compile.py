@@ -100,7 +100,7 @@ def compile_step(config: Config, devices: Sequence[jax.Device]) -> Plan:
         sharding = NamedSharding(mesh, P(*axes))
         return jax.ShapeDtypeStruct(array.shape, array.dtype, sharding=sharding)
 
-    state = jax.tree.map(abstract, experiment.abstract_state)
+    state = experiment.abstract_state
     assert experiment.data is not None
     arrays = experiment.data.splits["train"]
     data: Any = {name: abstract(array) for name, array in arrays.items()}

@@ -14,7 +14,7 @@ import jax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from train.errors import TrainingError, UserError
-from train.run.agreement import decide_on_first
+from train.run.distributed import on_first
 from train.run.progress import log
 from train.run.saved_steps import HOST, SavedSteps, shorten
 from train.step.state import TrainState
@@ -63,7 +63,7 @@ class Checkpoints:
     def step(self, which: str = "last") -> int | None:
         """Returns the step of the newest checkpoint, or None; a running save is waited for."""
         self.saved[which].finish()
-        return decide_on_first(lambda: max(self.saved[which].steps(), default=None))
+        return on_first(lambda: max(self.saved[which].steps(), default=None))
 
     def save(
         self,
@@ -117,10 +117,10 @@ class Checkpoints:
             saved.delete([later for later in saved.steps() if later > step])
         if chosen is None:
             return None
-        for number, fault in decide_on_first(lambda: _find_faults(best, abstract)):
+        for number, fault in on_first(lambda: _find_faults(best, abstract)):
             log(f"the best checkpoint, of step {number:,}, {fault}; choosing anew from here on")
             best.delete([number])
-        value, best_step = decide_on_first(partial(_read_best, best))
+        value, best_step = on_first(partial(_read_best, best))
         return chosen[0], chosen[1]._replace(best_value=value, best_step=best_step)
 
     def restore(
@@ -144,7 +144,7 @@ class Checkpoints:
         step = self.step(which)
         if step is None:
             raise UserError("the work directory holds no checkpoint yet; train first.")
-        fault = decide_on_first(partial(_find_fault, saved, step, abstract))
+        fault = on_first(partial(_find_fault, saved, step, abstract))
         if fault is None:
             try:
                 return saved.load(step, abstract), _read_host_state(saved, step)
@@ -188,7 +188,7 @@ class Checkpoints:
     def _load_newest(self, abstract: Any) -> tuple[TrainState, HostState] | None:
         """Loads the newest last checkpoint without a fault, naming newer ones in a line each."""
         last, faults = self.saved["last"], Faults()
-        while chosen := decide_on_first(partial(_choose, last, abstract, faults)):
+        while chosen := on_first(partial(_choose, last, abstract, faults)):
             step, found = chosen
             try:
                 state, host_state = last.load(step, abstract), _read_host_state(last, step)

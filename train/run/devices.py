@@ -1,4 +1,4 @@
-"""A mesh with one axis over all devices: batches are sharded, everything else is replicated."""
+"""The mesh: batches are sharded over its axis "data", large matrices over its axis "model"."""
 
 import ctypes
 import os
@@ -11,7 +11,13 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 AXIS = "data"
-"""Name of the mesh axis."""
+"""Name of the mesh axis that shards batches."""
+
+MODEL_AXIS = "model"
+"""Name of the mesh axis that shards large matrices."""
+
+LARGE = 512
+"""Smallest number of rows and columns of a matrix that is sharded."""
 
 
 def tune_malloc() -> None:
@@ -27,14 +33,71 @@ def tune_malloc() -> None:
             mallopt(option, value)  # M_ARENA_MAX of malloc.h
 
 
-def make_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
-    """Returns a mesh of devices, by default all of this machine."""
-    return Mesh(np.array(jax.devices() if devices is None else devices), (AXIS,))
+def make_mesh(devices: Sequence[jax.Device] | None = None, shape: tuple[int, int] = (0, 1)) -> Mesh:
+    """Returns a mesh of devices, by default those of all processes.
+
+    The devices of a process are neighbours, so each process has one contiguous part of a batch.
+
+    Args:
+        devices: the devices.
+        shape: number of devices along `AXIS` and `MODEL_AXIS`; 0 is all that there are. Without
+            several along the second, there is only the first.
+
+    Raises:
+        ValueError: if the shape does not use all devices.
+    """
+    found = jax.devices() if devices is None else devices
+    data, model = shape[0] or len(found) // shape[1], shape[1]
+    if data * model != len(found):
+        raise ValueError(
+            f"train.mesh={shape} is not allowed; the product must be the {len(found)} devices."
+        )
+    ordered = np.array(sorted(found, key=lambda device: device.process_index))
+    if model == 1:
+        return Mesh(ordered, (AXIS,))
+    return Mesh(ordered.reshape(data, model), (AXIS, MODEL_AXIS))
+
+
+def shard_large(array: Any, mesh: Mesh) -> NamedSharding:
+    """Returns how the devices hold an array of the training state.
+
+    Along `MODEL_AXIS` they split the outputs of large matrices; anything else each device holds.
+    """
+    shape, model = array.shape, mesh.shape.get(MODEL_AXIS, 1)
+    large = len(shape) == 2 and min(shape) >= LARGE and shape[1] % model == 0
+    return NamedSharding(mesh, PartitionSpec(*((None, MODEL_AXIS) if large and model > 1 else ())))
 
 
 def replicate(tree: Any, mesh: Mesh) -> Any:
-    """Puts a copy of every array of a tree on every device."""
-    return jax.device_put(tree, NamedSharding(mesh, PartitionSpec()))
+    """Puts a copy of every array of a tree on every device; all processes call this."""
+    return put(tree, NamedSharding(mesh, PartitionSpec()))
+
+
+def put(tree: Any, sharding: NamedSharding) -> Any:
+    """Puts arrays on the devices of all processes.
+
+    Args:
+        tree: arrays of the host, of which each process gives its own part; or of the devices.
+        sharding: how the devices split them.
+    """
+    if sharding.is_fully_addressable:
+        return jax.device_put(tree, sharding)
+
+    def put_part(array: Any) -> jax.Array:
+        if isinstance(array, jax.Array):
+            return jax.device_put(array, sharding)
+        return jax.make_array_from_process_local_data(sharding, np.asarray(array))
+
+    with jax.transfer_guard("allow"):  # as explicit as `jax.device_put`
+        return jax.tree.map(put_part, tree)
+
+
+def part_of_process(sharding: NamedSharding, size: int, axis: int = 0) -> slice:
+    """Returns which part of an axis of a sharded array lies on the devices of this process."""
+    shape = (1,) * axis + (size,)
+    parts = sharding.addressable_devices_indices_map(shape).values()
+    spans = [part[axis].indices(size) for part in parts if part is not None]
+    return slice(min(start for start, *_ in spans), max(stop for _, stop, _ in spans))
 
 
 def describe_devices() -> str:

@@ -1,6 +1,8 @@
-"""The commit of the checkout, for results that depend on the code."""
+"""What says which code ran: the commit of the checkout, and checksums of files."""
 
 import subprocess
+import zlib
+from collections.abc import Mapping
 from pathlib import Path
 
 
@@ -15,3 +17,15 @@ def git_revision(folder: Path = Path(__file__).parent) -> str | None:
     except OSError:
         return None
     return done.stdout.strip() or None
+
+
+def checksums(sources: Mapping[str, str]) -> dict[str, str]:
+    """Returns a checksum of each file, by name, and of each package of this checkout."""
+    found = {name: zlib.crc32(text.encode()) for name, text in sources.items()}
+    root = Path(__file__).parents[2]
+    for package in ("train", "stn_jax"):
+        total = 0
+        for path in sorted((root / package).rglob("*.py")):
+            total = zlib.crc32(path.read_bytes(), total)
+        found[package] = total
+    return {name: f"{total:08x}" for name, total in found.items()}

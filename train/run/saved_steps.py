@@ -21,8 +21,8 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from train.run import orbax_threads
-from train.run.agreement import succeeded_on_all
 from train.run.checksums import LARGEST, find_damage, write_checksums
+from train.run.distributed import succeeded_on_all
 from train.run.log import NO_ROOM
 from train.run.progress import log
 

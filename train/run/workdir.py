@@ -35,6 +35,9 @@ _LENGTH = "train.steps"
 _SHOWN = 8
 """Number of differing fields that a message names."""
 
+_MESH = "train.mesh"
+"""The field that may change: where a run is computed is no part of what it is."""
+
 REMEDY = "restore it, or train again in another --workdir"
 
 
@@ -56,7 +59,7 @@ def read_summary(workdir: Path, config: Config) -> dict[str, Any] | None:
     except RecursionError as error:
         raise UserError(f"{workdir / CONFIG} is damaged ({shorten(error)}); {REMEDY}.") from error
     asked = flatten(to_dict(config))
-    names = sorted(set(stored) | set(asked))
+    names = sorted((set(stored) | set(asked)) - {_MESH})
     differing = [name for name in names if stored.get(name) != asked.get(name)]
     longer = differing == [_LENGTH] and asked[_LENGTH] > stored[_LENGTH]
     if differing and not longer:

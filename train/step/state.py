@@ -20,12 +20,12 @@ import numpy as np
 import optax
 from flax import nnx
 from jax import Array
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh
 
 from stn_jax.nn import Warp
 from stn_jax.warp import SpatialTransformerBase
 from train.errors import UserError
-from train.run.devices import options_to_run_once
+from train.run.devices import options_to_run_once, shard_large
 from train.step.precision import Precision, round_operands, widen
 
 Params = dict[str, jax.Array]
@@ -177,16 +177,16 @@ def make_init(
     mesh: Mesh,
     *,
     average: bool,
-) -> Callable[[], TrainState]:
-    """Returns the compiled ``() -> state`` that makes the initial state.
+) -> tuple[Callable[[], TrainState], TrainState]:
+    """Returns the compiled ``() -> state`` that makes the initial state, and its abstract result.
 
-    `jax.eval_shape` of it gives the shapes for restoring a checkpoint.
+    The second has the shapes and shardings for restoring a checkpoint.
 
     Args:
         network: the network.
         transformation: the optimiser.
         metrics: names of the metrics of a step.
-        mesh: the devices; the state is replicated over them.
+        mesh: the devices; all but large matrices is replicated over them.
         average: whether a running average of the parameters is kept.
     """
 
@@ -203,5 +203,11 @@ def make_init(
             ),
         )
 
-    out = NamedSharding(mesh, PartitionSpec())
-    return jax.jit(init, out_shardings=out, compiler_options=options_to_run_once())
+    shapes = jax.eval_shape(init)
+    shardings = jax.tree.map(lambda x: shard_large(x, mesh), shapes)
+    abstract_state = jax.tree.map(
+        lambda x, sharding: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding),
+        *(shapes, shardings),
+    )
+    compiled = jax.jit(init, out_shardings=shardings, compiler_options=options_to_run_once())
+    return compiled, abstract_state

@@ -2,7 +2,8 @@
 
 Each device makes the examples of its shard of the batch, runs the network and computes the
 gradient. A single all-reduce then sums gradients and metrics over the devices; it is the only
-communication.
+communication, unless a mesh has a second axis: the compiler splits large layers along it, and
+communicates for that.
 """
 
 from collections.abc import Callable
@@ -20,7 +21,7 @@ from stn_jax.sampling.platforms.cpu_fusion import materialize_input
 from train.data.batches import Batch, Rows, epoch_key, make_examples
 from train.data.dataset import DataSpec
 from train.errors import UserError
-from train.run.devices import AXIS
+from train.run.devices import AXIS, MODEL_AXIS, shard_large
 from train.step.optimizer import is_localization
 from train.step.state import Network, NonFinite, Params, TrainState
 from train.tasks.task import Task, get_warps, warp_metrics, warp_penalty
@@ -111,6 +112,7 @@ def make_train_step(
         mesh=mesh,
         in_specs=(P(), P(), P(AXIS), P(AXIS), P(), P()),
         out_specs=(P(), P()),
+        axis_names={AXIS},
     )
 
     def step(state: TrainState, data: Rows | None, batch: Batch) -> TrainState:
@@ -141,7 +143,10 @@ def make_train_step(
             state.non_finite,
         )
         totals = {name: total + metrics[name] for name, total in state.totals.items()}
-        return TrainState(state.step + 1, params, running, opt_state, totals, non_finite)
+        new = TrainState(state.step + 1, params, running, opt_state, totals, non_finite)
+        if MODEL_AXIS not in mesh.shape:
+            return new
+        return jax.tree.map(lambda x: lax.with_sharding_constraint(x, shard_large(x, mesh)), new)
 
     def scan_steps(state: TrainState, data: Rows | None, batch: Batch) -> TrainState:
         if batch.epoch.shape[0] == 1:
@@ -215,7 +220,11 @@ def make_eval_step(network: Network, task: Task, mesh: Mesh) -> Callable[..., Ev
         return Evaluated(metrics, task.outputs(prediction), targets)
 
     sharded_metrics = jax.shard_map(
-        device_metrics, mesh=mesh, in_specs=(P(), P(), P(), P(AXIS), P(AXIS)), out_specs=P(AXIS)
+        device_metrics,
+        mesh=mesh,
+        in_specs=(P(), P(), P(), P(AXIS), P(AXIS)),
+        out_specs=P(AXIS),
+        axis_names={AXIS},
     )
 
     def eval_step(
@@ -247,12 +256,10 @@ def visualize(network: Network, task: Task, params: Params, inputs: Any) -> Visu
 
 
 def make_visualize_step(network: Network, task: Task) -> Callable[..., Visualization]:
-    """Returns the compiled ``(params, data, seed, indices, rows=None) -> Visualization``."""
+    """Returns the compiled ``(params, seed, indices, rows) -> Visualization``."""
 
-    def visualize_split(
-        params: Params, data: Rows | None, seed: Array, indices: Array, rows: Rows | None = None
-    ) -> Visualization:
-        inputs, _ = make_examples(task, jax.random.key(seed), data, indices, None, rows)
+    def visualize_split(params: Params, seed: Array, indices: Array, rows: Rows) -> Visualization:
+        inputs, _ = make_examples(task, jax.random.key(seed), None, indices, None, rows)
         return visualize(network, task, params, inputs)
 
     return jax.jit(visualize_split)

@@ -7,7 +7,7 @@ import pytest
 from running import ROOT, free_port
 
 from train.errors import UserError
-from train.run.agreement import decide_on_first, succeeded_on_all
+from train.run.distributed import on_first, succeeded_on_all
 
 PROCESS = """
 import sys
@@ -15,13 +15,13 @@ import jax
 jax.config.update("jax_cpu_collectives_implementation", "gloo")
 jax.distributed.initialize(f"localhost:{sys.argv[1]}", 2, int(sys.argv[2]))
 from train.errors import UserError
-from train.run.agreement import decide_on_first, succeeded_on_all
+from train.run.distributed import on_first, succeeded_on_all
 me = jax.process_index()
 def fail():
     raise UserError(f"said by {me}")
-print(decide_on_first(lambda: [me, None, 0.1, "ä"]))
+print(on_first(lambda: [me, None, 0.1, "ä"]))
 try:
-    decide_on_first(fail)
+    on_first(fail)
 except UserError as error:
     print(error)
 print(succeeded_on_all(True), succeeded_on_all(me == 0))
@@ -29,7 +29,7 @@ print(succeeded_on_all(True), succeeded_on_all(me == 0))
 
 
 def test_one_process_decides_alone() -> None:
-    assert decide_on_first(lambda: (1, None)) == (1, None)
+    assert on_first(lambda: (1, None)) == (1, None)
     assert succeeded_on_all(True)
     assert not succeeded_on_all(False)
 
@@ -37,7 +37,7 @@ def test_one_process_decides_alone() -> None:
         raise UserError("so")
 
     with pytest.raises(UserError, match="so"):
-        decide_on_first(fail)
+        on_first(fail)
 
 
 @pytest.mark.slow
