@@ -76,3 +76,13 @@ def test_errors_are_counted_per_label_and_per_sequence() -> None:
     evaluated = Evaluated({}, jax.device_get(task.outputs(logits)), labels)
     assert evaluated.outputs["probabilities"].shape == (3, 2, 10)
     assert task.report(evaluated) == {"position_errors": {"1": 33.33, "2": 66.67}}
+
+
+def test_outputs_are_exported_for_any_batch() -> None:
+    task = build(length=3)
+    (batch,) = jax.export.symbolic_shape("b")
+    logits = jax.ShapeDtypeStruct((batch, task.num_outputs), jnp.float32)
+    program = jax.export.export(jax.jit(task.outputs))(logits)
+    for size in (1, 4):
+        found = program.call(jnp.zeros((size, task.num_outputs)))["probabilities"]
+        assert found.shape == (size, 3, len(task.class_names))
