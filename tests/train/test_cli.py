@@ -16,7 +16,7 @@ from train.cli import main
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["train"], ["verb 'train'", "fit, evaluate, predict, plot, compile"]),
+        (["train"], ["verb 'train'", "fit, evaluate, predict, export, plot, compile"]),
         (["fit"], ["config file", "configs/quickstart.py"]),
         (
             ["fit", "--train.steps", "4", QUICKSTART],
@@ -116,7 +116,7 @@ def test_a_package_missing_later_names_the_extra(package: str, tmp_path: Path) -
 def test_an_interrupted_prediction_has_nothing_to_resume(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def interrupted(*_: object) -> int:
+    def interrupted(*_: object, **__: object) -> int:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("train.evaluation.predict.predict", interrupted)

@@ -16,7 +16,7 @@ from train.data.notes import Notes
 from train.errors import shorten
 
 MAX_PIXELS = 50_000_000
-"""Pixels of an image file; decoded, oriented and put on black it takes 20 bytes for each."""
+"""Pixels of an image. Decoded, oriented and put on black, a file takes 20 bytes for each."""
 
 _GREY = ("1", "L", "LA", "La")
 
@@ -158,6 +158,11 @@ def view_as_images(name: str, images: np.ndarray, notes: Notes | None = None) ->
         raise DataError(
             f"{name} has shape {images.shape}; it must be (n, h, w, channels) with 1 to 4 "
             f"channels{hint}."
+        )
+    if math.prod(images.shape[1:3]) > MAX_PIXELS:
+        raise DataError(
+            f"{name} has images of {images.shape[2]:,} x {images.shape[1]:,} pixels; at most "
+            f"{MAX_PIXELS:,} are read."
         )
     if images.dtype != np.uint8 and images.dtype.kind != "f":
         raise DataError(

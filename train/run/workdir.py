@@ -32,7 +32,7 @@ FOLDERS = ("checkpoints", "snapshots", "figures", "tensorboard")
 _LENGTH = "train.steps"
 """The field that may be raised: the run then goes on."""
 
-_SHOWN = 8
+_SHOWN = 30
 """Number of differing fields that a message names."""
 
 _MESH = "train.mesh"

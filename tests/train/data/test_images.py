@@ -125,6 +125,17 @@ def test_images_of_impossible_size_are_refused(tmp_path):
             read_file(path)
 
 
+def test_arrays_of_impossible_images_are_refused(tmp_path):
+    path = tmp_path / "x_train.npy"
+    header = {"descr": "|u1", "fortran_order": False, "shape": (2, 10**6, 10**6)}
+    with path.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, header)
+        file.truncate(3 * 10**12)  # a sparse file: it takes no space
+    for name, array in arrays(x_train=None).items():
+        np.save(tmp_path / f"{name}.npy", array)
+    assert "images of 1,000,000 x 1,000,000 pixels; at most 50,000,000" in refused(tmp_path)
+
+
 def test_postscript_is_no_image_whatever_it_is_called(tmp_path):
     """Pillow would start Ghostscript."""
     image = Image.new("L", (5, 5))

@@ -37,6 +37,16 @@ def test_a_row_shows_its_labels_from_left_to_right() -> None:
     np.testing.assert_array_equal(labels[:, 0], LABELS)
 
 
+def test_outputs_are_exported_for_any_batch() -> None:
+    task = build(length=3)
+    (batch,) = jax.export.symbolic_shape("b")
+    logits = jax.ShapeDtypeStruct((batch, task.num_outputs), jnp.float32)
+    program = jax.export.export(jax.jit(task.outputs))(logits)
+    for size in (1, 4):
+        found = program.call(jnp.zeros((size, task.num_outputs)))["probabilities"]
+        assert found.shape == (size, 3, len(task.class_names))
+
+
 def test_random_places_keep_the_order_and_do_not_overlap() -> None:
     task = build(arrangement="random")
     assert task.input_shape == (27, 27, 1)
