@@ -190,7 +190,8 @@ def clock_jump(run: Run, draw: random.Random) -> str:
     """Lets the clock of the process jump by an hour to ten years, forward or back."""
     assert run.clock
     seconds = round(3600 * 87600 ** draw.random()) * draw.choice([1, -1])
-    run.clock.write_bytes(struct.pack("l", seconds))
+    with run.clock.open("r+b") as file:  # in place: the process has mapped it
+        file.write(struct.pack("l", seconds))
     return f"{seconds / 86400:+,.1f} days"
 
 

@@ -192,6 +192,7 @@ def test_a_checkpoint_of_another_network_names_the_first_difference(
     checkpoints.close()
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # of orbax_threads
 @pytest.mark.parametrize("count", [20, pytest.param(1000, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("sums", ["stale", "fresh"])
 def test_no_flipped_byte_crashes_the_reader(
