@@ -1,7 +1,7 @@
 """House numbers: the Street View set in its original format, images with a box for each digit.
 
 The folders ``train``, ``test`` and ``extra`` of the archives of "Format 1" hold ``1.png``,
-``2.png``, ... and ``digitStruct.mat``, an HDF5 file (MATLAB 7.3) with the boxes and labels.
+``2.png``, ... and ``digitStruct.mat`` with the boxes and labels.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,29 +13,15 @@ import numpy as np
 
 from train.checks import check
 from train.data.dataset import DataError
+from train.data.digit_struct import HouseNumber, read_digit_struct
 from train.data.images import decode_image, resize
 from train.data.lazy import LazyArray
 from train.data.notes import Notes
-from train.data.progress import track
 
 NONE = 10
 """Label of a position without a digit."""
 
 CLASS_NAMES = (*map(str, range(10)), "")
-
-
-class HouseNumber(NamedTuple):
-    """The digits in an image.
-
-    Attributes:
-        name: name of the image file.
-        labels: the digits from left to right.
-        box: left, top, right and lower edge of the digits together, in pixels.
-    """
-
-    name: str
-    labels: tuple[int, ...]
-    box: tuple[float, float, float, float]
 
 
 class HouseNumberData(NamedTuple):
@@ -132,65 +118,3 @@ class HouseNumbers:
             raise DataError(f"{path}: the box {number.box} of its digits lies outside the image.")
         crop = np.broadcast_to(crop, (*crop.shape[:2], 3))
         return resize(crop, self.image_size, self.image_size)
-
-
-def read_digit_struct(path: Path) -> list[HouseNumber]:
-    """Reads labels and boxes of all images of a folder.
-
-    Args:
-        path: ``digitStruct.mat``.
-
-    Raises:
-        DataError: if it is missing, damaged, or in another format.
-    """
-    try:
-        import h5py
-    except ImportError as error:
-        raise DataError("reading digitStruct.mat needs h5py: pip install h5py.") from error
-    if not path.is_file():
-        raise DataError(
-            f"{path} does not exist; unpack the archives of SVHN's Format 1 (train.tar.gz, "
-            "test.tar.gz) and give --data.folder the folder that holds train/ and test/."
-        )
-    try:
-        with h5py.File(path, "r") as file:
-            names, boxes = (np.ravel(file["digitStruct"][key]) for key in ("name", "bbox"))
-            pairs = list(zip(names, boxes, strict=True))
-            return [
-                _read_number(file, name, box)
-                for name, box in track(pairs, f"Reading {path.parent.name}/{path.name}")
-            ]
-    except DataError:
-        raise
-    except Exception as error:  # h5py raises anything for damaged files
-        raise DataError(
-            f"{path} is damaged or in another format ({str(error).strip() or error!r}); get it "
-            "again."
-        ) from error
-
-
-def _read_number(file: Any, name: Any, box: Any) -> HouseNumber:
-    text = "".join(map(chr, np.ravel(file[name]).astype(int).tolist()))
-    if not text or Path(text).name != text:
-        raise DataError(f"{file.filename}: {text!r} is no name of an image file.")
-    fields = {
-        key: _numbers(file, file[box][key]) for key in ("left", "top", "width", "height", "label")
-    }
-    values = np.array(list(fields.values()))
-    if not np.isfinite(values).all() or (values[2:4] <= 0).any():
-        raise DataError(f"{file.filename}: {text} has a box without a size: {fields}.")
-    left, top, width, height, label = values[:, np.argsort(values[0], kind="stable")]
-    labels = tuple(int(digit) % 10 for digit in label)  # 10 is the digit 0
-    if not np.isin(label, np.arange(1, 11)).all():
-        raise DataError(f"{file.filename}: {text} has labels {label.tolist()}; they must be 1-10.")
-    right, lower = (left + width).max(), (top + height).max()
-    return HouseNumber(
-        text, labels, (float(left.min()), float(top.min()), float(right), float(lower))
-    )
-
-
-def _numbers(file: Any, values: Any) -> list[float]:
-    """Returns a number for each digit: a single one is stored as it is, several by reference."""
-    if values.dtype.kind != "O":
-        return np.ravel(values[()]).astype(float).tolist()
-    return [float(np.ravel(file[reference])[0]) for reference in np.ravel(values[()])]

@@ -14,6 +14,7 @@ from mutations import mutated, mutated_zip, sealed, zip_of
 
 from train.config.files import load_config
 from train.data import Images
+from train.data.digit_struct import read_digit_struct
 from train.data.idx import read_idx
 from train.data.images import decode_image, read_image, read_shape
 from train.data.listing import is_image
@@ -116,6 +117,10 @@ def read_model(folder: Path, content: bytes) -> Reads:
     yield partial(predict, path)
 
 
+def read_digits(folder: Path, content: bytes) -> Reads:
+    yield partial(read_digit_struct, write(folder / "numbers" / "digitStruct.mat", content))
+
+
 def npz() -> Reader:
     members = {f"{key}.npy": crafted.array(value) for key, value in samples.arrays().items()}
     files = mutated_zip(members) | mutated([zip_of(members), zip_of(members, 8)])
@@ -156,6 +161,12 @@ def model() -> Reader:
     return Reader(read_model, mutated([whole]) | sealed(values, program), hostile)
 
 
+def digits() -> Reader:
+    files = samples.digit_structs()
+    return Reader(read_digits, mutated(files), [files[0][:3000], b"MATLAB 7.3 MAT-file", b""])
+
+
 READERS: dict[str, Callable[[], Reader]] = {
-    made.__name__: made for made in (npz, npy, image, idx, metadata, config, predictions, model)
+    made.__name__: made
+    for made in (npz, npy, image, idx, metadata, config, predictions, model, digits)
 }

@@ -10,6 +10,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from house_number_files import make_house_numbers
 from jax import export
 from PIL import Image
 
@@ -127,3 +128,11 @@ def exported() -> tuple[dict[str, Any], bytes, bytes]:
         path = Path(folder) / "model.stn"
         write_model(path, metadata, program)
         return metadata, program, path.read_bytes()
+
+
+def digit_structs() -> list[bytes]:
+    """Files with labels and boxes of a few house numbers."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "numbers"
+        make_house_numbers(path, {"train": 3})
+        return [(path / "train" / "digitStruct.mat").read_bytes()]
