@@ -3,7 +3,7 @@
     python tests/train/faults.py --count 30 --seed 0
 
 Trains a tiny network by `python -m train fit` twice: undisturbed, and with faults drawn by a seed:
-SIGKILL, SIGTERM, a full disk, a truncated file, 1 to 1,000 flipped bytes anywhere in a checkpoint,
+SIGKILL, SIGTERM, a full disk, a truncated file, 1 to 1,000 flipped bytes of a last checkpoint,
 a process that is stopped and comes back, a clock that jumps by up to ten years. A table says what
 each fault did; at the end the two runs must have the same parameters and metrics, bit for bit.
 
