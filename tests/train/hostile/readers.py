@@ -163,7 +163,8 @@ def model() -> Reader:
 
 def digits() -> Reader:
     files = samples.digit_structs()
-    return Reader(read_digits, mutated(files), [files[0][:3000], b"MATLAB 7.3 MAT-file", b""])
+    hostile = [*files, files[0][:3000], b"MATLAB 7.3 MAT-file", b""]  # a sound one first
+    return Reader(read_digits, mutated(files), hostile)
 
 
 READERS: dict[str, Callable[[], Reader]] = {
