@@ -137,7 +137,7 @@ class SpatialTransformerBase:
             self.fill_value,
             self.padding_mode,
             channels=np.size(self.fill_value),
-            has_fill=padding.PADDING_MODES[self.padding_mode].has_fill,
+            has_fill=padding.PADDING_MODES[self.padding_mode].fill is not None,
         )
 
     def _check_size(self) -> None:

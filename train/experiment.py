@@ -77,7 +77,13 @@ class Experiment:
             task = config.task.build(spec, config.distortion)
         except ValueError as error:
             raise UserError(str(error)) from error
-        network = build_network(config.model, task.input_shape, task.num_outputs, config.train.seed)
+        network = build_network(
+            config.model,
+            task.input_shape,
+            task.num_outputs,
+            config.train.seed,
+            config.train.precision,
+        )
         metrics = step_metrics(network, task, spec)
         average = bool(config.train.average)
         init, abstract_state = make_init(network, optimizer, metrics, mesh, average=average)

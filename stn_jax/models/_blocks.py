@@ -7,7 +7,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Float
+from jax import random
+from jaxtyping import Array, Float, Key
 
 from stn_jax.models._cpu_convolution import convolve, convolve_and_pool
 from stn_jax.nn.localization import (
@@ -35,7 +36,7 @@ class Prediction(NamedTuple):
 
 
 class ConvolutionalFeatures(nnx.Module):
-    """(convolution - relu - max-pool 2) repeated; convolutions have no padding.
+    """(convolution - relu - max-pool 2) repeated.
 
     Args:
         input_shape: ``(h, w, c)``, or ``(d, h, w, c)``, of the input, without batch.
@@ -43,6 +44,7 @@ class ConvolutionalFeatures(nnx.Module):
         kernel_sizes: side of each convolution's kernel.
         shrink: average this many pixels along each axis first.
         pool_last: whether the last convolution is pooled too.
+        pad: zeros around the input of each convolution.
         rngs: random streams of Flax.
 
     Attributes:
@@ -67,6 +69,7 @@ class ConvolutionalFeatures(nnx.Module):
         kernel_sizes: Sequence[int],
         shrink: int = 1,
         pool_last: bool = True,
+        pad: int = 0,
         rngs: nnx.Rngs,
     ):
         check_sequences(input_shape=input_shape, filters=filters, kernel_sizes=kernel_sizes)
@@ -77,11 +80,13 @@ class ConvolutionalFeatures(nnx.Module):
             )
         *sides, channels = input_shape
         counts = (channels, *filters)
-        shape = convolved_shape(pooled_shape(sides, shrink), kernel_sizes, pool_last=pool_last)
+        pooled = pooled_shape(sides, shrink)
+        shape = convolved_shape(pooled, kernel_sizes, pool_last=pool_last, pad=pad)
         self.input_shape = tuple(input_shape)
         self.output_shape = (*shape, counts[-1])
         self.shrink = shrink
         self.pool_last = pool_last
+        self.pad = pad
         self.layers = nnx.List(
             nnx.Conv(
                 before,
@@ -100,6 +105,7 @@ class ConvolutionalFeatures(nnx.Module):
         check_input(x, self.input_shape)
         x = average_pool(x, self.shrink)
         for index, layer in enumerate(self.layers):
+            x = pad_pixels(x, self.pad)
             if self.pool_last or index < len(self.layers) - 1:
                 # Bias and ReLU are monotone, so they commute with max-pooling; applied after it
                 # they touch 4x fewer values.
@@ -112,6 +118,11 @@ class ConvolutionalFeatures(nnx.Module):
         return x
 
 
+def pad_pixels(x: Float[Array, "b *shape c"], count: int) -> Float[Array, "b *padded c"]:
+    """Adds zeros at each end of the spatial axes."""
+    return jnp.pad(x, [(0, 0), *[(count, count)] * (x.ndim - 2), (0, 0)]) if count else x
+
+
 def convolutional_localization(
     input_shape: Sequence[int],
     transform: Transform,
@@ -121,6 +132,7 @@ def convolutional_localization(
     hidden: Sequence[int],
     shrink: int = 1,
     pool_last: bool,
+    pad: int = 0,
     rngs: nnx.Rngs,
 ) -> nnx.Sequential:
     """Returns a localization network: convolutional features, then fully connected layers.
@@ -135,6 +147,7 @@ def convolutional_localization(
         hidden: units of each fully connected layer.
         shrink: average this many pixels along each axis first.
         pool_last: whether the last convolution is pooled too.
+        pad: zeros around the input of each convolution.
         rngs: random streams of Flax.
     """
     features = ConvolutionalFeatures(
@@ -143,7 +156,28 @@ def convolutional_localization(
         kernel_sizes=kernel_sizes,
         shrink=shrink,
         pool_last=pool_last,
+        pad=pad,
         rngs=rngs,
     )
     head = FullyConnectedLocalization(features.output_shape, transform, hidden=hidden, rngs=rngs)
     return nnx.Sequential(features, head)
+
+
+def dropout(
+    keys: Key[Array, "b"], x: Float[Array, "b *shape"], shared: int = 0
+) -> Float[Array, "b *shape"]:
+    """Sets half of the values to 0 and doubles the others; each image has a key of its own.
+
+    Args:
+        keys: one for each image, so that what is dropped does not depend on the batch.
+        x: values.
+        shared: how many axes after the batch's are dropped as one.
+
+    Example:
+        >>> values = dropout(random.split(random.key(0), 5), jnp.ones((5, 3, 3, 8)), shared=2)
+        >>> sorted(set(values.ravel().tolist()))
+        [0.0, 2.0]
+    """
+    shape = (*(1,) * shared, *x.shape[1 + shared :])
+    kept = jax.vmap(lambda key: random.bernoulli(key, shape=shape))(keys)
+    return jnp.where(kept, 2 * x, 0)

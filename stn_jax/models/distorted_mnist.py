@@ -141,6 +141,7 @@ class ConvolutionalLocalizer:
         hidden: units of each fully connected layer.
         shrink: average this many pixels along each axis first.
         pool_last: whether the last convolution is pooled too.
+        pad: zeros around the input of each convolution.
     """
 
     filters: tuple[int, ...] = (20, 20)
@@ -148,6 +149,7 @@ class ConvolutionalLocalizer:
     hidden: tuple[int, ...] = (20,)
     shrink: int = 2
     pool_last: bool = False
+    pad: int = 0
 
     def build(
         self, input_shape: tuple[int, ...], transform: Transform, *, rngs: nnx.Rngs
@@ -161,6 +163,7 @@ class ConvolutionalLocalizer:
             hidden=self.hidden,
             shrink=self.shrink,
             pool_last=self.pool_last,
+            pad=self.pad,
             rngs=rngs,
         )
 

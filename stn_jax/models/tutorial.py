@@ -4,7 +4,6 @@ import math
 from dataclasses import dataclass
 
 import jax
-import jax.numpy as jnp
 from flax import nnx
 from jax import Array, random
 from jaxtyping import Float, Key
@@ -13,6 +12,7 @@ from stn_jax.models._blocks import (
     ConvolutionalFeatures,
     Prediction,
     convolutional_localization,
+    dropout,
 )
 from stn_jax.nn import SpatialTransformer
 from stn_jax.nn.localization import check_positive, flatten
@@ -29,6 +29,7 @@ class TutorialNet:
         padding_mode: what the transformer reads outside the image.
 
     Example:
+        >>> import jax.numpy as jnp
         >>> net = TutorialNet().build((28, 28, 1), 10, rngs=nnx.Rngs(0))
         >>> net(jnp.ones((5, 28, 28, 1))).shape
         (5, 10)
@@ -77,6 +78,7 @@ class Tutorial(nnx.Module):
         Ghassen Hamrouni, "Spatial Transformer Networks Tutorial", PyTorch Tutorials.
 
     Example:
+        >>> import jax.numpy as jnp
         >>> net = Tutorial((28, 28, 1), 10, rngs=nnx.Rngs(0))
         >>> net(jnp.ones((5, 28, 28, 1))).shape
         (5, 10)
@@ -131,21 +133,3 @@ class Tutorial(nnx.Module):
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b k"]:
         """Returns the logits."""
         return self.forward(x).logits
-
-
-def dropout(keys: Key[Array, "b"], x: Float[Array, "b *shape"], shared: int = 0) -> Array:
-    """Sets half of the values to 0 and doubles the others; each image has a key of its own.
-
-    Args:
-        keys: one for each image, so that what is dropped does not depend on the batch.
-        x: values.
-        shared: how many axes after the batch's are dropped as one.
-
-    Example:
-        >>> values = dropout(random.split(random.key(0), 5), jnp.ones((5, 3, 3, 8)), shared=2)
-        >>> sorted(set(values.ravel().tolist()))
-        [0.0, 2.0]
-    """
-    shape = (*(1,) * shared, *x.shape[1 + shared :])
-    kept = jax.vmap(lambda key: random.bernoulli(key, shape=shape))(keys)
-    return jnp.where(kept, 2 * x, 0)

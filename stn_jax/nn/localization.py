@@ -227,9 +227,11 @@ def pooled_shape(sides: Sequence[int], size: int) -> tuple[int, ...]:
 
 
 def convolved_shape(
-    sides: Sequence[int], kernel_sizes: Sequence[int], *, pool_last: bool
+    sides: Sequence[int], kernel_sizes: Sequence[int], *, pool_last: bool, pad: int = 0
 ) -> tuple[int, ...]:
-    """Returns the spatial shape after (convolution without padding - pool 2) repeated.
+    """Returns the spatial shape after (convolution - pool 2) repeated.
+
+    Each convolution sees ``pad`` more pixels at each end, and adds none itself.
 
     Raises:
         ValueError: if nothing is left.
@@ -241,7 +243,7 @@ def convolved_shape(
     shape = tuple(sides)
     for index, size in enumerate(kernel_sizes):
         factor = 2 if pool_last or index < len(kernel_sizes) - 1 else 1
-        before, shape = shape, tuple((side - size + 1) // factor for side in shape)
+        before, shape = shape, tuple((side + 2 * pad - size + 1) // factor for side in shape)
         if min(shape) < 1:
             raise ValueError(
                 f"input_shape of {_by(sides)} pixels is too small: convolution {index} has "

@@ -203,7 +203,7 @@ def _sample(
         fill_value,
         padding_mode,
         image.shape[-1],
-        has_fill=PADDING_MODES[padding_mode].has_fill,
+        has_fill=PADDING_MODES[padding_mode].fill is not None,
     )
     kernel = kernels.MODES[mode](float(cubic_coefficient))
     padding = PADDING_MODES[padding_mode]

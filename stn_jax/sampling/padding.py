@@ -41,11 +41,6 @@ class Padding:
     wraps: bool = False
     fill: Literal["blend", "crisp"] | None = None
 
-    @property
-    def has_fill(self) -> bool:
-        """Whether there is a fill value."""
-        return self.fill is not None
-
     def clamp(self, x: Array, size: Any) -> Array:
         """Bounds coordinates, infinite ones too, so that they fit an int32; what is read stays."""
         if self.period is not None:

@@ -89,7 +89,7 @@ def separable_sample(
         fill_value,
         padding_mode,
         image.shape[-1],
-        has_fill=PADDING_MODES[padding_mode].has_fill,
+        has_fill=PADDING_MODES[padding_mode].fill is not None,
     )
     interpolation = Interpolation(
         kernels.MODES[mode](float(cubic_coefficient)),

@@ -74,3 +74,15 @@ def test_features_keep_the_batch_split_on_an_explicit_mesh(pool_last):
 def test_images_too_small_are_refused():
     with pytest.raises(ValueError, match="too small: convolution 1"):
         ConvolutionalFeatures((9, 9, 1), filters=(2, 2), kernel_sizes=(5, 3), rngs=nnx.Rngs(0))
+
+
+def test_padded_convolutions_equal_flax():
+    shape, rngs = (7, 6, 2), nnx.Rngs(0)
+    features = ConvolutionalFeatures(
+        shape, filters=(3,), kernel_sizes=(5,), pad=2, pool_last=False, rngs=rngs
+    )
+    plain = nnx.Conv(2, 3, (5, 5), padding="SAME", rngs=rngs)
+    plain.kernel[...] = features.layers[0].kernel[...]
+    x = jax.random.normal(jax.random.key(0), (4, *shape), jnp.float32)
+    assert features.output_shape == (7, 6, 3)
+    np.testing.assert_allclose(features(x), jax.nn.relu(plain(x)), atol=1e-5)

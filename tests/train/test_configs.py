@@ -5,14 +5,16 @@ import dataclasses
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
 import pytest
+from house_number_files import make_house_numbers
 from running import ROOT, interrupt_after
 
 from train.cli import main
-from train.config import Config, Images
+from train.config import Config, HouseNumbers, Images
 from train.config.files import load_config
 from train.config.serialize import flatten, from_dict, to_dict
 from train.experiment import Experiment
@@ -24,20 +26,24 @@ SAMPLE = ("quickstart_cnn", "mnist_r_fcn", "mnist_e_st_cnn_tps", "mnist_tc_cnn")
 """Those of the quick tests; the other tests train ST-FCN on RTS."""
 SHORT = (
     "--train.steps 4 --train.batch-size 4 --train.log-every 2 --train.eval-every 2 "
-    "--train.checkpoint-every 2 --train.eval-batch-size 8 --optim.warmup-steps 1 "
-    "--data.valid-fraction None"
+    "--train.checkpoint-every 2 --train.eval-batch-size 8 --optim.warmup-steps 1"
 ).split()
 each = pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 
 
 @pytest.fixture(scope="module")
-def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A few images of the size of digits."""
-    path = tmp_path_factory.mktemp("data") / "digits.npz"
+def small_data(tmp_path_factory: pytest.TempPathFactory) -> dict[type, dict[str, str]]:
+    """By type of a config's data part, its fields for a few images of the right size."""
+    folder = tmp_path_factory.mktemp("data")
     images = np.random.default_rng(0).integers(0, 256, (40, 28, 28), np.uint8)
     labels = np.arange(40) % 10
-    np.savez(path, x_train=images, y_train=labels, x_test=images[:10], y_test=labels[:10])
-    return path
+    arrays = {"x_train": images, "y_train": labels, "x_test": images[:10], "y_test": labels[:10]}
+    np.savez(folder / "digits.npz", **arrays)
+    make_house_numbers(folder / "numbers", {"train": 40, "test": 10})
+    return {
+        Images: {"name": str(folder / "digits.npz"), "valid_fraction": "0.2"},
+        HouseNumbers: {"folder": str(folder / "numbers"), "valid_fraction": "0.2"},
+    }
 
 
 @each
@@ -49,18 +55,23 @@ def test_command_cost_and_expected_error_are_stated(path: Path) -> None:
 
 
 @each
-def test_every_config_is_built_and_written_down(path: Path, digits: Path) -> None:
+def test_every_config_is_built_and_written_down(
+    path: Path, small_data: dict[type, dict[str, str]]
+) -> None:
     config = load_config(path)
     assert from_dict(json.loads(json.dumps(to_dict(config))), Path("nowhere")) == config
-    train = dataclasses.replace(config.train, batch_size=4)
-    config = dataclasses.replace(config, data=Images(str(digits)), train=train)
+    fields: dict[str, Any] = {**small_data[type(config.data)], "valid_fraction": 0.2}
+    config = dataclasses.replace(
+        config,
+        data=dataclasses.replace(config.data, **fields),
+        train=dataclasses.replace(config.train, batch_size=4),
+    )
     experiment = Experiment.from_config(config)
-    data = {
-        name: jax.ShapeDtypeStruct(x.shape, x.dtype)
-        for name, x in experiment.arrays("train").items()
-    }
     after = jax.eval_shape(
-        experiment.train_step, experiment.abstract_state, data, experiment.batches(0, 1)
+        experiment.train_step,
+        experiment.abstract_state,
+        experiment.arrays("train"),
+        experiment.batches(0, 1),
     )
     assert after.params.keys() == experiment.abstract_state.params.keys()
     if "mnist" in path.stem:
@@ -75,10 +86,11 @@ def test_every_config_is_built_and_written_down(path: Path, digits: Path) -> Non
     ],
 )
 def test_two_steps_evaluation_checkpoint_resumption_and_picture(
-    path: Path, digits: Path, tmp_path: Path
+    path: Path, small_data: dict[type, dict[str, str]], tmp_path: Path
 ) -> None:
-    command = ["fit", str(path), "--data.name", str(digits), "--workdir", str(tmp_path / "run")]
-    command += [*SHORT, *tiny(load_config(path))]
+    config = load_config(path)
+    command = ["fit", str(path), "--workdir", str(tmp_path / "run"), *SHORT, *tiny(config)]
+    command += data_options(small_data[type(config.data)])
     with interrupt_after(4):
         assert main(command) == 130
     assert [p.name for p in (tmp_path / "run/checkpoints/last").iterdir()] == ["2"]
@@ -94,11 +106,23 @@ def test_two_steps_evaluation_checkpoint_resumption_and_picture(
 
 @pytest.mark.slow
 @each
-def test_two_steps_at_full_size(path: Path, tmp_path: Path) -> None:
-    command = ["fit", str(path), "--workdir", str(tmp_path / "run"), "--data.name", "bundled"]
+def test_two_steps_at_full_size(
+    path: Path, small_data: dict[type, dict[str, str]], tmp_path: Path
+) -> None:
+    config = load_config(path)
+    command = ["fit", str(path), "--workdir", str(tmp_path / "run")]
     command += ["--train.steps", "2", "--optim.warmup-steps", "1"]
+    if isinstance(config.data, Images):
+        command += ["--data.name", "bundled"]
+    else:
+        command += [*data_options(small_data[type(config.data)]), "--train.batch-size", "32"]
     assert main(command) == 0
     assert json.loads((tmp_path / "run/summary.json").read_text())["steps"] == 2
+
+
+def data_options(fields: dict[str, str]) -> list[str]:
+    """Returns the options that replace fields of the data."""
+    return [x for name, text in fields.items() for x in (f"--data.{name.replace('_', '-')}", text)]
 
 
 def tiny(config: Config) -> list[str]:
@@ -107,6 +131,8 @@ def tiny(config: Config) -> list[str]:
     for path, value in flatten(to_dict(config)).items():
         if path.endswith((".hidden", ".filters")):
             options += [f"--{path}", *(["2"] * len(value))] if value else []
+    if isinstance(config.data, HouseNumbers):
+        options += ["--data.image-size", "16"]
     return options
 
 

@@ -9,6 +9,7 @@ from train.data.distortions import Elastic as Elastic
 from train.data.distortions import NoDistortion as NoDistortion
 from train.data.distortions import Perspective as Perspective
 from train.data.distortions import Rotation as Rotation
+from train.data.house_numbers import HouseNumbers as HouseNumbers
 from train.data.sources import Images as Images
 from train.step.optimizer import SGD as SGD
 from train.step.optimizer import Adam as Adam

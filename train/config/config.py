@@ -12,6 +12,7 @@ from train.checks import check, check_types
 from train.data.distortions import RTS
 from train.data.sources import Images
 from train.step.optimizer import Adam
+from train.step.precision import Precision
 from train.tasks.classification import Classification
 
 
@@ -37,6 +38,9 @@ class TrainConfig:
     """Seed of the initial weights, the order of the examples and their distortions."""
     average: float = 0.0
     """Decay of the running average of parameters used for evaluation; 0 uses the last ones."""
+    precision: Precision = "float32"
+    """Of activations and products; with bfloat16 parameters, localization networks and coordinates
+    stay in float32."""
     mesh: tuple[int, int] = (0, 1)
     """Devices along two axes, data and model: the first splits batches, the second the kernels of
     large fully connected layers and what the optimiser keeps of them; 0 is all that there are."""

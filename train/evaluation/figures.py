@@ -36,7 +36,10 @@ FILM_SPLIT = "valid"
 TILE = 1.15
 """Side of one image on a sheet, inches."""
 
-OUTLINE, WRONG, BAND = "#ffb000", "#d1242f", "#262626"
+OUTLINES = ("#ffb000", "#3ddbd9", "#ff7eb6", "#8fd14f")
+"""Colour of the window of each transformer of a network; the first four are drawn."""
+
+WRONG, BAND = "#d1242f", "#262626"
 TRAIN, EVALUATED = "#9aa5b1", "#0b62c4"
 
 
@@ -81,26 +84,23 @@ def draw_figures(
 
 
 def draw_examples(shown: Visualization, captions: Sequence[tuple[str, bool]], title: str) -> Figure:
-    """Draws inputs, each beside the transformer's output.
+    """Draws inputs, each beside the output of each of the transformers.
 
     Args:
         shown: the images and the network's output.
         captions: text of each image, and whether the prediction is right.
         title: title of the figure.
     """
-    wide = 2 if shown.warps else 1
+    drawn = shown.warps[: len(OUTLINES)]
+    warps = [(np.asarray(warp.grid), np.asarray(warp.features)) for warp in drawn]
+    wide = 1 + len(warps)
     columns = 8 // wide  # even if fewer are shown, so that the title fits
     fig, ax = _canvas(columns * (wide + 0.15), 1.3 * -(-len(captions) // columns), title)
     for i, (caption, right) in enumerate(captions):
         x, y = i % columns * (wide + 0.15), i // columns * 1.3 + 0.2
         color = "black" if right else WRONG
         ax.text(x, y - 0.05, caption, color=color, fontsize=9, ha="left", va="bottom")
-        _pair(
-            ax,
-            shown.inputs[i],
-            *((shown.warps[0].grid[i], shown.warps[0].features[i]) if wide == 2 else ()),
-            at=(x, y),
-        )
+        _draw_example(ax, shown.inputs[i], [(grid[i], out[i]) for grid, out in warps], at=(x, y))
     return fig
 
 
@@ -125,21 +125,25 @@ def _canvas(width: float, height: float, title: str, left: float = 0.0) -> tuple
     return fig, ax
 
 
-def _pair(
+def _draw_example(
     ax: Axes,
     image: np.ndarray,
-    grid: np.ndarray | None = None,
-    features: np.ndarray | None = None,
+    warps: Sequence[tuple[np.ndarray, np.ndarray]],
     *,
     at: tuple[float, float],
 ) -> None:
-    """Draws an image and, if given, the transformer's output in the next tile."""
+    """Draws an image, and in the next tiles the output of each transformer, given its grid too."""
     x, y = at
-    if grid is None or features is None:
+    if not warps:
         _show(ax, image, x, y, 0.98)
         return
-    _show_input(ax, image, grid, x, y)
-    _show(ax, features, x + 1, y, 0.98)
+    _show_input(ax, image, [grid for grid, _ in warps], x, y)
+    for k, (_, features) in enumerate(warps):
+        left, top, pixel = _show(ax, features, x + 1 + k, y, 0.98)
+        if len(warps) > 1:
+            height, width = features.shape[0] * pixel, features.shape[1] * pixel
+            frame = Rectangle((left, top), width, height, fill=False, edgecolor=OUTLINES[k])
+            ax.add_patch(frame)
 
 
 def _show(ax: Axes, image: np.ndarray, x: float, y: float, size: float) -> tuple[float, ...]:
@@ -168,22 +172,25 @@ def _show(ax: Axes, image: np.ndarray, x: float, y: float, size: float) -> tuple
     return left, top, pixel
 
 
-def _show_input(ax: Axes, image: np.ndarray, grid: np.ndarray, x: float, y: float) -> None:
-    """Draws an image and the outline of the window; a dot marks the output's upper left corner.
+def _show_input(
+    ax: Axes, image: np.ndarray, grids: Sequence[np.ndarray], x: float, y: float
+) -> None:
+    """Draws an image and the outline of each window; a dot marks the output's upper left corner.
 
-    A band around the image shows where the window leaves it.
+    A band around the image shows where a window leaves it.
     """
     tile = Rectangle((x, y), 0.98, 0.98, facecolor=BAND, linewidth=0, zorder=0)
     ax.add_patch(tile)
     left, top, pixel = _show(ax, image, x + 0.1, y + 0.1, 0.78)
-    border = np.concatenate([grid[0], grid[1:, -1], grid[-1, -2::-1], grid[-2::-1, 0]])
-    columns, rows = np.asarray(denormalize_grid(jnp.asarray(border), image.shape[:2])).T
-    xs, ys = left + (columns + 0.5) * pixel, top + (rows + 0.5) * pixel
-    for line in (
-        *ax.plot(xs, ys, color=OUTLINE, linewidth=1.2, solid_joinstyle="round", zorder=2),
-        *ax.plot(xs[0], ys[0], "o", color=OUTLINE, markersize=3.2, zorder=2),
-    ):
-        line.set_clip_path(tile)
+    for grid, color in zip(grids, OUTLINES, strict=False):
+        border = np.concatenate([grid[0], grid[1:, -1], grid[-1, -2::-1], grid[-2::-1, 0]])
+        columns, rows = np.asarray(denormalize_grid(jnp.asarray(border), image.shape[:2])).T
+        xs, ys = left + (columns + 0.5) * pixel, top + (rows + 0.5) * pixel
+        for line in (
+            *ax.plot(xs, ys, color=color, linewidth=1.2, solid_joinstyle="round", zorder=2),
+            *ax.plot(xs[0], ys[0], "o", color=color, markersize=3.2, zorder=2),
+        ):
+            line.set_clip_path(tile)
 
 
 def draw_curves(workdir: Path, experiment: Experiment) -> Figure:
@@ -248,23 +255,24 @@ def draw_confusion(matrix: np.ndarray, names: Sequence[str]) -> Figure:
 
 
 def draw_filmstrip(snapshots: Sequence[Path]) -> Figure:
-    """Draws the same few images at successive steps, each beside the transformer's output."""
+    """Draws the same few images at successive steps, each beside the transformers' outputs."""
     arrays = [np.load(path) for path in snapshots]
-    count = len(arrays[0]["images"])
+    count, warps = len(arrays[0]["images"]), len(arrays[0].files) // 2
+    wide = 1.15 + warps
     title = "Images with the window that the transformer reads, and its output, during training"
-    fig, ax = _canvas(count * 2.15, 1.06 * len(arrays), title, left=0.5)
+    fig, ax = _canvas(count * wide, 1.06 * len(arrays), title, left=0.5)
     for j, (path, frame) in enumerate(zip(snapshots, arrays, strict=True)):
         y = 1.06 * j + 0.06
         label = f"step\n{int(path.stem):,}"
         ax.text(-0.08, y + 0.5, label, ha="right", va="center", fontsize=9)
         for i in range(count):
-            image, grid, features = (frame[name][i] for name in ("images", "grid", "features"))
-            _pair(ax, image, grid, features, at=(i * 2.15, y))
+            each = [(frame[f"grid{k}"][i], frame[f"features{k}"][i]) for k in range(warps)]
+            _draw_example(ax, frame["images"][i], each, at=(i * wide, y))
     return fig
 
 
 def save_snapshot(workdir: Path, evaluator: Evaluator, params: Params, step: int) -> None:
-    """Saves a few images with the transformer's current output, if there is one.
+    """Saves a few images with the current output of each transformer, if there is one.
 
     A snapshot that cannot be saved does not stop a run. Process 0 alone saves it.
     """
@@ -277,8 +285,9 @@ def save_snapshot(workdir: Path, evaluator: Evaluator, params: Params, step: int
     if not shown.warps or shown.warps[0].grid.ndim != 4:
         return
     folder = workdir / "snapshots"
-    warp = shown.warps[0]
-    arrays = {"images": shown.inputs, "grid": warp.grid, "features": warp.features}
+    arrays = {"images": shown.inputs}
+    for k, warp in enumerate(shown.warps[: len(OUTLINES)]):
+        arrays |= {f"grid{k}": warp.grid, f"features{k}": warp.features}
     try:
         folder.mkdir(exist_ok=True)
         replace(folder / f"{step:07}.npz", lambda path: np.savez_compressed(path, **arrays))

@@ -26,6 +26,7 @@ from stn_jax.nn import Warp
 from stn_jax.warp import SpatialTransformerBase
 from train.errors import UserError
 from train.run.devices import options_to_run_once, shard_large
+from train.step.precision import Precision, round_operands, widen
 
 Params = dict[str, jax.Array]
 
@@ -40,6 +41,7 @@ class Network:
         identities: theta of the identity of each spatial transformer in it, ``(num_params,)``.
         uses_dropout: whether it takes keys in training.
         init: returns the initial parameters; call it inside `jax.jit`.
+        precision: of activations and products, see `train.step.precision`.
     """
 
     graph: nnx.GraphDef
@@ -47,16 +49,18 @@ class Network:
     identities: tuple[np.ndarray, ...]
     uses_dropout: bool
     init: Callable[[], Params]
+    precision: Precision = "float32"
 
     def __call__(self, params: Params, inputs: Any, keys: jax.Array | None = None) -> Any:
         """Returns the prediction for a batch of inputs.
 
         In training a network with dropout needs ``keys``, one for each example.
         """
+        params, inputs = round_operands(params, inputs, self.precision)
         flat = {self.paths[name]: nnx.Param(value) for name, value in params.items()}
         module = nnx.merge(self.graph, nnx.from_flat_state(flat))
         options = {} if keys is None else {"keys": keys}
-        return _forward(module)(inputs, **options)
+        return widen(_forward(module)(inputs, **options))
 
     def identity(self, warps: tuple[Warp, ...], index: int) -> np.ndarray:
         """Returns the theta of the identity of one of a prediction's warps.
@@ -67,7 +71,13 @@ class Network:
         return self.identities[index if len(self.identities) == len(warps) else 0]
 
 
-def build_network(model: Any, input_shape: Any, num_outputs: int, seed: int) -> Network:
+def build_network(
+    model: Any,
+    input_shape: Any,
+    num_outputs: int,
+    seed: int,
+    precision: Precision = "float32",
+) -> Network:
     """Builds a network without computing its parameters.
 
     Args:
@@ -75,6 +85,7 @@ def build_network(model: Any, input_shape: Any, num_outputs: int, seed: int) -> 
         input_shape: shape of one input, without batch, such as ``(h, w, c)``.
         num_outputs: what the task needs: the number of labels in classification.
         seed: seed of the initial parameters.
+        precision: of activations and products.
 
     Raises:
         UserError: if the network cannot be built for this input shape.
@@ -105,7 +116,7 @@ def build_network(model: Any, input_shape: Any, num_outputs: int, seed: int) -> 
         if isinstance(layer, SpatialTransformerBase)
     )
     uses_dropout = "keys" in inspect.signature(_forward(module)).parameters
-    return Network(graph, paths, identities, uses_dropout, init)
+    return Network(graph, paths, identities, uses_dropout, init, precision)
 
 
 def _forward(module: Any) -> Callable[..., Any]:

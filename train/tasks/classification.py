@@ -73,6 +73,22 @@ METRICS = {
 """Every metric of classification."""
 
 
+def get_class_names(spec: DataSpec) -> tuple[str, ...]:
+    """Returns the names of the classes of data with images and labels.
+
+    Raises:
+        ValueError: if the data lack one of these.
+    """
+    missing = [name for name in ("images", "labels") if name not in spec.arrays]
+    missing += [name for name in ("class_names",) if name not in spec.info]
+    if missing:
+        raise ValueError(
+            f"{spec.name} has no {missing[0]}; the task needs arrays images and labels, and "
+            "class_names in the data's info."
+        )
+    return tuple(spec.info["class_names"])
+
+
 def get_logits(prediction: Any) -> Array:
     """Returns the logits of a network's prediction, which may be bare logits."""
     return getattr(prediction, "logits", prediction)
@@ -90,15 +106,8 @@ class LabelledImages(Task):
     monitor = "error"
 
     def __init__(self, config: Classification, spec: DataSpec, distortion: Any):
-        missing = [name for name in ("images", "labels") if name not in spec.arrays]
-        missing += [name for name in ("class_names",) if name not in spec.info]
-        if missing:
-            raise ValueError(
-                f"{spec.name} has no {missing[0]}; classification needs arrays images and labels, "
-                "and class_names in the data's info."
-            )
         self.config = config
-        self.class_names = tuple(spec.info["class_names"])
+        self.class_names = get_class_names(spec)
         self.num_outputs = len(self.class_names)
         self.distortion = distortion.build(spec.arrays["images"][0])
         self.input_shape = self.distortion.shape

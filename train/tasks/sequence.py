@@ -1,4 +1,7 @@
-"""Sequences: several digits in one image, and a label for each from left to right."""
+"""Sequences: several digits in one image, and a label for each from left to right.
+
+Images of data with one label each are composed; data with a row of labels are taken as they are.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,7 +17,7 @@ from jax import Array, lax, random
 from train.checks import check
 from train.data.dataset import DataSpec
 from train.data.distortions.base import draw_integers
-from train.tasks.classification import CrossEntropy, get_logits, to_float
+from train.tasks.classification import CrossEntropy, get_class_names, get_logits, to_float
 from train.tasks.task import Metric, Task, TaskPart
 
 if TYPE_CHECKING:
@@ -24,10 +27,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Sequence(TaskPart):
-    """Several images in one, read from left to right; the network has a head for each position."""
+    """Several labels from left to right; the network has a head for each position.
+
+    Of data with a single label for each image, several images are put into one.
+    """
 
     length: int = 3
-    """Number of images, and of labels."""
+    """Number of labels."""
     arrangement: Literal["row", "random"] = "row"
     """Side by side in a row, or with gaps and heights at random."""
     canvas: int = 0
@@ -42,7 +48,19 @@ class Sequence(TaskPart):
         check(self, "task", positive=("length",), not_negative=("canvas",))
 
     def build(self, spec: DataSpec, distortion: Any) -> "LabelSequence":
-        """Returns the task for data with ``images``, ``labels`` and ``class_names``."""
+        """Returns the task for data with ``images``, ``labels`` and ``class_names``.
+
+        Raises:
+            ValueError: if the data lack one, or have another number of labels for each image.
+        """
+        shape, _ = spec.arrays.get("labels", ((), ""))
+        if shape == ():
+            return ComposedSequence(self, spec, distortion)
+        if shape != (self.length,):
+            raise ValueError(
+                f"task.length={self.length} does not fit; {spec.name} has {shape} labels for each "
+                "image."
+            )
         return LabelSequence(self, spec, distortion)
 
 
@@ -91,66 +109,25 @@ METRICS = {
 
 
 class LabelSequence(Task):
-    """Sequences of labels, made of images with one label each.
-
-    The first image is the example's own row of the data; the others are drawn with its key.
-
-    Raises:
-        ValueError: for a canvas that cannot hold the images side by side.
-    """
+    """Images with a row of labels each."""
 
     metrics = METRICS
     monitor = "sequence_error"
 
     def __init__(self, config: Sequence, spec: DataSpec, distortion: Any):
         self.config = config
-        self.class_names = tuple(spec.info["class_names"])
+        self.class_names = get_class_names(spec)
         self.distortion = distortion.build(spec.arrays["images"][0])
         self.num_outputs = config.length * len(self.class_names)
-        self.others = config.length * (1 + self.distortion.others) - 1
-        self.input_shape = self._canvas_shape()
+        self.others = self.distortion.others
+        self.input_shape = self.distortion.shape
         self.outside_penalty = config.outside_penalty
         self.identity_penalty = config.identity_penalty
 
-    def _canvas_shape(self) -> tuple[int, ...]:
-        height, width, channels = self.distortion.shape
-        row = self.config.length * width
-        if self.config.canvas:
-            if self.config.canvas < max(height, row):
-                raise ValueError(
-                    f"task.canvas={self.config.canvas} is too small for {self.config.length} images"
-                    f" of {width} x {height} side by side; it must be {max(height, row)} or above, "
-                    "or 0."
-                )
-            return self.config.canvas, self.config.canvas, channels
-        if self.config.arrangement == "row":
-            return height, row, channels
-        side = max(height, row + row // 2)
-        return side, side, channels
-
     def example(self, key: Array, rows: dict[str, Array], step: Array | None) -> tuple[Any, Any]:
-        """Returns an image with all distorted images, and their labels from left to right."""
-        length = self.config.length
+        """Returns the distorted image and its labels."""
         images = to_float(rows["images"])
-        others = images[length:].reshape(length, self.distortion.others, *images.shape[1:])
-        *keys, place_key = random.split(key, length + 1)
-        canvas = jnp.zeros(self.input_shape, images.dtype)
-        for index, corner in enumerate(self.corners(place_key)):
-            image = self.distortion.apply(keys[index], images[index], others[index], step)
-            canvas = lax.dynamic_update_slice(canvas, image, (*corner, jnp.int32(0)))
-        return canvas, rows["labels"][:length]
-
-    def corners(self, key: Array) -> Array:
-        """Returns the upper left corner (y, x) of each image; columns do not overlap."""
-        length = self.config.length
-        height, width = self.distortion.shape[:2]
-        room = np.array([self.input_shape[0] - height, self.input_shape[1] - length * width])
-        if self.config.arrangement == "row":
-            free = jnp.asarray(np.tile(room // 2, (length, 1)), jnp.int32)
-        else:
-            free = draw_integers(key, np.tile(room, (length, 1)))
-        x = jnp.sort(free[:, 1]) + width * np.arange(length, dtype=np.int32)
-        return jnp.stack([free[:, 0], x], axis=-1)
+        return self.distortion.apply(key, images[0], images[1:], step), rows["labels"][0]
 
     def loss(self, prediction: Any, targets: Array) -> Array:
         """Returns what is minimised, averaged over the positions."""
@@ -199,3 +176,58 @@ class LabelSequence(Task):
     def _text(self, labels: np.ndarray) -> str:
         names = [self.class_names[label] for label in labels.tolist()]
         return ("" if max(map(len, self.class_names)) == 1 else " ").join(names)
+
+
+class ComposedSequence(LabelSequence):
+    """Sequences made of images with one label each.
+
+    The first image is the example's own row of the data; the others are drawn with its key.
+
+    Raises:
+        ValueError: for a canvas that cannot hold the images side by side.
+    """
+
+    def __init__(self, config: Sequence, spec: DataSpec, distortion: Any):
+        super().__init__(config, spec, distortion)
+        self.others = config.length * (1 + self.distortion.others) - 1
+        self.input_shape = self._canvas_shape()
+
+    def _canvas_shape(self) -> tuple[int, ...]:
+        height, width, channels = self.distortion.shape
+        row = self.config.length * width
+        if self.config.canvas:
+            if self.config.canvas < max(height, row):
+                raise ValueError(
+                    f"task.canvas={self.config.canvas} is too small for {self.config.length} images"
+                    f" of {width} x {height} side by side; it must be {max(height, row)} or above, "
+                    "or 0."
+                )
+            return self.config.canvas, self.config.canvas, channels
+        if self.config.arrangement == "row":
+            return height, row, channels
+        side = max(height, row + row // 2)
+        return side, side, channels
+
+    def example(self, key: Array, rows: dict[str, Array], step: Array | None) -> tuple[Any, Any]:
+        """Returns an image with all distorted images, and their labels from left to right."""
+        length = self.config.length
+        images = to_float(rows["images"])
+        others = images[length:].reshape(length, self.distortion.others, *images.shape[1:])
+        *keys, place_key = random.split(key, length + 1)
+        canvas = jnp.zeros(self.input_shape, images.dtype)
+        for index, corner in enumerate(self.corners(place_key)):
+            image = self.distortion.apply(keys[index], images[index], others[index], step)
+            canvas = lax.dynamic_update_slice(canvas, image, (*corner, jnp.int32(0)))
+        return canvas, rows["labels"][:length]
+
+    def corners(self, key: Array) -> Array:
+        """Returns the upper left corner (y, x) of each image; columns do not overlap."""
+        length = self.config.length
+        height, width = self.distortion.shape[:2]
+        room = np.array([self.input_shape[0] - height, self.input_shape[1] - length * width])
+        if self.config.arrangement == "row":
+            free = jnp.asarray(np.tile(room // 2, (length, 1)), jnp.int32)
+        else:
+            free = draw_integers(key, np.tile(room, (length, 1)))
+        x = jnp.sort(free[:, 1]) + width * np.arange(length, dtype=np.int32)
+        return jnp.stack([free[:, 0], x], axis=-1)

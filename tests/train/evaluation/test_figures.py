@@ -2,10 +2,15 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageColor
 
+import stn_jax as stn
+from stn_jax.nn import Warp
 from train.cli import main
+from train.evaluation import figures
+from train.step.step import Visualization
 
 pytestmark = pytest.mark.usefixtures("plain_numerics")
 
@@ -25,3 +30,19 @@ def test_plot_draws_the_same_figures(finished_run: Path) -> None:
     picture.unlink()
     assert main(["plot", "--workdir", str(finished_run)]) == 0
     assert picture.read_bytes() == before
+
+
+def test_every_transformer_of_a_network_is_drawn(tmp_path: Path) -> None:
+    """On an input, each output, and the window in the input, in a colour of its own."""
+    rng = np.random.default_rng(0)
+    grids = [stn.affine_grid(stn.scaling([s, s])[None], (6, 6)) for s in (0.4, 0.8, 0.6)]
+    warps = tuple(
+        Warp(rng.random((1, 6, 6, 2), np.float32), np.zeros((1, 6)), np.asarray(grid))
+        for grid in grids
+    )
+    shown = Visualization(rng.random((1, 8, 8, 2), np.float32), {}, warps)
+    path = figures.save(tmp_path / "warps.png", figures.draw_examples(shown, [("7", True)], "Sums"))
+    with Image.open(path) as image:
+        colors = {color for _, color in image.convert("RGB").getcolors(1 << 24) or ()}
+    for k, name in enumerate(figures.OUTLINES):
+        assert (ImageColor.getrgb(name) in colors) == (k < 3)

@@ -76,3 +76,10 @@ def test_errors_are_counted_per_label_and_per_sequence() -> None:
     evaluated = Evaluated({}, jax.device_get(task.outputs(logits)), labels)
     assert evaluated.outputs["probabilities"].shape == (3, 2, 10)
     assert task.report(evaluated) == {"position_errors": {"1": 33.33, "2": 66.67}}
+
+
+def test_data_without_labels_are_refused() -> None:
+    spec = make_spec()
+    del spec.arrays["labels"]
+    with pytest.raises(ValueError, match="test has no labels; the task needs arrays images"):
+        Sequence().build(spec, NoDistortion())
