@@ -18,13 +18,13 @@ def get_config() -> Config:
         distortion=Deformation(),
         model=RegistrationNet(),
         task=Registration(),
-        optim=Adam(learning_rate=1e-3, warmup_steps=100, clip_norm=1.0),
+        optim=Adam(learning_rate=2e-3, warmup_steps=50, clip_norm=1.0),
         train=TrainConfig(
-            steps=2000,
+            steps=1000,
             batch_size=4,
             eval_batch_size=4,
             log_every=25,
-            eval_every=250,
-            checkpoint_every=250,
+            eval_every=200,
+            checkpoint_every=200,
         ),
     )

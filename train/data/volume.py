@@ -40,9 +40,7 @@ class Volumes(NamedTuple):
         counts = {split: len(arrays["volumes"]) for split, arrays in self.splits.items()}
         listed = ", ".join(f"{count:,} {split}" for split, count in counts.items())
         shape = " x ".join(map(str, self.splits["train"]["volumes"].shape[1:-1]))
-        return (
-            f"{self.name}: {listed} warps of {shape} voxels of {self.info['voxel_size']:.2g} mm"
-        )
+        return f"{self.name}: {listed} warps of {shape} voxels of {self.info['voxel_size']:.2g} mm"
 
 
 @dataclass(frozen=True)
@@ -157,5 +155,6 @@ def choose_landmarks(volume: np.ndarray, count: int) -> np.ndarray:
     return (2 * points / volume.shape[-2::-1] - 1).astype(np.float32)
 
 
-def _repeat(array: np.ndarray, count: int) -> LazyArray:
+def _repeat(array: np.ndarray, count: int) -> Any:
+    """Returns an array of equal rows, which are not stored."""
     return LazyArray.create(lambda rows: np.broadcast_to(array, (len(rows), *array.shape)), count)

@@ -35,7 +35,7 @@ class Registration:
     similarity: Callable[[Array, Array], Array] = CrossCorrelation()  # noqa: RUF009
     """How unlike two volumes are, ``(moved, fixed) -> (b,)``; a part without ``build``, or a
     function."""
-    smoothness: float = 0.1
+    smoothness: float = 0.02
     """Weight of `stn_jax.smoothness_penalty` of the velocity field in what is minimised."""
     tissue: float = 0.8
     """Brightness above which a voxel belongs to the tissue whose overlap is measured."""
@@ -162,9 +162,11 @@ class VolumeRegistration(Task):
 
         indices = np.arange(min(ROWS, len(evaluated.metrics["distance"])))
         shown = evaluator.visualize(params, split, indices)
-        distances = [evaluated.metrics[name][indices] for name in ("distance_before", "distance")]
+        before, after = (
+            evaluated.metrics[name][indices] for name in ("distance_before", "distance")
+        )
         kind = {"test": "Test", "valid": "Validation", "train": "Training"}[split]
-        fig = draw_registration(shown, *distances, f"{kind} examples: slices through the middle")
+        fig = draw_registration(shown, before, after, f"{kind} examples: slices through the middle")
         return figures.save(folder / "registration.png", fig)
 
 

@@ -29,7 +29,7 @@ class Deformation:
     """The shifts along x, y and z are at most this part of half a side."""
     points: int = 5
     """Number of points along each axis at which velocities are drawn."""
-    sigma: float = 0.08
+    sigma: float = 0.06
     """Standard deviation of each velocity, as a part of half a side."""
     gamma: float = 0.3
     """Brightness is raised to the power exp(g), g uniform in [-gamma, gamma]."""
