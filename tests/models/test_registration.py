@@ -1,5 +1,7 @@
 """The network of registration: it starts at the identity, and chains its maps."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -25,14 +27,14 @@ def align():
     graph, state = nnx.split(PART.build((*SHAPE, 2), 0, rngs=nnx.Rngs(0)))
 
     @jax.jit
-    def align(bias, kernel, volumes):
+    def align(state, bias, kernel, volumes):
         network = nnx.merge(graph, state)
         head = network.localization.layers[-1].head
         head.bias[...] = head.bias[...] + bias
         network.field.last.kernel[...] = network.field.last.kernel[...] + kernel
         return network.forward(volumes)
 
-    return align
+    return functools.partial(align, state)
 
 
 def test_untrained_it_moves_nothing(align):

@@ -56,14 +56,13 @@ def test_the_brain_is_cropped_and_fills_most_of_one_axis(path: Path) -> None:
     assert 0.75 < np.max(extent / (16, 24, 20)) < 0.9
     box = np.ptp(np.argwhere(make_brain() > 0), axis=0) + 1
     assert size == pytest.approx(np.max(box / (0.8 * np.array([20, 24, 16]))))
-    np.testing.assert_allclose(centre_of(volume), 0, atol=0.1)
+    np.testing.assert_allclose(centre_of(volume[..., 0]), 0, atol=0.1)
 
 
 def test_voxels_become_cubes_and_axes_are_turned_to_right_front_up(tmp_path: Path) -> None:
     full, size = reduce(*read_volume(write_volume(tmp_path / "a.nii", make_brain())), (16,) * 3)
-    thin = make_brain((30, 80, 34)[:1] + (40, 34))[:, ::2][:, ::1]
-    other = write_volume(tmp_path / "b.nii", thin, (1, 2, 1))
-    reduced, other_size = reduce(*read_volume(other), (16,) * 3)
+    thick = write_volume(tmp_path / "b.nii", make_brain()[:, ::2], (1, 2, 1))
+    reduced, other_size = reduce(*read_volume(thick), (16,) * 3)
     assert other_size == pytest.approx(size, rel=0.1)
     assert np.abs(reduced.astype(int) - full).mean() < 12
     flipped = make_brain()[::-1, :, ::-1].transpose(1, 0, 2)
@@ -80,7 +79,7 @@ def test_landmarks_lie_in_the_brain_and_are_always_the_same(path: Path) -> None:
     x, y, z = np.floor((points + 1) / 2 * (20, 24, 16)).astype(int).T
     assert volume[z, y, x].min() > 25
     assert len(np.unique(points, axis=0)) == 500
-    np.testing.assert_allclose(points.mean(axis=0), centre_of(volume > 25), atol=0.1)
+    np.testing.assert_allclose(points.mean(axis=0), centre_of(volume[..., 0] > 25), atol=0.1)
 
 
 def test_one_volume_in_a_file_of_several_axes_is_read(tmp_path: Path) -> None:
