@@ -20,7 +20,7 @@ def get_config() -> Config:
         task=Registration(),
         optim=Adam(learning_rate=2e-3, warmup_steps=50, clip_norm=1.0),
         train=TrainConfig(
-            steps=1000,
+            steps=1200,
             batch_size=4,
             eval_batch_size=4,
             log_every=25,

@@ -62,7 +62,7 @@ class RegistrationNet:
     """
 
     localization: Any = ConvolutionalLocalizer((16, 32), (3, 3), (64,))  # noqa: RUF009
-    encoder: tuple[int, ...] = (8, 16, 32)
+    encoder: tuple[int, ...] = (16, 32, 32)
     decoder: tuple[int, ...] = (32,)
     steps: int = 6
 

@@ -5,14 +5,16 @@ import dataclasses
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
 import pytest
+from brain import make_brain, write_volume
 from running import ROOT, interrupt_after
 
 from train.cli import main
-from train.config import Config, Images
+from train.config import BrainVolume, Config, Images
 from train.config.files import load_config
 from train.config.serialize import flatten, from_dict, to_dict
 from train.experiment import Experiment
@@ -20,13 +22,13 @@ from train.experiment import Experiment
 pytestmark = pytest.mark.usefixtures("plain_numerics", "compilation_cache")
 
 CONFIGS = sorted((ROOT / "configs").glob("[!_]*.py"))
-SAMPLE = ("quickstart_cnn", "mnist_r_fcn", "mnist_e_st_cnn_tps", "mnist_tc_cnn")
+SAMPLE = ("quickstart_cnn", "mnist_r_fcn", "mnist_e_st_cnn_tps", "mnist_tc_cnn", "registration_mni")
 """Those of the quick tests; the other tests train ST-FCN on RTS."""
 SHORT = (
     "--train.steps 4 --train.batch-size 4 --train.log-every 2 --train.eval-every 2 "
-    "--train.checkpoint-every 2 --train.eval-batch-size 8 --optim.warmup-steps 1 "
-    "--data.valid-fraction None"
+    "--train.checkpoint-every 2 --train.eval-batch-size 8 --optim.warmup-steps 1"
 ).split()
+SMALL = "--data.shape 16 24 16 --data.landmarks 20 --data.counts 40 4 6".split()
 each = pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 
 
@@ -40,25 +42,33 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="module")
+def brain(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small volume."""
+    return write_volume(tmp_path_factory.mktemp("volume") / "brain.nii", make_brain())
+
+
 @each
 def test_command_cost_and_expected_error_are_stated(path: Path) -> None:
     docstring = ast.get_docstring(ast.parse(path.read_text())) or ""
     assert f"Command:  python -m train fit configs/{path.name}" in docstring
     assert re.search(r"^Cost: +(about )?\d", docstring, re.MULTILINE)
-    assert re.search(r"^Expected: \d+\.\d+ % test error", docstring, re.MULTILINE)
+    expected = r"^Expected: \d+\.\d+ (% test error|voxels test distance)"
+    assert re.search(expected, docstring, re.MULTILINE)
 
 
 @each
-def test_every_config_is_built_and_written_down(path: Path, digits: Path) -> None:
+def test_every_config_is_built_and_written_down(path: Path, digits: Path, brain: Path) -> None:
     config = load_config(path)
     assert from_dict(json.loads(json.dumps(to_dict(config))), Path("nowhere")) == config
     train = dataclasses.replace(config.train, batch_size=4)
-    config = dataclasses.replace(config, data=Images(str(digits)), train=train)
+    data: Any = Images(str(digits))
+    if isinstance(config.data, BrainVolume):
+        data = dataclasses.replace(config.data, path=str(brain))
+    config = dataclasses.replace(config, data=data, train=train)
     experiment = Experiment.from_config(config)
-    data = {
-        name: jax.ShapeDtypeStruct(x.shape, x.dtype)
-        for name, x in experiment.arrays("train").items()
-    }
+    arrays = experiment.arrays("train")
+    data = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), arrays)
     after = jax.eval_shape(
         experiment.train_step, experiment.abstract_state, data, experiment.batches(0, 1)
     )
@@ -75,10 +85,14 @@ def test_every_config_is_built_and_written_down(path: Path, digits: Path) -> Non
     ],
 )
 def test_two_steps_evaluation_checkpoint_resumption_and_picture(
-    path: Path, digits: Path, tmp_path: Path
+    path: Path, digits: Path, brain: Path, tmp_path: Path
 ) -> None:
-    command = ["fit", str(path), "--data.name", str(digits), "--workdir", str(tmp_path / "run")]
-    command += [*SHORT, *tiny(load_config(path))]
+    config = load_config(path)
+    command = ["fit", str(path), "--workdir", str(tmp_path / "run"), *SHORT, *tiny(config)]
+    if isinstance(config.data, BrainVolume):
+        command += ["--data.path", str(brain), *SMALL]
+    else:
+        command += ["--data.name", str(digits), "--data.valid-fraction", "None"]
     with interrupt_after(4):
         assert main(command) == 130
     assert [p.name for p in (tmp_path / "run/checkpoints/last").iterdir()] == ["2"]
@@ -94,9 +108,11 @@ def test_two_steps_evaluation_checkpoint_resumption_and_picture(
 
 @pytest.mark.slow
 @each
-def test_two_steps_at_full_size(path: Path, tmp_path: Path) -> None:
-    command = ["fit", str(path), "--workdir", str(tmp_path / "run"), "--data.name", "bundled"]
+def test_two_steps_at_full_size(path: Path, brain: Path, tmp_path: Path) -> None:
+    command = ["fit", str(path), "--workdir", str(tmp_path / "run")]
     command += ["--train.steps", "2", "--optim.warmup-steps", "1"]
+    volume = isinstance(load_config(path).data, BrainVolume)
+    command += ["--data.path", str(brain)] if volume else ["--data.name", "bundled"]
     assert main(command) == 0
     assert json.loads((tmp_path / "run/summary.json").read_text())["steps"] == 2
 
@@ -105,7 +121,7 @@ def tiny(config: Config) -> list[str]:
     """Returns options that make the layers of a network small."""
     options = []
     for path, value in flatten(to_dict(config)).items():
-        if path.endswith((".hidden", ".filters")):
+        if path.endswith((".hidden", ".filters", ".encoder", ".decoder")):
             options += [f"--{path}", *(["2"] * len(value))] if value else []
     return options
 

@@ -141,5 +141,5 @@ def test_the_report_has_the_ratio_and_the_worst_determinant(task: VolumeRegistra
 def test_other_data_and_distortions_are_refused() -> None:
     with pytest.raises(ValueError, match="brain has no landmarks; registration needs data such as"):
         Registration().build(make_spec(landmarks=None), Deformation())
-    with pytest.raises(ValueError, match="distortion=RTS is not allowed; registration needs"):
+    with pytest.raises(ValueError, match="distortion=RTS has no known inverse; registration needs"):
         Registration().build(make_spec(), RTS())

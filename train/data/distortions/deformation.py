@@ -21,7 +21,7 @@ FIELD = stn.Velocity((16, 16, 16), align_corners=True)
 class Deformation:
     """A small affine map and the flow of a random smooth velocity field; brightness changes too."""
 
-    degrees: float = 15.0
+    degrees: float = 20.0
     """The angles about x, y and z are uniform in [-degrees, degrees]."""
     scale: tuple[float, float] = (0.9, 1.1)
     """The scales along x, y and z are uniform between these."""
@@ -29,7 +29,7 @@ class Deformation:
     """The shifts along x, y and z are at most this part of half a side."""
     points: int = 5
     """Number of points along each axis at which velocities are drawn."""
-    sigma: float = 0.06
+    sigma: float = 0.05
     """Standard deviation of each velocity, as a part of half a side."""
     gamma: float = 0.3
     """Brightness is raised to the power exp(g), g uniform in [-gamma, gamma]."""
