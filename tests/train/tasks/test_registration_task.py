@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from brain import make_brain
 from jax import random
+from running import plain_jax
 
 import stn_jax as stn
 from stn_jax.models.registration import Alignment
@@ -44,22 +45,17 @@ def task() -> VolumeRegistration:
 @pytest.fixture(scope="module")
 def results(task: VolumeRegistration, volume: np.ndarray) -> dict[str, Any]:
     """Examples, and metrics where nothing is moved, where all is undone, and where it folds."""
-    landmarks = choose_landmarks(volume, 200)
-    data = {
-        "volumes": jnp.broadcast_to(volume, (8, *volume.shape)),
-        "landmarks": jnp.broadcast_to(landmarks, (8, *landmarks.shape)),
-    }
-    identity = jnp.broadcast_to(stn.identity_grid(SHAPE), (COUNT, *SHAPE, 3))
+    arrays = {"volumes": volume, "landmarks": choose_landmarks(volume, 200)}
+    key = random.key(0)
+
+    def true_grid(index: jax.Array) -> jax.Array:
+        warp_key, _ = random.split(random.fold_in(key, index))
+        params = task.deformation.draw(warp_key, None)
+        return task.deformation.forward.grid(params, SHAPE)
 
     @jax.jit
-    def run(data: Any) -> dict[str, Any]:
-        key = random.key(0)
+    def run(data: Any) -> tuple[Any, ...]:
         inputs, targets = make_examples(task, key, data, jnp.arange(COUNT), None)
-
-        def true_grid(index: jax.Array) -> jax.Array:
-            warp_key, _ = random.split(random.fold_in(key, index))
-            params = task.deformation.draw(warp_key, None)
-            return task.deformation.forward.grid(params, SHAPE)
 
         def metrics(grid: jax.Array) -> Any:
             moved = stn.grid_sample(inputs[..., :1], grid)
@@ -67,17 +63,19 @@ def results(task: VolumeRegistration, volume: np.ndarray) -> dict[str, Any]:
             prediction = Alignment(velocity, (Warp(moved, velocity, grid),) * 2)
             return {k: m.function(prediction, targets) for k, m in task.metrics.items()}
 
+        identity = jnp.broadcast_to(stn.identity_grid(SHAPE), (COUNT, *SHAPE, 3))
+        undone = jax.vmap(true_grid)(jnp.arange(COUNT))
         folding = identity.at[:, 5:8].set(identity[:, 5:8][:, ::-1])
-        return {
-            "inputs": inputs,
-            "targets": targets,
-            "still": metrics(identity),
-            "undone": metrics(jax.vmap(true_grid)(jnp.arange(COUNT))),
-            "folding": metrics(folding),
-        }
+        return inputs, targets, jax.vmap(metrics)(jnp.stack([identity, undone, folding]))
 
-    with jax.enable_x64(False):
-        return jax.device_get(run(data))
+    with plain_jax():
+        data = {k: jnp.broadcast_to(x, (8, *x.shape)) for k, x in arrays.items()}
+        inputs, targets, metrics = jax.device_get(run(data))
+    cases = {
+        case: {name: values[i] for name, values in metrics.items()}
+        for i, case in enumerate(("still", "undone", "folding"))
+    }
+    return {"inputs": inputs, "targets": targets, **cases}
 
 
 def test_an_example_is_the_volume_and_a_deformation_of_it(

@@ -2,7 +2,6 @@
 
 import functools
 from dataclasses import dataclass, field
-from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -69,7 +68,6 @@ class VolumeDeformation:
         shape: ``(d, h, w, c)``.
     """
 
-    others = 0
     forward = stn.Chain(stn.Affine(ndim=3), FIELD)
     backward = stn.Chain(FIELD, stn.Affine(ndim=3))
 
@@ -92,10 +90,14 @@ class VolumeDeformation:
         theta = stn.compose(
             stn.translation(shift), stn.scaling(1 / half), *turns, stn.scaling(scales * half)
         )
-        drawn = stn.Flow((config.points,) * 3, mode="bicubic", align_corners=True)
-        velocity = level * config.sigma * random.normal(velocity_key, (drawn.num_params,))
-        smooth = drawn.grid(velocity, FIELD.shape, align_corners=True)
-        smooth -= stn.identity_grid(FIELD.shape, align_corners=True)
+        velocity = level * config.sigma * random.normal(velocity_key, (*(config.points,) * 3, 3))
+        smooth = stn.separable_sample(
+            *(velocity, jnp.ones(3), jnp.zeros(3), FIELD.shape),
+            mode="bicubic",
+            padding_mode="border",
+            cubic_coefficient=-0.5,
+            align_corners=True,
+        )
         return jnp.concatenate([theta.reshape(-1), smooth.reshape(-1)])
 
     def invert(self, params: Float[Array, "p"]) -> Float[Array, "p"]:
@@ -114,9 +116,3 @@ class VolumeDeformation:
         power = jnp.exp(random.uniform(power_key, (), jnp.float32, -limit, limit))
         noise = self.config.noise * random.normal(noise_key, volume.shape, volume.dtype)
         return jnp.clip(volume, 1e-6, 1) ** power + noise
-
-    def apply(self, key: Array, image: Array, others: Any, step: Array | None) -> Array:
-        """Deforms a volume; as `train.data.distortions.Distortion.apply`."""
-        warp_key, brightness_key = random.split(key)
-        deformed = stn.grid_sample(image, self.grid(self.draw(warp_key, step)))
-        return self.change_brightness(brightness_key, deformed)
