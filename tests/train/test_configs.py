@@ -28,7 +28,7 @@ SHORT = (
     "--train.steps 4 --train.batch-size 4 --train.log-every 2 --train.eval-every 2 "
     "--train.checkpoint-every 2 --train.eval-batch-size 8 --optim.warmup-steps 1"
 ).split()
-SMALL = "--data.shape 16 24 16 --data.landmarks 20 --data.counts 40 4 6".split()
+SMALL = "--data.shape 16 24 16 --data.landmarks 20 --data.counts 40 4 4".split()
 each = pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 
 
