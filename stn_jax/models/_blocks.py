@@ -9,7 +9,8 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
-from stn_jax.models._cpu_convolution import convolve, convolve_and_pool
+from stn_jax.models._cpu_convolution import convolve as convolve
+from stn_jax.models._cpu_convolution import convolve_and_pool as convolve_and_pool
 from stn_jax.nn.localization import (
     FullyConnectedLocalization,
     average_pool,

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
-from stn_jax.models._cpu_convolution import convolve, convolve_and_pool
+from stn_jax.models._blocks import convolve, convolve_and_pool
 from stn_jax.models.distorted_mnist import ConvolutionalLocalizer
 from stn_jax.nn.localization import check_input, check_sequences
 from stn_jax.sampling.grid_sample import grid_sample
