@@ -9,6 +9,7 @@ from stn_jax.regularizers import (
     identity_penalty,
     jacobian_determinant,
     outside_penalty,
+    smoothness_penalty,
 )
 from stn_jax.sampling import (
     bilinear_sample,
@@ -98,6 +99,7 @@ __all__ = [
     "scaling",
     "separable_sample",
     "shear",
+    "smoothness_penalty",
     "spatial_transform",
     "thin_plate_spline_grid",
     "translation",

@@ -1,4 +1,4 @@
-"""Penalties for the grid of a localization network: against folding, wandering, zooming out.
+"""Penalties for the grid of a localization network: against folding, wandering, zooming, bending.
 
 Each gives one number per grid, ``(*batch)``, float32 (float64 for a float64 grid), and is 0 for the
 identity; add their means to a loss.
@@ -8,13 +8,20 @@ Convention:
 """
 
 import jax.numpy as jnp
+import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from stn_jax.coordinates import ALIGN_CORNERS, identity_grid, pixel_pitch
 from stn_jax.transforms.inputs import add_batch, as_coordinates, compiled, known_sizes
 
-__all__ = ["folding_penalty", "identity_penalty", "jacobian_determinant", "outside_penalty"]
+__all__ = [
+    "folding_penalty",
+    "identity_penalty",
+    "jacobian_determinant",
+    "outside_penalty",
+    "smoothness_penalty",
+]
 
 
 @compiled
@@ -99,6 +106,42 @@ def folding_penalty(
 
 
 @compiled
+def smoothness_penalty(
+    grid: ArrayLike, *, align_corners: bool = ALIGN_CORNERS
+) -> Float[Array, "*b"]:
+    """Measures how much displacements differ between neighbours: against rough deformations.
+
+    The mean over all points of ``|J - I|^2``, with the derivatives ``J = dx_s/dx_t`` by differences
+    of neighbours: the diffusion regulariser of registration. A translation costs nothing. For a
+    flow or velocity field give its grid, `flow_grid`.
+
+    Args:
+        grid: ``(*batch, *shape, n)``, at least 2 points an axis.
+        align_corners: that of the grid.
+
+    Returns:
+        ``(*batch)``.
+
+    Raises:
+        ValueError: if grid does not have the shape of a grid, or an axis of one point.
+
+    Example:
+        >>> from stn_jax import affine_grid, scaling
+        >>> grid = affine_grid(scaling(jnp.array([1.5, 1.0])), (4, 4))
+        >>> smoothness_penalty(grid).round(3).tolist()
+        0.25
+    """
+    grid = _checked(grid)
+    n = grid.shape[-1]
+    total = jnp.zeros((), grid.dtype)
+    for axis, derivative in enumerate(_derivatives(grid, align_corners=align_corners)):
+        unit = jnp.asarray(np.eye(n)[axis], grid.dtype)
+        strain = derivative - add_batch(unit, grid.ndim)
+        total = total + _mean(jnp.sum(strain**2, axis=-1), n)
+    return total
+
+
+@compiled
 def jacobian_determinant(
     grid: ArrayLike, *, align_corners: bool = ALIGN_CORNERS
 ) -> Float[Array, "*b_cells"]:
@@ -125,19 +168,26 @@ def jacobian_determinant(
     """
     grid = _checked(grid)
     n = grid.shape[-1]
-    shape = grid.shape[-n - 1 : -1]
-    if min(known_sizes(shape), default=2) < 2:
-        raise ValueError(f"grid has shape {grid.shape}; a Jacobian needs 2 points along each axis.")
-    edges = []
-    for axis in reversed(range(n)):  # x, then y ...: the order of a point's own coordinates
-        pitch = jnp.asarray(pixel_pitch(shape[axis], align_corners=align_corners), grid.dtype)
-        steps = jnp.diff(grid, axis=axis - n - 1) / pitch
-        corner = [slice(0, size - 1) for size in shape]
-        edges.append(steps[(..., *corner, slice(None))])
+    corner = [slice(0, size - 1) for size in grid.shape[-n - 1 : -1]]
+    derivatives = _derivatives(grid, align_corners=align_corners)
+    edges = [derivative[(..., *corner, slice(None))] for derivative in derivatives]
     if n == 2:
         (a, b), (c, d) = (jnp.unstack(edge, axis=-1) for edge in edges)
         return a * d - b * c
     return jnp.sum(jnp.cross(edges[0], edges[1]) * edges[2], axis=-1)
+
+
+def _derivatives(grid: Array, *, align_corners: bool) -> list[Array]:
+    """Returns ``dx_s/dx_t`` along x, y[, z] by differences, each shorter by 1 along its axis."""
+    n = grid.shape[-1]
+    shape = grid.shape[-n - 1 : -1]
+    if min(known_sizes(shape), default=2) < 2:
+        raise ValueError(f"grid has shape {grid.shape}; a Jacobian needs 2 points along each axis.")
+    derivatives = []
+    for axis in reversed(range(n)):  # x, then y ...: the order of a point's own coordinates
+        pitch = jnp.asarray(pixel_pitch(shape[axis], align_corners=align_corners), grid.dtype)
+        derivatives.append(jnp.diff(grid, axis=axis - n - 1) / pitch)
+    return derivatives
 
 
 def _checked(grid: ArrayLike) -> Array:

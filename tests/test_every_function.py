@@ -139,6 +139,7 @@ CASES = {
         shared=(0,),
     ),
     "scaling": case(stn.scaling, (3,), base=1.0),
+    "smoothness_penalty": case(stn.smoothness_penalty, (3, 4, 2)),
     "shear": case(stn.shear, (6,)),
     "spatial_transform": case(
         lambda u, p: stn.spatial_transform(u, p, (2, 3)), IMAGE, (6,), base=(0.0, AFFINE.ravel())

@@ -14,7 +14,7 @@ Transform Translation Velocity affine_grid attention_grid bilinear_sample compos
 denormalize_grid denormalize_matrix flow_grid folding_penalty grid_sample homography_from_points
 identity_grid identity_penalty invert jacobian_determinant normalize_grid normalize_matrix
 outside_penalty projective_grid rotation sample_pixels separable_sample scaling
-shear spatial_transform thin_plate_spline_grid translation velocity_grid
+shear smoothness_penalty spatial_transform thin_plate_spline_grid translation velocity_grid
 """.split()
 PUBLIC = [(stn, name) for name in stn.__all__] + [(stn.nn, name) for name in stn.nn.__all__]
 IDS = [f"{module.__name__}.{name}" for module, name in PUBLIC]

@@ -9,7 +9,12 @@ import pytest
 import stn_jax as stn
 
 SHAPES = {2: (5, 6), 3: (3, 4, 5)}
-PENALTIES = [stn.outside_penalty, stn.identity_penalty, stn.folding_penalty]
+PENALTIES = [
+    stn.outside_penalty,
+    stn.identity_penalty,
+    stn.folding_penalty,
+    stn.smoothness_penalty,
+]
 
 
 def jittered(n, scale=0.02, seed=0):
@@ -25,6 +30,8 @@ def test_the_identity_costs_nothing(n):
         assert stn.outside_penalty(grid) == 0
         assert stn.identity_penalty(grid, align_corners=align_corners) == 0
         assert stn.folding_penalty(grid, align_corners=align_corners) == 0
+        smoothness = stn.smoothness_penalty(grid, align_corners=align_corners)
+        np.testing.assert_allclose(smoothness, 0, atol=1e-28)
         determinant = stn.jacobian_determinant(grid, align_corners=align_corners)
         assert determinant.shape == tuple(size - 1 for size in SHAPES[n])
         np.testing.assert_allclose(determinant, 1, rtol=1e-12)
@@ -38,6 +45,23 @@ def test_determinant_of_an_affine_map_is_its_matrix_s(n):
     np.testing.assert_allclose(determinant[:, 0, 1].reshape(4, -1)[:, 0], expected, rtol=1e-9)
     folded = stn.folding_penalty(stn.affine_grid(theta, SHAPES[n]))
     np.testing.assert_allclose(folded, np.maximum(-expected, 0), rtol=1e-9)
+
+
+@pytest.mark.parametrize("n", [2, 3])
+def test_smoothness_of_an_affine_map_is_its_distance_from_a_translation(n):
+    theta = jnp.asarray(np.random.default_rng(n).standard_normal((4, n, n + 1)))
+    for align_corners in (False, True):
+        grid = stn.affine_grid(theta, SHAPES[n], align_corners=align_corners)
+        found = stn.smoothness_penalty(grid, align_corners=align_corners)
+        expected = ((np.asarray(theta)[..., :n] - np.eye(n)) ** 2).sum(axis=(1, 2))
+        np.testing.assert_allclose(found, expected, rtol=1e-9)
+
+
+def test_smoothness_counts_every_bend():
+    grid = jnp.asarray(stn.identity_grid((1, 5), dtype=jnp.float64)).repeat(2, axis=0)
+    bent = grid.at[:, 2, 1].add(0.4)  # one point an axis step of 0.4 from its neighbours, twice
+    difference = stn.smoothness_penalty(bent) - stn.smoothness_penalty(grid)
+    np.testing.assert_allclose(difference, 2 * (0.4 / 0.4) ** 2 / 4)
 
 
 def test_a_mirrored_patch_is_a_fold():

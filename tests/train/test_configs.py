@@ -10,11 +10,12 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
+from brain import make_brain, write_volume
 from house_number_files import make_house_numbers
 from running import ROOT, interrupt_after
 
 from train.cli import main
-from train.config import Config, HouseNumbers, Images
+from train.config import BrainVolume, Config, HouseNumbers, Images
 from train.config.files import load_config
 from train.config.serialize import flatten, from_dict, to_dict
 from train.experiment import Experiment
@@ -22,17 +23,18 @@ from train.experiment import Experiment
 pytestmark = pytest.mark.usefixtures("plain_numerics", "compilation_cache")
 
 CONFIGS = sorted((ROOT / "configs").glob("[!_]*.py"))
-SAMPLE = ("quickstart_cnn", "mnist_r_fcn", "mnist_e_st_cnn_tps", "mnist_tc_cnn")
+SAMPLE = ("quickstart_cnn", "mnist_r_fcn", "mnist_e_st_cnn_tps", "mnist_tc_cnn", "registration_mni")
 """Those of the quick tests; the other tests train ST-FCN on RTS."""
 SHORT = (
     "--train.steps 4 --train.batch-size 4 --train.log-every 2 --train.eval-every 2 "
     "--train.checkpoint-every 2 --train.eval-batch-size 8 --optim.warmup-steps 1"
 ).split()
+SMALL = "--data.shape 16 24 16 --data.landmarks 20 --data.counts 40 4 4".split()
 each = pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 
 
 @pytest.fixture(scope="module")
-def small_data(tmp_path_factory: pytest.TempPathFactory) -> dict[type, dict[str, str]]:
+def small_data(tmp_path_factory: pytest.TempPathFactory) -> dict[type, dict[str, Any]]:
     """By type of a config's data part, its fields for a few images of the right size."""
     folder = tmp_path_factory.mktemp("data")
     images = np.random.default_rng(0).integers(0, 256, (40, 28, 28), np.uint8)
@@ -41,8 +43,9 @@ def small_data(tmp_path_factory: pytest.TempPathFactory) -> dict[type, dict[str,
     np.savez(folder / "digits.npz", **arrays)
     make_house_numbers(folder / "numbers", {"train": 40, "test": 10})
     return {
-        Images: {"name": str(folder / "digits.npz"), "valid_fraction": "0.2"},
-        HouseNumbers: {"folder": str(folder / "numbers"), "valid_fraction": "0.2"},
+        Images: {"name": str(folder / "digits.npz"), "valid_fraction": 0.2},
+        HouseNumbers: {"folder": str(folder / "numbers"), "valid_fraction": 0.2},
+        BrainVolume: {"path": str(write_volume(folder / "brain.nii", make_brain()))},
     }
 
 
@@ -51,19 +54,19 @@ def test_command_cost_and_expected_error_are_stated(path: Path) -> None:
     docstring = ast.get_docstring(ast.parse(path.read_text())) or ""
     assert f"Command:  python -m train fit configs/{path.name}" in docstring
     assert re.search(r"^Cost: +(about )?\d", docstring, re.MULTILINE)
-    assert re.search(r"^Expected: \d+\.\d+ % test error", docstring, re.MULTILINE)
+    expected = r"^Expected: \d+\.\d+ (% test error|voxels test distance)"
+    assert re.search(expected, docstring, re.MULTILINE)
 
 
 @each
 def test_every_config_is_built_and_written_down(
-    path: Path, small_data: dict[type, dict[str, str]]
+    path: Path, small_data: dict[type, dict[str, Any]]
 ) -> None:
     config = load_config(path)
     assert from_dict(json.loads(json.dumps(to_dict(config))), Path("nowhere")) == config
-    fields: dict[str, Any] = {**small_data[type(config.data)], "valid_fraction": 0.2}
     config = dataclasses.replace(
         config,
-        data=dataclasses.replace(config.data, **fields),
+        data=dataclasses.replace(config.data, **small_data[type(config.data)]),
         train=dataclasses.replace(config.train, batch_size=4),
     )
     experiment = Experiment.from_config(config)
@@ -86,7 +89,7 @@ def test_every_config_is_built_and_written_down(
     ],
 )
 def test_two_steps_evaluation_checkpoint_resumption_and_picture(
-    path: Path, small_data: dict[type, dict[str, str]], tmp_path: Path
+    path: Path, small_data: dict[type, dict[str, Any]], tmp_path: Path
 ) -> None:
     config = load_config(path)
     command = ["fit", str(path), "--workdir", str(tmp_path / "run"), *SHORT, *tiny(config)]
@@ -107,7 +110,7 @@ def test_two_steps_evaluation_checkpoint_resumption_and_picture(
 @pytest.mark.slow
 @each
 def test_two_steps_at_full_size(
-    path: Path, small_data: dict[type, dict[str, str]], tmp_path: Path
+    path: Path, small_data: dict[type, dict[str, Any]], tmp_path: Path
 ) -> None:
     config = load_config(path)
     command = ["fit", str(path), "--workdir", str(tmp_path / "run")]
@@ -115,24 +118,29 @@ def test_two_steps_at_full_size(
     if isinstance(config.data, Images):
         command += ["--data.name", "bundled"]
     else:
-        command += [*data_options(small_data[type(config.data)]), "--train.batch-size", "32"]
+        command += data_options(small_data[type(config.data)])
+    if isinstance(config.data, HouseNumbers):
+        command += ["--train.batch-size", "32"]
     assert main(command) == 0
     assert json.loads((tmp_path / "run/summary.json").read_text())["steps"] == 2
 
 
-def data_options(fields: dict[str, str]) -> list[str]:
+def data_options(fields: dict[str, Any]) -> list[str]:
     """Returns the options that replace fields of the data."""
-    return [x for name, text in fields.items() for x in (f"--data.{name.replace('_', '-')}", text)]
+    pairs = [(f"--data.{name.replace('_', '-')}", str(value)) for name, value in fields.items()]
+    return [text for pair in pairs for text in pair]
 
 
 def tiny(config: Config) -> list[str]:
     """Returns options that make the layers of a network small."""
     options = []
     for path, value in flatten(to_dict(config)).items():
-        if path.endswith((".hidden", ".filters")):
+        if path.endswith((".hidden", ".filters", ".encoder", ".decoder")):
             options += [f"--{path}", *(["2"] * len(value))] if value else []
     if isinstance(config.data, HouseNumbers):
         options += ["--data.image-size", "16"]
+    if isinstance(config.data, BrainVolume):
+        options += SMALL
     return options
 
 

@@ -13,12 +13,14 @@ from stn_jax.models import (
     ConvolutionalLocalizer,
     FullyConnectedLocalizer,
     ParallelSTN,
+    RegistrationNet,
     TutorialNet,
 )
 from train.data.distortions import (
     RTS,
     Augmentation,
     Cluttered,
+    Deformation,
     Elastic,
     NoDistortion,
     Perspective,
@@ -27,10 +29,17 @@ from train.data.distortions import (
 from train.step.optimizer import SGD, Adam, Constant, Cosine, Linear, Staircase
 from train.tasks.addition import Addition
 from train.tasks.classification import Classification, CrossEntropy
+from train.tasks.registration import Registration
 from train.tasks.sequence import Sequence
+from train.tasks.similarity import CrossCorrelation, SquaredError
 
 NAMES: dict[str, dict[str, Any]] = {
-    "model": PAPER | {"2xst_fcn": ParallelSTN(), "tutorial": TutorialNet()},
+    "model": PAPER
+    | {
+        "2xst_fcn": ParallelSTN(),
+        "tutorial": TutorialNet(),
+        "registration": RegistrationNet(),
+    },
     "classifier": {"fcn": FCN(), "cnn": CNN()},
     "localization": {"fc": FullyConnectedLocalizer(), "conv": ConvolutionalLocalizer()},
     "transform": {
@@ -53,12 +62,15 @@ NAMES: dict[str, dict[str, Any]] = {
         "E": Elastic(),
         "TC": Cluttered(),
         "augmentation": Augmentation(),
+        "deformation": Deformation(),
     },
     "task": {
         "classification": Classification(),
         "addition": Addition(),
         "sequence": Sequence(),
+        "registration": Registration(),
     },
+    "similarity": {"ncc": CrossCorrelation(), "mse": SquaredError()},
     "loss": {"cross_entropy": CrossEntropy()},
     "optim": {"adam": Adam(), "sgd": SGD()},
     "schedule": {
