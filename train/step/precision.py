@@ -15,21 +15,17 @@ from train.step.optimizer import is_localization
 Precision = Literal["float32", "bfloat16"]
 
 
-def round_operands(
-    params: dict[str, jax.Array], inputs: Any, precision: Precision
-) -> tuple[dict[str, jax.Array], Any]:
+def round_operands(params: dict[str, jax.Array], inputs: Any) -> tuple[dict[str, jax.Array], Any]:
     """Returns what a network computes with: parameters by name, and its inputs.
 
     Localization networks see rounded inputs and compute in float32, as promotion has it.
 
     Example:
         >>> params = {"localization.kernel": jnp.ones(2), "hidden.kernel": jnp.ones(2)}
-        >>> rounded, inputs = round_operands(params, jnp.ones(3), "bfloat16")
+        >>> rounded, inputs = round_operands(params, jnp.ones(3))
         >>> [str(x.dtype) for x in (*rounded.values(), inputs)]
         ['float32', 'bfloat16', 'bfloat16']
     """
-    if precision == "float32":
-        return params, inputs
     rounded = {
         name: value if is_localization(name) else _cast(value, jnp.float32, jnp.bfloat16)
         for name, value in params.items()

@@ -56,11 +56,14 @@ class Network:
 
         In training a network with dropout needs ``keys``, one for each example.
         """
-        params, inputs = round_operands(params, inputs, self.precision)
+        rounds = self.precision == "bfloat16"
+        if rounds:
+            params, inputs = round_operands(params, inputs)
         flat = {self.paths[name]: nnx.Param(value) for name, value in params.items()}
         module = nnx.merge(self.graph, nnx.from_flat_state(flat))
         options = {} if keys is None else {"keys": keys}
-        return widen(_forward(module)(inputs, **options))
+        prediction = _forward(module)(inputs, **options)
+        return widen(prediction) if rounds else prediction
 
     def identity(self, warps: tuple[Warp, ...], index: int) -> np.ndarray:
         """Returns the theta of the identity of one of a prediction's warps.
