@@ -79,7 +79,9 @@ def errors(volume, axis, kernels):
     }
 
 
-@pytest.mark.parametrize("axis", ["x", "y", "z"])
+@pytest.mark.parametrize(
+    "axis", ["x", *(pytest.param(axis, marks=pytest.mark.slow) for axis in "yz")]
+)
 def test_the_tricubic_error_is_a_third_smaller_in_the_middle_of_the_brain(brain, axis):
     z, y, x = (size // 2 - 32 for size in brain.shape)
     middle = brain[z : z + 56, y : y + 64, x : x + 72]

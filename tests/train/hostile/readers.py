@@ -129,7 +129,7 @@ def npz() -> Reader:
 
 def npy() -> Reader:
     files = [crafted.array(value) for value in samples.arrays().values()]
-    return Reader(read_npy, mutated(files), crafted.npys())
+    return Reader(read_npy, mutated(files), [files[0], *crafted.npys()])  # a sound one first
 
 
 def image() -> Reader:

@@ -7,9 +7,11 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
-from running import ROOT, free_port
+from processes import finish, run, start, wait_for_checkpoint
+from running import ROOT, check_same_result, free_port
 
 from train.run.interrupt import RESUME, SIGNALS, Interrupt, Interrupted
 
@@ -105,3 +107,21 @@ def test_processes_of_a_run_stop_after_the_same_step(sent: signal.Signals) -> No
     ends = [process.communicate(timeout=120)[0].split()[-2:] for process in processes]
     assert ends[0] == ends[1]
     assert ends[0][1] == str(RESUME) == "75"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("victim", [0, 1])
+def test_sigterm_to_one_process_saves_on_all(
+    victim: int, tiny_config: Path, compilation_cache: Path, tmp_path: Path
+) -> None:
+    fit = ["fit", tiny_config, "--train.steps", "120", "--workdir"]
+    started = start([*fit, tmp_path / "stopped"], cache=compilation_cache)
+    wait_for_checkpoint(tmp_path / "stopped", 12, started)
+    started[victim].send_signal(signal.SIGTERM)
+    ended = finish(started)
+    assert [process.code for process in ended] == [RESUME] * 2
+    assert "interrupted; the same command resumes from step" in ended[0].err
+    first, _ = run([*fit, tmp_path / "stopped"], cache=compilation_cache)
+    assert "resuming from step" in first.out
+    run([*fit, tmp_path / "whole"], cache=compilation_cache)
+    check_same_result(tmp_path / "whole", tmp_path / "stopped")
