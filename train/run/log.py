@@ -73,9 +73,10 @@ class MetricsWriter:
         self._write_waiting()
         for name, value in (numbers | (timings or {})).items():
             self._write_event(Event(step=step, summary=scalar(f"{split}/{name}", value)))
+        self._flush_board()  # for whoever watches, and in case the process is killed
 
     def flush(self) -> tuple[int, OSError | None]:
-        """Flushes both files.
+        """Writes what is waiting, and begins another file for TensorBoard if one found no room.
 
         Returns:
             The size of ``metrics.jsonl``, and the error if a part of that has found no room yet.
@@ -83,9 +84,6 @@ class MetricsWriter:
         if self.file is None:
             return 0, None
         error = self._write_waiting()
-        with self._without_board():
-            if self.board is not None:
-                self.board.flush()
         if self.board is None:
             self._open_board()
         return self.file.seek(0, os.SEEK_END) + len(self.waiting), error
@@ -125,6 +123,11 @@ class MetricsWriter:
         with self._without_board():
             if self.board is not None:
                 self.board.write(event.SerializeToString())
+
+    def _flush_board(self) -> None:
+        with self._without_board():
+            if self.board is not None:
+                self.board.flush()
 
     @contextlib.contextmanager
     def _without_board(self) -> Iterator[None]:

@@ -87,6 +87,17 @@ def test_curves_of_an_earlier_process_are_purged(tmp_path: Path, begun_at: int) 
     assert read_metrics(tmp_path, "train", "loss")[0] == [*range(1, 12)]
 
 
+def test_curves_can_be_watched_while_a_run_goes_on(tmp_path: Path) -> None:
+    writer = MetricsWriter(tmp_path, size=0, step=0)
+    for step in (1, 2):
+        writer.write(step, "train", {"loss": 0.5})
+        tags = {
+            (event.step, value.tag) for event in _events(tmp_path) for value in event.summary.value
+        }
+        assert (step, "train/loss") in tags
+    writer.close()
+
+
 def test_lines_wait_while_there_is_no_room(tmp_path: Path) -> None:
     writer = MetricsWriter(tmp_path, size=0, step=0)
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
