@@ -1,7 +1,7 @@
 """CNN on house numbers of 128 pixels: a row of the paper's table 2.
 
 Command:  python -m train fit configs/svhn_128_cnn.py --data.folder svhn
-Cost:     0 hours
+Cost:     400,000 steps; it has not been run
 Expected: 5.6 % test error of whole numbers in the paper
 """
 
