@@ -16,8 +16,9 @@ from running import ROOT, check_same_result, free_port
 from train.run.interrupt import RESUME, SIGNALS, Interrupt, Interrupted
 
 PROCESS = """
-import sys, time
+import signal, sys, time
 import jax
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
 jax.config.update("jax_cpu_collectives_implementation", "gloo")
 jax.distributed.initialize(f"localhost:{sys.argv[1]}", 2, int(sys.argv[2]))
 from train.run.interrupt import Interrupt, Interrupted
@@ -114,7 +115,7 @@ def test_processes_of_a_run_stop_after_the_same_step(sent: signal.Signals) -> No
 def test_sigterm_to_one_process_saves_on_all(
     victim: int, tiny_config: Path, compilation_cache: Path, tmp_path: Path
 ) -> None:
-    fit = ["fit", tiny_config, "--train.steps", "120", "--workdir"]
+    fit = ["fit", tiny_config, "--train.steps", "300", "--workdir"]
     started = start([*fit, tmp_path / "stopped"], cache=compilation_cache)
     wait_for_checkpoint(tmp_path / "stopped", 12, started)
     started[victim].send_signal(signal.SIGTERM)
