@@ -38,7 +38,7 @@ class Watch:
         self.answers = True
         self.threads = [
             threading.Thread(target=loop, name="watch", daemon=True)
-            for loop in (self._exchange_words, self._judge)
+            for loop in (self._exchange_words, self._end_if_lost)
         ]
 
     def __enter__(self) -> "Watch":
@@ -85,7 +85,7 @@ class Watch:
                     self.words[process] = word
                     self.heard[process] = time.monotonic()
 
-    def _judge(self) -> None:
+    def _end_if_lost(self) -> None:
         """Ends this process when another has failed, or is silent."""
         while not self.stopped.wait(1):
             fault = self._find_fault()
