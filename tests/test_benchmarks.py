@@ -127,9 +127,8 @@ def test_previous_needs_a_checkout(script, tmp_path, capsys):
         script("sampler", "--peers", "previous", "--previous", str(tmp_path))
 
 
-@pytest.mark.parametrize(
-    "stages", [["trace", "lower"], pytest.param(["first_call"], marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("stages", [["trace", "lower"], ["first_call"]])
 def test_tracing_compares_stages(script, capsys, stages):
     arguments = ["--size", "2,4,4,1", "--repeats", "1", "--stages", *stages]
     results, _ = script("tracing", *arguments)

@@ -23,7 +23,7 @@ from train.experiment import Experiment
 pytestmark = pytest.mark.usefixtures("plain_numerics", "compilation_cache")
 
 CONFIGS = sorted((ROOT / "configs").glob("[!_]*.py"))
-SAMPLE = ("quickstart_cnn", "mnist_r_fcn", "mnist_e_st_cnn_tps", "mnist_tc_cnn", "registration_mni")
+SAMPLE = ("quickstart_cnn", "mnist_r_fcn", "mnist_e_st_cnn_tps", "mnist_tc_cnn")
 """Those of the quick tests; the other tests train ST-FCN on RTS."""
 SHORT = (
     "--train.steps 4 --train.batch-size 4 --train.log-every 2 --train.eval-every 2 "
