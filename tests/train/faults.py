@@ -211,6 +211,7 @@ def disturb(folder: Path, count: int, seed: int) -> list[str]:
     """
     draw = random.Random(seed)
     disk, clock, env = _mount(folder), folder / "clock", train_env(folder / "programs")
+    env |= {"JAX_PLATFORMS": "cpu"}  # an installed libtpu would print errors of its own
     library = _build_clock(folder)
     clock.write_bytes(struct.pack("l", 0))
     kinds: list[Fault] = [sigkill, sigterm, truncated_file, flipped_bytes, stopped]
