@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
-from stn_jax.models._blocks import convolve, convolve_and_pool
+from stn_jax.models._blocks import convolve, convolve_and_pool, pad_pixels
 from stn_jax.models.distorted_mnist import ConvolutionalLocalizer
 from stn_jax.nn.localization import check_input, check_sequences
 from stn_jax.sampling.grid_sample import grid_sample
@@ -178,19 +178,16 @@ class VelocityField(nnx.Module):
         for layer in self.encoder:
             # Bias and ReLU are monotone, so they commute with max-pooling.
             assert layer.bias is not None
-            x = convolve_and_pool(pad(x), layer.kernel[...]) + add_batch(layer.bias[...], x.ndim)
+            x = convolve_and_pool(pad_pixels(x, 1), layer.kernel[...]) + add_batch(
+                layer.bias[...], x.ndim
+            )
             x = jax.nn.relu(x)
             skips.append(x)
         skips.pop()
         for layer in self.decoder:
             x = jnp.concatenate([double(x), skips.pop()], axis=-1)
-            x = jax.nn.relu(layer(pad(x)))
-        return self.last(pad(x))
-
-
-def pad(x: Float[Array, "b *shape c"]) -> Float[Array, "b *out_shape c"]:
-    """Adds a border of zeros, for convolutions that keep the shape."""
-    return jnp.pad(x, ((0, 0), *((1, 1),) * (x.ndim - 2), (0, 0)))
+            x = jax.nn.relu(layer(pad_pixels(x, 1)))
+        return self.last(pad_pixels(x, 1))
 
 
 def double(x: Float[Array, "b *shape c"]) -> Float[Array, "b *out_shape c"]:

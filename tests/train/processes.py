@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import socket
 import subprocess
 import time
 from collections.abc import Sequence
@@ -11,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from running import ROOT, train_command, train_env
+from running import ROOT, free_port, train_command, train_env
 
 TIMEOUT = 300
 """Seconds after which a run has hung."""
@@ -62,9 +61,7 @@ def start(
         hosts: where each process runs; empty is this machine for all.
         change: Python that the last process runs first, as if its host had other code or data.
     """
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     address = hosts[0].address if hosts else "127.0.0.1"
     common = ["--coordinator", f"{address}:{port}", "--processes", processes, "--process"]
     started = []

@@ -18,6 +18,7 @@ from train.data.images import check_bytes, stack
 from train.data.lazy_images import lazy_source_images
 from train.data.notes import Notes
 from train.data.progress import track
+from train.errors import shorten
 
 MIRROR = "https://storage.googleapis.com/cvdf-datasets/mnist/"
 """The mirror of MNIST that tensorflow-datasets uses."""
@@ -142,8 +143,8 @@ def _download(folder: Path) -> Path:
                 part.write_bytes(response.read(MAX_BYTES))
         except OSError as error:
             raise DataError(
-                f"cannot download {url} ({_shorten(error)}); without internet access, put MNIST's "
-                "four original .gz files into a folder and give --data.manual-dir FOLDER."
+                f"cannot download {url} ({shorten(error, 200)}); without internet access, put "
+                "MNIST's four original .gz files into a folder and give --data.manual-dir FOLDER."
             ) from error
         os.replace(part, path)
     return folder
@@ -215,7 +216,7 @@ def _explain_errors(what: str, remedy: str) -> Iterator[None]:
     except (DataError, UnknownName):
         raise
     except Exception as error:
-        raise DataError(f"{what} ({_shorten(error)}); {remedy}") from error
+        raise DataError(f"{what} ({shorten(error, 200)}); {remedy}") from error
 
 
 @contextlib.contextmanager
@@ -231,8 +232,3 @@ def _silent() -> Iterator[None]:
     finally:
         logger.setLevel(level)
         tfds.enable_progress_bar()
-
-
-def _shorten(error: Exception) -> str:
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text if len(text) <= 200 else f"{text[:200]} ..."

@@ -33,6 +33,9 @@ FILM = 6
 FILM_SPLIT = "valid"
 """Where the images of the filmstrip come from."""
 
+SPLIT_NAMES = {"test": "Test", "valid": "Validation", "train": "Training"}
+"""How titles call the splits."""
+
 TILE = 1.15
 """Side of one image on a sheet, inches."""
 

@@ -16,7 +16,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from train.errors import TrainingError, UserError
 from train.run.distributed import on_first
 from train.run.progress import log
-from train.run.saved_steps import HOST, SavedSteps, shorten
+from train.run.saved_steps import HOST, SavedSteps, explain
 from train.step.state import TrainState
 
 Faults = list[tuple[int, str]]
@@ -149,7 +149,7 @@ class Checkpoints:
             try:
                 return saved.load(step, abstract), _read_host_state(saved, step)
             except Exception as error:
-                fault = f"cannot be read ({shorten(error)})"
+                fault = f"cannot be read ({explain(error)})"
         path = saved.folder / str(step)
         raise UserError(f"the checkpoint {path} {fault}; {_remedy(saved, step, fault)}")
 
@@ -193,7 +193,7 @@ class Checkpoints:
             try:
                 state, host_state = last.load(step, abstract), _read_host_state(last, step)
             except Exception as error:  # Orbax raises anything, although its files have not changed
-                faults = [*found, (step, f"cannot be read ({shorten(error)})")]
+                faults = [*found, (step, f"cannot be read ({explain(error)})")]
                 if jax.process_count() > 1:  # the others may be waiting inside Orbax
                     raise UserError(f"{last.folder / str(step)} {faults[-1][1]}.") from error
                 continue
@@ -256,9 +256,9 @@ def _find_fault(saved: SavedSteps, step: int, abstract: Any) -> str | None:
             _read_host_state(saved, step)
         return fault
     except OSError as error:
-        raise UserError(f"{saved.folder / str(step)} cannot be read ({shorten(error)}).") from error
+        raise UserError(f"{saved.folder / str(step)} cannot be read ({explain(error)}).") from error
     except ValueError as error:
-        return f"is of another version of the code ({shorten(error)})"
+        return f"is of another version of the code ({explain(error)})"
 
 
 def _read_host_state(saved: SavedSteps, step: int) -> HostState:

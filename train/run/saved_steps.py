@@ -116,7 +116,7 @@ class SavedSteps:
         if error is None:
             error = RuntimeError("another process failed")
             self._log_failure(step, error)
-        return shorten(error)
+        return explain(error)
 
     def retry(self, step: int) -> None:
         """Saves once more what `save` holds, if that was begun before ``step`` and has failed."""
@@ -139,7 +139,7 @@ class SavedSteps:
         try:
             saved = self.read_host(step)["arrays"]
         except ValueError as error:
-            return f"is of another version of the code ({shorten(error)})"
+            return f"is of another version of the code ({explain(error)})"
         wanted = describe_arrays(abstract)
         differing = [name for name in saved | wanted if saved.get(name) != wanted.get(name)]
         if not differing:
@@ -223,7 +223,7 @@ class SavedSteps:
         stands = f"that of step {steps[-1]:,} stands" if steps else "there is no earlier one"
         log(
             f"the {self.folder.name} checkpoint, of step {step:,}, cannot be saved "
-            f"({shorten(error)}); {stands}, and the run goes on"
+            f"({explain(error)}); {stands}, and the run goes on"
         )
 
     def _delete_unfinished(self) -> None:
@@ -245,7 +245,7 @@ def describe_arrays(tree: Any) -> dict[str, str]:
     }
 
 
-def shorten(error: BaseException) -> str:
+def explain(error: BaseException) -> str:
     """Returns the message of an exception in one line of at most 300 characters."""
     text = " ".join(str(error).split()) or type(error).__name__
     for reason in (*map(os.strerror, NO_ROOM), getattr(error, "strerror", None)):

@@ -171,7 +171,7 @@ class LabelledImages(Task):
             ]
             return figures.save(folder / name, figures.draw_examples(shown, captions, title))
 
-        kind = {"test": "Test", "valid": "Validation", "train": "Training"}[split] + " images"
+        kind = f"{figures.SPLIT_NAMES[split]} images"
         some = spread_over_classes(labels, figures.MAX_VISUALIZED)
         if "outside" in evaluated.metrics:
             title = f"{kind} with the window that the transformer reads, and its output"

@@ -165,8 +165,8 @@ class VolumeRegistration(Task):
         before, after = (
             evaluated.metrics[name][indices] for name in ("distance_before", "distance")
         )
-        kind = {"test": "Test", "valid": "Validation", "train": "Training"}[split]
-        fig = draw_registration(shown, before, after, f"{kind} examples: slices through the middle")
+        title = f"{figures.SPLIT_NAMES[split]} examples: slices through the middle"
+        fig = draw_registration(shown, before, after, title)
         return figures.save(folder / "registration.png", fig)
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from train.run import saved_steps
-from train.run.saved_steps import HOST, SavedSteps, describe_arrays, shorten
+from train.run.saved_steps import HOST, SavedSteps, describe_arrays, explain
 
 STATE = {"x": np.arange(6, dtype=np.float32).reshape(2, 3), "n": (np.int32(4), None)}
 
@@ -131,10 +131,10 @@ def test_another_network_is_named_by_its_first_difference(tmp_path: Path) -> Non
 
 
 def test_messages_are_short_and_name_what_matters() -> None:
-    assert shorten(ValueError("Failed writing /a/b: No space left on device")) == (
+    assert explain(ValueError("Failed writing /a/b: No space left on device")) == (
         "No space left on device"
     )
-    assert shorten(PermissionError(13, "Permission denied", "/a")) == "Permission denied"
-    assert len(shorten(ValueError("x" * 999))) < 310
-    assert shorten(ValueError()) == "ValueError"
+    assert explain(PermissionError(13, "Permission denied", "/a")) == "Permission denied"
+    assert len(explain(ValueError("x" * 999))) < 310
+    assert explain(ValueError()) == "ValueError"
     assert describe_arrays(STATE) == {"x": "(2, 3)", "n.0": "() int32"}
