@@ -10,13 +10,12 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
-from stn_jax.models._blocks import convolve, convolve_and_pool, pad_pixels
+from stn_jax.models._blocks import convolve, convolve_pool_relu, pad_pixels
 from stn_jax.models.distorted_mnist import ConvolutionalLocalizer
 from stn_jax.nn.localization import check_input, check_sequences
 from stn_jax.sampling.grid_sample import grid_sample
 from stn_jax.transforms.affine import Affine
 from stn_jax.transforms.chain import Chain
-from stn_jax.transforms.inputs import add_batch
 from stn_jax.transforms.velocity import Velocity
 from stn_jax.warp import Warp
 
@@ -176,12 +175,7 @@ class VelocityField(nnx.Module):
         """Returns the velocities."""
         skips = [x]
         for layer in self.encoder:
-            # Bias and ReLU are monotone, so they commute with max-pooling.
-            assert layer.bias is not None
-            x = convolve_and_pool(pad_pixels(x, 1), layer.kernel[...]) + add_batch(
-                layer.bias[...], x.ndim
-            )
-            x = jax.nn.relu(x)
+            x = convolve_pool_relu(layer, pad_pixels(x, 1))
             skips.append(x)
         skips.pop()
         for layer in self.decoder:

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import subprocess
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -82,6 +83,21 @@ def start(
             )
         )
     return started
+
+
+def start_script(script: str, *arguments: object) -> list[subprocess.Popen[str]]:
+    """Starts two processes of Python code, told a free port, their number and the arguments."""
+    port = free_port()
+    return [
+        subprocess.Popen(
+            [sys.executable, "-c", script, str(port), str(index), *map(str, arguments)],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=os.environ | {"JAX_PLATFORMS": "cpu"},
+        )
+        for index in range(2)
+    ]
 
 
 def simulate(devices: int) -> dict[str, str]:

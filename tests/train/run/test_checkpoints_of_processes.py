@@ -1,12 +1,9 @@
 """Checkpoints of two real processes: saved together, chosen by the first, failed together."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from running import ROOT, free_port
+from processes import start_script
 
 PROCESS = """
 import sys
@@ -79,17 +76,7 @@ checkpoints.close()
 
 @pytest.mark.slow
 def test_two_processes_save_and_resume_together(tmp_path: Path) -> None:
-    port = free_port()
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", PROCESS, str(port), str(index), str(tmp_path)],
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-            text=True,
-            env=os.environ | {"JAX_PLATFORMS": "cpu"},
-        )
-        for index in range(2)
-    ]
+    processes = start_script(PROCESS, tmp_path)
     outputs = [process.communicate(timeout=300)[0] for process in processes]
     assert [process.returncode for process in processes] == [0, 0]
     expected = ["resumed 3 84.0 1", "resumed 2 56.0 1", "failed", "resumed 5 140.0 1"]

@@ -1,10 +1,7 @@
 """Decisions of several real processes: all do what the first decides, errors too."""
 
-import subprocess
-import sys
-
 import pytest
-from running import ROOT, free_port
+from processes import start_script
 
 from train.errors import UserError
 from train.run.distributed import on_first, succeeded_on_all
@@ -42,16 +39,7 @@ def test_one_process_decides_alone() -> None:
 
 @pytest.mark.slow
 def test_two_processes_do_what_the_first_decides() -> None:
-    port = free_port()
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", PROCESS, str(port), str(index)],
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for index in range(2)
-    ]
+    processes = start_script(PROCESS)
     for process in processes:
         out, _ = process.communicate(timeout=120)
         assert process.returncode == 0

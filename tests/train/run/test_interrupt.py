@@ -1,17 +1,14 @@
 """Signals: the first is noted, the second stops at once, ignored ones stay ignored."""
 
-import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from processes import finish, run, start, wait_for_checkpoint
-from running import ROOT, check_same_result, free_port
+from processes import finish, run, start, start_script, wait_for_checkpoint
+from running import check_same_result
 
 from train.run.interrupt import RESUME, SIGNALS, Interrupt, Interrupted
 
@@ -88,17 +85,7 @@ def test_nothing_is_changed_in_another_thread() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT])
 def test_processes_of_a_run_stop_after_the_same_step(sent: signal.Signals) -> None:
-    port = free_port()
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", PROCESS, str(port), str(index)],
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-            text=True,
-            env=os.environ | {"JAX_PLATFORMS": "cpu"},
-        )
-        for index in range(2)
-    ]
+    processes = start_script(PROCESS)
     for process in processes:
         assert process.stdout
         while "ready" not in process.stdout.readline():
