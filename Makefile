@@ -5,6 +5,7 @@
 #   make test-all    everything, the slow tests too
 #   make mutants     changes lines of the numerics at random: does a quick test notice? (half an hour)
 #   make faults      kills, stops and damages a real run at random moments: does it recover? (10 minutes)
+#   make native      builds the compiled CPU kernels (needs a C++20 compiler; two minutes)
 #   make bench       times everything against its peers; runs/benchmarks has what was found
 
 PYTHON ?= python3
@@ -21,7 +22,7 @@ PLAINLY := XLA_FLAGS="--xla_backend_optimization_level=0 --xla_llvm_disable_expe
 export TPU_STDERR_LOG_LEVEL ?= 3
 export TPU_MIN_LOG_LEVEL ?= 3
 
-.PHONY: train test test-peers test-all mutants faults bench lint clean
+.PHONY: train test test-peers test-all mutants faults native bench lint clean
 
 train: .venv/train
 	$(RUN) -m train fit configs/quickstart.py --workdir runs/quickstart
@@ -48,6 +49,10 @@ FAULTS ?= 30
 
 faults: .venv/test
 	$(RUN) tests/train/faults.py --count $(FAULTS) --seed $(SEED)
+
+native: .venv/train
+	$(PIP) scikit-build-core cmake ninja
+	$(PIP) --no-build-isolation --no-deps --force-reinstall ./native
 
 bench: .venv/peers
 	$(RUN) benchmarks/run.py

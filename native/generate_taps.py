@@ -22,7 +22,8 @@ from stn_jax.sampling.interpolation import Interpolation
 from stn_jax.sampling.kernels import MODES
 from stn_jax.sampling.padding import PADDING_MODES
 
-TYPES = {"float32": "float", "float64": "double", "int32": "int32_t", "bool": "bool"}
+# A mask is as wide as a number: compilers do not vectorize loops that mix in narrow booleans.
+TYPES = {"float32": "float", "float64": "double", "int32": "int32_t", "bool": "int32_t"}
 
 EXPRESSIONS = {
     "abs": "std::abs({0})",
@@ -88,7 +89,7 @@ def trace(kernel: str, padding: str, align_corners: bool, normalized: bool, dtyp
 def literal(value: Any, dtype: Any) -> str:
     """Writes a constant."""
     if dtype == np.bool_:
-        return "true" if value else "false"
+        return str(int(value))
     if np.issubdtype(dtype, np.floating):
         number = np.asarray(value, dtype)[()]
         if np.isinf(number):
@@ -150,7 +151,7 @@ def write(type_: str) -> Iterator[str]:
     """Writes the rows of a type, and the table that finds them; equal rows are written once."""
     written: dict[str, str] = {}
     table = []
-    dtype = {cpp: np.dtype(name) for name, cpp in TYPES.items()}[type_]
+    dtype = np.dtype({"float": np.float32, "double": np.float64}[type_])
     for row in rows():
         kernel, padding, align_corners, normalized = row
         traced, body = trace(*row, dtype), Body()

@@ -143,6 +143,8 @@ auto binding() {
 }  // namespace
 }  // namespace stn
 
+#pragma GCC visibility push(default)
+
 XLA_FFI_DEFINE_HANDLER_SYMBOL(stn_read, stn::dispatch<stn::Map::kRead>, stn::binding());
 XLA_FFI_DEFINE_HANDLER_SYMBOL(stn_jvp_points, stn::dispatch<stn::Map::kJvpPoints>, stn::binding());
 XLA_FFI_DEFINE_HANDLER_SYMBOL(stn_splat, stn::dispatch<stn::Map::kSplat>, stn::binding());
@@ -150,3 +152,5 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(stn_vjp_points, stn::dispatch<stn::Map::kVjpPoints
 
 // The instruction set that this machine runs.
 extern "C" const char* stn_instruction_set() { return stn::instruction_set().data(); }
+
+#pragma GCC visibility pop
