@@ -11,15 +11,18 @@ from typing import Any, Literal
 
 import jax
 from flax import nnx
-from jaxtyping import Array, Float
+from jax import random
+from jaxtyping import Array, Float, Key
 
 from stn_jax.models._blocks import (
     ConvolutionalFeatures,
     Prediction,
     convolutional_localization,
+    dropout,
 )
 from stn_jax.nn import FullyConnectedLocalization, SpatialTransformer
 from stn_jax.nn.localization import (
+    check_fraction,
     check_input,
     check_positive,
     check_sequences,
@@ -36,6 +39,7 @@ class FCN:
 
     Attributes:
         hidden: units of each hidden layer (paper: two of 128 to 256).
+        dropout: probability, in training, that a hidden unit is dropped (paper: none).
 
     Example:
         >>> import jax.numpy as jnp
@@ -44,6 +48,11 @@ class FCN:
     """
 
     hidden: tuple[int, ...] = (256, 256)
+    dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Checks the probability."""
+        check_fraction(dropout=self.dropout)
 
     def build(self, input_shape: tuple[int, ...], num_classes: int, *, rngs: nnx.Rngs) -> "Network":
         """Returns the network, freshly initialised.
@@ -53,7 +62,10 @@ class FCN:
             num_classes: number of logits.
             rngs: random streams of Flax.
         """
-        return Network(FullyConnected(input_shape, num_classes, hidden=self.hidden, rngs=rngs))
+        classifier = FullyConnected(
+            input_shape, num_classes, hidden=self.hidden, dropout=self.dropout, rngs=rngs
+        )
+        return Network(classifier)
 
 
 @dataclass(frozen=True)
@@ -65,6 +77,8 @@ class CNN:
         kernel_sizes: side of each convolution's kernel.
         hidden: units of fully connected layers before the logits (paper: none).
         shrink: average this many pixels along each axis first (paper: 2 behind a transformer).
+        dropout: probability, in training, that an input of a fully connected layer is dropped
+            (paper: none).
 
     Example:
         >>> import jax.numpy as jnp
@@ -76,9 +90,11 @@ class CNN:
     kernel_sizes: tuple[int, ...] = (9, 7)
     hidden: tuple[int, ...] = ()
     shrink: int = 1
+    dropout: float = 0.0
 
     def __post_init__(self) -> None:
-        """Checks that each convolution has a kernel size."""
+        """Checks the probability, and that each convolution has a kernel size."""
+        check_fraction(dropout=self.dropout)
         check_sequences(filters=self.filters, kernel_sizes=self.kernel_sizes)
         if len(self.filters) != len(self.kernel_sizes):
             raise ValueError(
@@ -99,6 +115,7 @@ class CNN:
             kernel_sizes=self.kernel_sizes,
             hidden=self.hidden,
             shrink=self.shrink,
+            dropout=self.dropout,
             rngs=rngs,
         )
         return Network(classifier)
@@ -239,6 +256,15 @@ def build_classifier(
     return network.classifier if isinstance(network, Network) else network
 
 
+def classify(
+    classifier: Callable[..., Array], x: Array, keys: Key[Array, "b"] | None
+) -> Float[Array, "b k"]:
+    """Returns the logits of a classifier, which takes keys only where it has dropout."""
+    if keys is None or not getattr(classifier, "dropout", 0.0):
+        return classifier(x)
+    return classifier(x, keys=keys)
+
+
 PAPER: dict[str, FCN | CNN | STN] = {
     "fcn": FCN(),
     "cnn": CNN(),
@@ -255,6 +281,8 @@ class FullyConnected(nnx.Module):
         input_shape: ``(h, w, c)``, without batch.
         num_classes: number of logits.
         hidden: units of each hidden layer (paper: two of 128 to 256).
+        dropout: probability, in training, that a hidden unit is dropped.
+        drop_input: whether inputs are dropped too.
         rngs: random streams of Flax.
     """
 
@@ -264,22 +292,35 @@ class FullyConnected(nnx.Module):
         num_classes: int,
         *,
         hidden: Sequence[int] = (256, 256),
+        dropout: float = 0.0,
+        drop_input: bool = False,
         rngs: nnx.Rngs,
     ):
         check_positive(num_classes=num_classes)
         check_sequences(input_shape=input_shape, hidden=hidden)
         sizes = [math.prod(input_shape), *hidden]
         self.input_shape = tuple(input_shape)
+        self.dropout = dropout
+        self.drop_input = drop_input
         self.hidden = hidden_layers(sizes, rngs=rngs)
         self.logits = nnx.Linear(sizes[-1], num_classes, rngs=rngs)
 
-    def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b k"]:
-        """Returns the logits."""
+    def __call__(
+        self, x: Float[Array, "b h w c"], *, keys: Key[Array, "b"] | None = None
+    ) -> Float[Array, "b k"]:
+        """Returns the logits; see `Network.forward`."""
         check_input(x, self.input_shape)
         x = flatten(x)
-        for layer in self.hidden:
-            x = jax.nn.relu(layer(x))
+        if self.drop_input:
+            x = self._drop(x, keys, 0)
+        for index, layer in enumerate(self.hidden, 1):
+            x = self._drop(jax.nn.relu(layer(x)), keys, index)
         return self.logits(x)
+
+    def _drop(self, x: Array, keys: Key[Array, "b"] | None, layer: int) -> Array:
+        if keys is None or not self.dropout:
+            return x
+        return dropout(jax.vmap(random.fold_in, (0, None))(keys, layer), x, rate=self.dropout)
 
 
 class Convolutional(nnx.Module):
@@ -292,6 +333,7 @@ class Convolutional(nnx.Module):
         kernel_sizes: side of each convolution's kernel (paper: 9 and 7).
         hidden: units of fully connected layers before the logits (paper: none).
         shrink: average this many pixels along each axis first (paper: 2 behind a transformer).
+        dropout: probability, in training, that an input of a fully connected layer is dropped.
         rngs: random streams of Flax.
     """
 
@@ -304,25 +346,34 @@ class Convolutional(nnx.Module):
         kernel_sizes: Sequence[int] = (9, 7),
         hidden: Sequence[int] = (),
         shrink: int = 1,
+        dropout: float = 0.0,
         rngs: nnx.Rngs,
     ):
+        self.dropout = dropout
         self.features = ConvolutionalFeatures(
             input_shape, filters=filters, kernel_sizes=kernel_sizes, shrink=shrink, rngs=rngs
         )
         self.classifier = FullyConnected(
-            self.features.output_shape, num_classes, hidden=hidden, rngs=rngs
+            self.features.output_shape,
+            num_classes,
+            hidden=hidden,
+            dropout=dropout,
+            drop_input=True,
+            rngs=rngs,
         )
 
-    def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b k"]:
-        """Returns the logits."""
-        return self.classifier(self.features(x))
+    def __call__(
+        self, x: Float[Array, "b h w c"], *, keys: Key[Array, "b"] | None = None
+    ) -> Float[Array, "b k"]:
+        """Returns the logits; see `Network.forward`."""
+        return self.classifier(self.features(x), keys=keys)
 
 
 class Network(nnx.Module):
     """A classifier, with or without a spatial transformer in front of it.
 
     Args:
-        classifier: images -> logits.
+        classifier: images -> logits; `FullyConnected` and `Convolutional` take keys too.
         transformer: applied first, where given.
     """
 
@@ -332,11 +383,18 @@ class Network(nnx.Module):
         self.transformer = transformer
         self.classifier = classifier
 
-    def forward(self, x: Float[Array, "b h w c"]) -> Prediction:
-        """Returns the logits and what the transformer did."""
+    def forward(
+        self, x: Float[Array, "b h w c"], *, keys: Key[Array, "b"] | None = None
+    ) -> Prediction:
+        """Returns the logits and what the transformer did.
+
+        Args:
+            x: images.
+            keys: a key for each image, which decides what dropout drops; None drops nothing.
+        """
         warps = () if self.transformer is None else (self.transformer.warp(x),)
         with jax.named_scope("classifier"):
-            logits = self.classifier(warps[-1].features if warps else x)
+            logits = classify(self.classifier, warps[-1].features if warps else x, keys)
         return Prediction(logits, warps)
 
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b k"]:
