@@ -12,6 +12,7 @@ from jax import Array, random
 from jaxtyping import Float
 
 import stn_jax as stn
+from stn_jax.sampling.platforms.cpu_fusion import materialize_input
 from train.checks import check
 from train.data.distortions.base import Distortion, difficulty
 from train.data.distortions.grids import RTS, Frame, angle_and_scale, inverse_similarity
@@ -66,7 +67,8 @@ class Augmentation:
             level = difficulty(step, self.curriculum_steps, image.dtype)
             grid = frame.grid(self.matrix(key, frame, level))
             if self.sigma:
-                grid += level * self.bending(random.fold_in(key, 1), frame)
+                bending = self.bending(random.fold_in(key, 1), frame)
+                grid = materialize_input(grid + level * bending)
             return stn.grid_sample(image, grid, padding_mode=self.padding_mode)
 
         return Distortion(tuple(image_shape), apply)
@@ -89,7 +91,9 @@ class Augmentation:
         unit = self.sigma * frame.pixel * (2 / frame.image)
         points = unit[None, None] * random.normal(key, (len(y), len(x), 2), frame.dtype)
         # Sums of products, unlike a matmul, have the same bits for every batch size.
+        points = materialize_input(points)
         rows = sum(w[:, None, None] * row[None] for w, row in zip(y, points, strict=True))
+        rows = materialize_input(rows)
         columns = zip(x, jnp.moveaxis(rows, 1, 0), strict=True)
         return sum(w[None, :, None] * column[:, None] for w, column in columns)
 
@@ -129,6 +133,7 @@ class Augmented:
         def apply(key: Array, image: Array, others: Array, step: Array | None) -> Array:
             if step is not None:
                 image = augmentation.apply(random.fold_in(key, 2), image, others[:0], step)
+                image = materialize_input(image)  # not once for each tap of the distortion
             return distortion.apply(key, image, others, step)
 
         return Distortion(distortion.shape, apply, distortion.others)
