@@ -26,7 +26,7 @@ class Augmentation:
     whose control points are moved by N(0, sigma).
 
     References:
-        Simard et al., "Best practices for convolutional neural networks", 2003 (elastic distortions).
+        Simard et al., "Best practices for convolutional neural networks", 2003.
         Rueckert et al., "Nonrigid registration using free-form deformations", 1999.
     """
 
@@ -87,15 +87,22 @@ class Augmentation:
 
     def bending(self, key: Array, frame: Frame) -> Float[Array, "h w 2"]:
         """Draws the shift of each point, in normalised units."""
-        x, y = (spline_weights(self.cells, size) for size in frame.shape[::-1])
+        x, y = (
+            jnp.asarray(spline_weights(self.cells, size), frame.dtype)
+            for size in frame.shape[::-1]
+        )
         unit = self.sigma * frame.pixel * (2 / frame.image)
         points = unit[None, None] * random.normal(key, (len(y), len(x), 2), frame.dtype)
         # Sums of products, unlike a matmul, have the same bits for every batch size.
         points = materialize_input(points)
-        rows = sum(w[:, None, None] * row[None] for w, row in zip(y, points, strict=True))
+        rows = jnp.zeros((frame.shape[0], len(x), 2), frame.dtype)
+        for weights, row in zip(y, points, strict=True):
+            rows += weights[:, None, None] * row[None]
         rows = materialize_input(rows)
-        columns = zip(x, jnp.moveaxis(rows, 1, 0), strict=True)
-        return sum(w[None, :, None] * column[:, None] for w, column in columns)
+        shifts = jnp.zeros((*frame.shape, 2), frame.dtype)
+        for weights, column in zip(x, jnp.moveaxis(rows, 1, 0), strict=True):
+            shifts += weights[None, :, None] * column[:, None]
+        return shifts
 
 
 def spline_weights(cells: int, size: int) -> Float[np.ndarray, "k size"]:
@@ -113,7 +120,7 @@ def spline_weights(cells: int, size: int) -> Float[np.ndarray, "k size"]:
     distance = np.abs(position[None] - np.arange(-1, cells + 2)[:, None])
     near = 2 / 3 - distance**2 + distance**3 / 2
     far = np.maximum(2 - distance, 0) ** 3 / 6
-    return np.where(distance < 1, near, far).astype(np.float32)
+    return np.where(distance < 1, near, far)
 
 
 @dataclass(frozen=True)
