@@ -88,13 +88,12 @@ class Augmentation:
     def bending(self, key: Array, frame: Frame) -> Float[Array, "h w 2"]:
         """Draws the shift of each point, in normalised units."""
         x, y = (
-            jnp.asarray(spline_weights(self.cells, size), frame.dtype)
-            for size in frame.shape[::-1]
+            jnp.asarray(spline_weights(self.cells, size), frame.dtype) for size in frame.shape[::-1]
         )
         unit = self.sigma * frame.pixel * (2 / frame.image)
-        points = unit[None, None] * random.normal(key, (len(y), len(x), 2), frame.dtype)
+        drawn = random.normal(key, (len(y), len(x), 2), frame.dtype)
         # Sums of products, unlike a matmul, have the same bits for every batch size.
-        points = materialize_input(points)
+        points = materialize_input(jnp.asarray(unit)[None, None] * drawn)
         rows = jnp.zeros((frame.shape[0], len(x), 2), frame.dtype)
         for weights, row in zip(y, points, strict=True):
             rows += weights[:, None, None] * row[None]

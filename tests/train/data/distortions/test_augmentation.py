@@ -111,5 +111,5 @@ def test_augmented_distorts_images_of_training_and_leaves_evaluation_as_it_is(di
 def test_values_not_allowed_are_refused():
     with pytest.raises(ValueError, match=r"distortion.scale=\(0.0, 1.0\) .* above 0"):
         Augmentation(scale=(0, 1))
-    with pytest.raises(ValueError, match="distortion.cells=0 .* above 0"):
+    with pytest.raises(ValueError, match=r"distortion\.cells=0 .* above 0"):
         Augmentation(cells=0)
