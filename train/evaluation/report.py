@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from rich.box import SIMPLE_HEAD
 from rich.table import Table as RichTable
 from rich.text import Text
 
@@ -84,14 +85,14 @@ def report(places: Sequence[Path], *, markdown: bool = False) -> int:
     if markdown:
         print(to_markdown(sheets, runs), end="")
         return 0
-    for sheet in sheets:
+    for sheet in sheets[:-1]:
         log(sheet.title)
         console.print(to_rich(sheet), soft_wrap=False)
         for note in sheet.notes:
             log(note)
         log("")
-    for command in commands(runs):
-        log(command)
+    for line in describe_runs(sheets[-1], runs):
+        log(line)
     for folder in unfinished:
         step = saved_step(folder)
         log(f"{folder} is not finished{'' if step is None else f'; it is at step {step:,}'}")
@@ -247,6 +248,22 @@ def _in_order(runs: Iterable[Run]) -> list[Run]:
     )
 
 
+def describe_runs(sheet: Sheet, runs: Sequence[Run]) -> list[str]:
+    """Returns the lines about each run in a terminal, which is too narrow for their table."""
+    lines = []
+    for row, run in zip(sheet.rows, _in_order(runs), strict=True):
+        fact = dict(zip(sheet.header, row, strict=True))
+        cost = f"{fact['steps']} steps, {fact['seconds']} s, {fact['parameters']} parameters"
+        place = f"{fact['hardware']}; jax {fact['jax']}, commit {fact['commit']}, {fact['date']}"
+        lines += [
+            f"{fact['config']}, seed {fact['seed']}: {fact['result']}, validation "
+            f"{fact['validation']}",
+            f"    {cost}; {place}",
+            f"    {run.text('command')}",
+        ]
+    return lines
+
+
 def commands(runs: Iterable[Run]) -> list[str]:
     """Returns the command of each run, in the order of the tables."""
     found = [run.summary.get("command") for run in _in_order(runs)]
@@ -255,9 +272,9 @@ def commands(runs: Iterable[Run]) -> list[str]:
 
 def to_rich(sheet: Sheet) -> RichTable:
     """Returns a table for the terminal."""
-    table = RichTable()
+    table = RichTable(box=SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0), pad_edge=False)
     for title in sheet.header:
-        table.add_column(Text(title))
+        table.add_column(Text(title), overflow="fold")
     for row in sheet.rows:
         table.add_row(
             *(Text(one.strip("*"), style="bold" if one.startswith("**") else "") for one in row)

@@ -83,7 +83,9 @@ def test_the_terminal_has_the_same_tables_and_names_what_is_not_finished(
         r"ST-FCN Aff +\S 1.2 +\S missing \S 0.8 +\S 0.76 \(0.71 to 0.82, 3 seeds\)", out
     )
     assert f"{runs / 'running'} is not finished; it is at step 300\n" in out
-    assert f"\npython -m train fit configs/{R}.py\n" in out
+    facts = "1,000 steps, 62 s, 293,936 parameters; unknown; jax unknown, commit 0123456789, 2026"
+    assert f"{R}, seed 0: {RESULT.format(2.18)}, validation 1.25\n    {facts}" in out
+    assert f"\n    python -m train fit configs/{R}.py\n" in out
 
 
 def test_the_same_run_twice_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
