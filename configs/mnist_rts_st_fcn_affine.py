@@ -2,7 +2,7 @@
 
 Command:  python -m train fit configs/mnist_rts_st_fcn_affine.py
 Cost:     3 minutes on 2 CPU cores
-Expected: 0.8 % test error in the paper, after ten times as many steps
+Expected: 0.8 % test error in the paper, after 150,000 steps
 """
 
 from configs._mnist import AFFINE, row, st_fcn
@@ -10,4 +10,4 @@ from train.config import RTS, Config
 
 
 def get_config() -> Config:
-    return row(RTS(), st_fcn(AFFINE, hidden=(256, 128)))
+    return row(RTS(), st_fcn(AFFINE))
