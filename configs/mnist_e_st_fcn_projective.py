@@ -1,7 +1,7 @@
 """ST-FCN Proj on E, bent digits: a row of the paper's table 1.
 
 Command:  python -m train fit configs/mnist_e_st_fcn_projective.py
-Cost:     8 minutes on 2 CPU cores
+Cost:     about 13 minutes on 2 CPU cores
 Expected: 2.6 % test error in the paper, after 150,000 steps
 """
 

@@ -1,7 +1,7 @@
 """ST-FCN Aff on P, projected digits: a row of the paper's table 1.
 
 Command:  python -m train fit configs/mnist_p_st_fcn_affine.py
-Cost:     5 minutes on 2 CPU cores
+Cost:     about 9 minutes on 2 CPU cores
 Expected: 1.5 % test error in the paper, after 150,000 steps
 """
 

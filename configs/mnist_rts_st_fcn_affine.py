@@ -1,7 +1,7 @@
 """ST-FCN Aff on RTS, rotated, scaled and shifted digits: a row of the paper's table 1.
 
 Command:  python -m train fit configs/mnist_rts_st_fcn_affine.py
-Cost:     3 minutes on 2 CPU cores
+Cost:     about 6 minutes on 2 CPU cores
 Expected: 0.8 % test error in the paper, after 150,000 steps
 """
 

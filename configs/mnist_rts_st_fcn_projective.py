@@ -1,7 +1,7 @@
 """ST-FCN Proj on RTS, rotated, scaled and shifted digits: a row of the paper's table 1.
 
 Command:  python -m train fit configs/mnist_rts_st_fcn_projective.py
-Cost:     7 minutes on 2 CPU cores
+Cost:     about 11 minutes on 2 CPU cores
 Expected: 0.9 % test error in the paper, after 150,000 steps
 """
 
