@@ -192,7 +192,7 @@ def compare(table: Table, runs: Sequence[Run]) -> Sheet:
         )
         good = sum(table.is_no_worse(value, figure) for figure, value in pairs)
         cells = f"{len(pairs)} measured cell{'s' * (len(pairs) != 1)}"
-        notes = [f"Mean over the {cells}: paper {theirs}, ours {ours}; no worse in {good}."]
+        notes = [f"Mean over {cells}: paper {theirs}, ours {ours}; no worse in {good}."]
     return Sheet(table.title, header, rows, notes)
 
 
