@@ -36,7 +36,7 @@ usage: python -m train VERB ...
       write the trained network as one file that needs nothing but JAX
   plot --workdir DIR
       draw the figures of a run again
-  report RUN [RUN ...] [--markdown]
+  report RUN [RUN ...] [--markdown] [--copy-to results]
       print the papers' tables with the numbers of finished runs beside theirs
   compile CONFIG --topology v5e:2x4 [--train.batch-size 4096 ...]
       estimate memory, communication and time of a step on a TPU; no TPU is needed
@@ -114,6 +114,8 @@ class Report:
     """Work directories, or folders of them, such as results."""
     markdown: tyro.conf.FlagCreatePairsOff[bool] = False
     """Print Markdown."""
+    copy_to: str | None = None
+    """Folder to copy summary, config and small pictures of the finished runs to."""
 
 
 VERBS = {
@@ -218,7 +220,11 @@ def _run(arguments: list[str]) -> int:
 
         if not command.runs:
             raise UserError("report needs a work directory, or a folder of them, such as results.")
-        return report([expand(run) for run in command.runs], markdown=command.markdown)
+        return report(
+            [expand(run) for run in command.runs],
+            markdown=command.markdown,
+            copy_to=None if command.copy_to is None else expand(command.copy_to),
+        )
     from train.evaluation.figures import plot
 
     return plot(expand(command.workdir))
@@ -283,8 +289,9 @@ def _connect(command: Processes) -> AbstractContextManager[Any]:
 
 
 def _command_of(arguments: Sequence[str]) -> str:
-    """Returns the command that repeats a run, without its processes and its work directory."""
-    places = {f"--{field.name}" for field in dataclasses.fields(Processes)} | {"--workdir"}
+    """Returns the command that repeats a run, without its processes and its folders."""
+    places = {f"--{field.name}" for field in dataclasses.fields(Processes)}
+    places |= {"--workdir", "--data.manual-dir", "--data.data-dir"}
     kept: list[str] = []
     for before, argument in itertools.pairwise(["", *arguments]):
         if before not in places and argument.partition("=")[0] not in places:

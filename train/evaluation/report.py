@@ -61,7 +61,7 @@ class Sheet(NamedTuple):
     notes: list[str]
 
 
-def report(places: Sequence[Path], *, markdown: bool = False) -> int:
+def report(places: Sequence[Path], *, markdown: bool = False, copy_to: Path | None = None) -> int:
     """Prints the tables of the papers beside the numbers of finished runs; the verb ``report``.
 
     Runs of one config that differ in the seed alone are averaged. Where a config was trained in
@@ -71,16 +71,24 @@ def report(places: Sequence[Path], *, markdown: bool = False) -> int:
     Args:
         places: work directories, or folders of them.
         markdown: whether to print Markdown.
+        copy_to: folder to copy the finished runs to, without their checkpoints.
 
     Returns:
         The exit code.
 
     Raises:
-        UserError: for a folder that holds no run, a damaged file, or the same run twice.
+        UserError: for a folder that holds no run, a damaged file, or two runs of one seed.
     """
     folders = find_runs(places)
-    runs = [run for run in map(read_run, folders) if run is not None]
+    runs: list[Run] = []
+    for run in map(read_run, folders):
+        if run is not None and all(run.summary != other.summary for other in runs):  # not a copy
+            runs.append(run)
     sheets = make_sheets(runs)
+    if copy_to is not None:
+        from train.evaluation.archive import archive
+
+        archive(runs, copy_to)
     unfinished = [folder for folder in folders if not (folder / SUMMARY).is_file()]
     if markdown:
         print(to_markdown(sheets, runs), end="")
@@ -151,8 +159,8 @@ def select(runs: Iterable[Run], name: str) -> list[Run]:
             other = seeds.setdefault(run.summary["seed"], run)
             if other is not run:
                 raise UserError(
-                    f"{other.folder} and {run.folder} are the same run ({name}, seed "
-                    f"{run.summary['seed']}); leave one out."
+                    f"{other.folder} and {run.folder} are runs of {name} with seed "
+                    f"{run.summary['seed']}; leave one out."
                 )
     if not ways:
         return []

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 from running import ROOT, check_error
 
 from train.cli import main
@@ -79,20 +80,25 @@ def test_the_terminal_has_the_same_tables_and_names_what_is_not_finished(
     out = capsys.readouterr().out
     for table in TABLES:
         assert f"\n{table.title}" in f"\n{out}"
-    assert re.search(
-        r"ST-FCN Aff +\S 1.2 +\S missing \S 0.8 +\S 0.76 \(0.71 to 0.82, 3 seeds\)", out
-    )
+    cells = (r"ST-FCN Aff", r"1\.2", r"missing", r"0\.8", r"0\.76 \(0\.71 to 0\.82, 3 seeds\)")
+    assert re.search(" +".join(cells), out)
     assert f"{runs / 'running'} is not finished; it is at step 300\n" in out
     facts = "1,000 steps, 62 s, 293,936 parameters; unknown; jax unknown, commit 0123456789, 2026"
     assert f"{R}, seed 0: {RESULT.format(2.18)}, validation 1.25\n    {facts}" in out
     assert f"\n    python -m train fit configs/{R}.py\n" in out
 
 
-def test_the_same_run_twice_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for name in "ab":
-        write_run(tmp_path / name, RTS, 1.0)
-    assert main(["report", str(tmp_path)]) == 2
-    check_error(capsys, [f"{tmp_path / 'a'} and {tmp_path / 'b'} are the same run", "seed 0"])
+def test_two_runs_of_one_config_and_seed_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one, other = (write_run(tmp_path / "runs" / x, RTS, error) for x, error in (("a", 1), ("b", 2)))
+    assert main(["report", str(tmp_path / "runs")]) == 2
+    check_error(capsys, [f"{one} and {other} are runs of {RTS} with seed 0", "leave one out"])
+    write_run(tmp_path / "runs" / "c", "mine", 1)
+    write_run(tmp_path / "runs" / "d", "mine", 2)
+    places = [str(tmp_path / "runs" / name) for name in "cd"]
+    assert main(["report", *places, "--copy-to", str(tmp_path / "copies")]) == 2
+    check_error(capsys, ["would both be copied to", "copies/mine"])
 
 
 @pytest.mark.parametrize(
@@ -110,6 +116,25 @@ def test_a_damaged_file_is_named(
     (folder / name).write_text(text)
     assert main(["report", str(folder)]) == 2
     check_error(capsys, [*words, "leave this run out"])
+
+
+def test_copies_of_runs_report_the_same_and_name_no_folder_of_this_machine(
+    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    chosen = [str(runs / name) for name in ("rts0", "rts2", "a")]
+    figures = runs / "a" / "figures"
+    figures.mkdir()
+    Image.new("RGBA", (1600, 1000), "orange").save(figures / "transformer.png")
+    assert main(["report", *chosen, "--markdown", "--copy-to", str(tmp_path)]) == 0
+    page = capsys.readouterr().out
+    assert sorted(path.name for path in tmp_path.iterdir()) == [R, RTS, f"{RTS}_seed2"]
+    for places in ([str(tmp_path)], [str(tmp_path), *chosen]):
+        assert main(["report", *places, "--markdown"]) == 0
+        assert capsys.readouterr().out == page
+    for path in tmp_path.glob("*/*.json"):
+        assert str(runs) not in path.read_text()
+    with Image.open(tmp_path / R / "transformer.png") as picture:
+        assert picture.size == (800, 500)
 
 
 def test_where_higher_is_better_bold_is_no_lower() -> None:
