@@ -4,6 +4,7 @@ from train.config.config import Config as Config
 from train.config.config import TrainConfig as TrainConfig
 from train.data.distortions import RTS as RTS
 from train.data.distortions import Augmentation as Augmentation
+from train.data.distortions import Augmented as Augmented
 from train.data.distortions import Cluttered as Cluttered
 from train.data.distortions import Deformation as Deformation
 from train.data.distortions import Elastic as Elastic

@@ -19,6 +19,7 @@ from stn_jax.models import (
 from train.data.distortions import (
     RTS,
     Augmentation,
+    Augmented,
     Cluttered,
     Deformation,
     Elastic,
@@ -62,6 +63,7 @@ NAMES: dict[str, dict[str, Any]] = {
         "E": Elastic(),
         "TC": Cluttered(),
         "augmentation": Augmentation(),
+        "augmented": Augmented(),
         "deformation": Deformation(),
     },
     "task": {

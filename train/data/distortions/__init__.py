@@ -1,6 +1,7 @@
 """The paper's distortions of MNIST, computed on the device inside jit, a key for each image."""
 
 from train.data.distortions.augmentation import Augmentation as Augmentation
+from train.data.distortions.augmentation import Augmented as Augmented
 from train.data.distortions.base import Distortion as Distortion
 from train.data.distortions.clutter import Cluttered as Cluttered
 from train.data.distortions.clutter import NoDistortion as NoDistortion
