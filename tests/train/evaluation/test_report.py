@@ -106,6 +106,11 @@ def test_two_runs_of_one_config_and_seed_are_refused(
     [
         ("summary.json", "{", ["summary.json is damaged"]),
         ("summary.json", '{"result": "x", "seed": 0}', ["has no steps"]),
+        (
+            "summary.json",
+            '{"result": "x", "steps": 3, "seed": {}}',
+            ["summary.json is damaged (seed is {})"],
+        ),
         ("config.json", "[]", ["config.json is damaged", "holds no object"]),
     ],
 )
@@ -135,6 +140,13 @@ def test_copies_of_runs_report_the_same_and_name_no_folder_of_this_machine(
         assert str(runs) not in path.read_text()
     with Image.open(tmp_path / R / "transformer.png") as picture:
         assert picture.size == (800, 500)
+
+
+def test_a_summary_decides_no_path(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "in" / "run", "../elsewhere", 1.0)
+    assert main(["report", str(folder), "--copy-to", str(tmp_path / "out")]) == 0
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["run"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "out"]
 
 
 def test_where_higher_is_better_bold_is_no_lower() -> None:
