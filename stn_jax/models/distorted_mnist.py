@@ -65,6 +65,7 @@ class CNN:
         kernel_sizes: side of each convolution's kernel.
         hidden: units of fully connected layers before the logits (paper: none).
         shrink: average this many pixels along each axis first (paper: 2 behind a transformer).
+        pool_last: whether the last convolution is pooled too.
 
     Example:
         >>> import jax.numpy as jnp
@@ -76,6 +77,7 @@ class CNN:
     kernel_sizes: tuple[int, ...] = (9, 7)
     hidden: tuple[int, ...] = ()
     shrink: int = 1
+    pool_last: bool = True
 
     def __post_init__(self) -> None:
         """Checks that each convolution has a kernel size."""
@@ -99,6 +101,7 @@ class CNN:
             kernel_sizes=self.kernel_sizes,
             hidden=self.hidden,
             shrink=self.shrink,
+            pool_last=self.pool_last,
             rngs=rngs,
         )
         return Network(classifier)
@@ -291,7 +294,7 @@ class Convolutional(nnx.Module):
         filters: filters of each convolution (paper: 32 to 64).
         kernel_sizes: side of each convolution's kernel (paper: 9 and 7).
         hidden: units of fully connected layers before the logits (paper: none).
-        shrink: average this many pixels along each axis first (paper: 2 behind a transformer).
+        **options: as for `ConvolutionalFeatures`: shrink, pool_last.
         rngs: random streams of Flax.
     """
 
@@ -303,11 +306,11 @@ class Convolutional(nnx.Module):
         filters: Sequence[int] = (32, 64),
         kernel_sizes: Sequence[int] = (9, 7),
         hidden: Sequence[int] = (),
-        shrink: int = 1,
         rngs: nnx.Rngs,
+        **options: Any,
     ):
         self.features = ConvolutionalFeatures(
-            input_shape, filters=filters, kernel_sizes=kernel_sizes, shrink=shrink, rngs=rngs
+            input_shape, filters=filters, kernel_sizes=kernel_sizes, rngs=rngs, **options
         )
         self.classifier = FullyConnected(
             self.features.output_shape, num_classes, hidden=hidden, rngs=rngs

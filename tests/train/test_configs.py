@@ -137,6 +137,8 @@ def tiny(config: Config) -> list[str]:
     for path, value in flatten(to_dict(config)).items():
         if path.endswith((".hidden", ".filters", ".encoder", ".decoder")):
             options += [f"--{path}", *(["2"] * len(value))] if value else []
+        elif path.endswith(".units"):
+            options += [f"--{path}", "2"]
     if isinstance(config.data, HouseNumbers):
         options += ["--data.image-size", "16"]
     if isinstance(config.data, BrainVolume):

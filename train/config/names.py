@@ -13,6 +13,7 @@ from stn_jax.models import (
     ConvolutionalLocalizer,
     FullyConnectedLocalizer,
     ParallelSTN,
+    RecurrentSTN,
     RegistrationNet,
     TutorialNet,
 )
@@ -37,6 +38,7 @@ NAMES: dict[str, dict[str, Any]] = {
     "model": PAPER
     | {
         "2xst_fcn": ParallelSTN(),
+        "rnn_spn": RecurrentSTN(),
         "tutorial": TutorialNet(),
         "registration": RegistrationNet(),
     },
