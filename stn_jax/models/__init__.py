@@ -9,6 +9,7 @@ from stn_jax.models.distorted_mnist import STN as STN
 from stn_jax.models.distorted_mnist import ConvolutionalLocalizer as ConvolutionalLocalizer
 from stn_jax.models.distorted_mnist import FullyConnectedLocalizer as FullyConnectedLocalizer
 from stn_jax.models.parallel import ParallelSTN as ParallelSTN
+from stn_jax.models.projection import Projection as Projection
 from stn_jax.models.recurrent import RecurrentSTN as RecurrentSTN
 from stn_jax.models.registration import RegistrationNet as RegistrationNet
 from stn_jax.models.svhn import HOUSE_NUMBERS as HOUSE_NUMBERS

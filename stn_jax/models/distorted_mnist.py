@@ -198,7 +198,7 @@ class STN:
     classifier: Any = FCN()
     localization: Any = FullyConnectedLocalizer()
     transform: Transform = Affine()
-    output_shape: tuple[int, int] | None = None
+    output_shape: tuple[int, ...] | None = None
     padding_mode: Literal["zeros", "border", "reflection", "wrap"] = "zeros"
 
     def __post_init__(self) -> None:

@@ -7,6 +7,7 @@ from train.data.distortions import Augmentation as Augmentation
 from train.data.distortions import Cluttered as Cluttered
 from train.data.distortions import Deformation as Deformation
 from train.data.distortions import Elastic as Elastic
+from train.data.distortions import Extruded as Extruded
 from train.data.distortions import NoDistortion as NoDistortion
 from train.data.distortions import Perspective as Perspective
 from train.data.distortions import Rotation as Rotation

@@ -190,7 +190,10 @@ class LabelSequence(Task):
             return figures.save(folder / name, figures.draw_examples(shown, captions, title))
 
         some = np.arange(min(figures.MAX_VISUALIZED, len(predicted)))
-        picture = draw_sheet("examples.png", some, f"Images ({split}) and predicted labels")
+        title = f"{figures.SPLIT_NAMES[split]} images and predicted labels"
+        if "outside" in evaluated.metrics:
+            title += ", with the window of each transformer or step, and what it reads"
+        picture = draw_sheet("examples.png", some, title)
         worst = find_worst(evaluated.metrics, "sequence_error", figures.MAX_VISUALIZED)
         if len(worst):
             draw_sheet("mistakes.png", worst, f"The worst mistakes ({split})")
@@ -214,15 +217,12 @@ class ComposedSequence(LabelSequence):
         super().__init__(config, spec, distortion)
         self.others = config.length * (1 + self.distortion.others) - 1 + config.distractors
         self.input_shape = self._canvas_shape()
-        image_shape = spec.arrays["images"][0]
-        self.patch_shape = [
-            round(config.distractor_size * side / DIGIT) for side in image_shape[:2]
-        ]
-        room = np.subtract(image_shape[:2], self.patch_shape)
-        if config.distractors and (min(self.patch_shape) < 1 or min(room) < 0):
+        sides = spec.arrays["images"][0][:2]
+        self.patch_shape = [max(1, round(config.distractor_size * side / DIGIT)) for side in sides]
+        if config.distractor_size > DIGIT:
             raise ValueError(
                 f"task.distractor_size={config.distractor_size} is not allowed; it must be 1 to "
-                f"{DIGIT}, and leave a pixel of the images, {image_shape[1]} x {image_shape[0]}."
+                f"{DIGIT}, the side of the digit from which a distractor is cut."
             )
 
     def _canvas_shape(self) -> tuple[int, ...]:
