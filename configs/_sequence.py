@@ -5,6 +5,7 @@ anew in every epoch; the error is that of a digit. The recipe is ours: Adam and 
 paper's networks saw 60,000 such images up to 300 times (RMSProp, batch 100).
 """
 
+from dataclasses import replace
 from typing import Any
 
 from stn_jax.models import CNN, STN, ConvolutionalLocalizer, RecurrentSTN
@@ -12,7 +13,7 @@ from train.config import Adam, Config, Images, NoDistortion, Sequence, TrainConf
 
 
 def row(model: Any) -> Config:
-    """Returns the config of a network."""
+    """Returns the config of a network without a transformer."""
     return Config(
         data=Images("mnist", valid_fraction=1 / 6),
         distortion=NoDistortion(),
@@ -22,6 +23,20 @@ def row(model: Any) -> Config:
         train=TrainConfig(
             steps=20_000, batch_size=64, average=0.999, eval_every=1000, checkpoint_every=500
         ),
+    )
+
+
+def transformer_row(model: Any) -> Config:
+    """Returns the config of a network with a transformer.
+
+    At the rate of the other layers the windows leave the image within 500 steps, and stay there:
+    no gradient leads back. A smaller rate and a penalty on samples outside keep them inside.
+    """
+    config = row(model)
+    return replace(
+        config,
+        task=replace(config.task, outside_penalty=1.0),
+        optim=replace(config.optim, localization_rate=0.2),
     )
 
 

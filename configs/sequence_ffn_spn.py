@@ -5,9 +5,9 @@ Cost:     about 3 hours on 2 busy CPU cores
 Expected: 2.0 % test error of a digit in the paper, with 96 filters and many times the steps
 """
 
-from configs._sequence import ffn_spn, row
+from configs._sequence import ffn_spn, transformer_row
 from train.config import Config
 
 
 def get_config() -> Config:
-    return row(ffn_spn())
+    return transformer_row(ffn_spn())

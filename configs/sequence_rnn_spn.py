@@ -5,9 +5,9 @@ Cost:     about 1.5 hours on 2 busy CPU cores
 Expected: 1.5 % test error of a digit in the paper
 """
 
-from configs._sequence import rnn_spn, row
+from configs._sequence import rnn_spn, transformer_row
 from train.config import Config
 
 
 def get_config() -> Config:
-    return row(rnn_spn())
+    return transformer_row(rnn_spn())
