@@ -2,6 +2,8 @@
 
 import stn_jax.nn  # noqa: F401  (first: it says how to install Flax)
 from stn_jax.models._blocks import Prediction as Prediction
+from stn_jax.models.cub import PartNet as PartNet
+from stn_jax.models.cub import ResidualBackbone as ResidualBackbone
 from stn_jax.models.distorted_mnist import CNN as CNN
 from stn_jax.models.distorted_mnist import FCN as FCN
 from stn_jax.models.distorted_mnist import PAPER as PAPER

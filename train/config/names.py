@@ -13,6 +13,7 @@ from stn_jax.models import (
     ConvolutionalLocalizer,
     FullyConnectedLocalizer,
     ParallelSTN,
+    PartNet,
     Projection,
     RecurrentSTN,
     RegistrationNet,
@@ -29,7 +30,7 @@ from train.data.distortions import (
     Perspective,
     Rotation,
 )
-from train.step.optimizer import SGD, Adam, Constant, Cosine, Linear, Staircase
+from train.step.optimizer import SGD, Adam, Constant, Cosine, Linear, Milestones, Staircase
 from train.tasks.addition import Addition
 from train.tasks.classification import Classification, CrossEntropy
 from train.tasks.registration import Registration
@@ -40,6 +41,7 @@ NAMES: dict[str, dict[str, Any]] = {
     "model": PAPER
     | {
         "2xst_fcn": ParallelSTN(),
+        "parts": PartNet(),
         "rnn_spn": RecurrentSTN(),
         "tutorial": TutorialNet(),
         "registration": RegistrationNet(),
@@ -84,5 +86,6 @@ NAMES: dict[str, dict[str, Any]] = {
         "cosine": Cosine(),
         "linear": Linear(),
         "step": Staircase(),
+        "milestones": Milestones(),
     },
 }
