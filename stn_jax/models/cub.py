@@ -106,11 +106,12 @@ class PartNetwork(nnx.Module):
         check_positive(num_classes=num_classes)
         self.input_shape = tuple(input_shape)
         self.dropout = config.dropout
-        shape, self.transformer = self.input_shape, None
+        shape, transformer = self.input_shape, None
         if config.transformers:
             localization = SharedLocalization(config, input_shape, rngs)
             shape = (config.window, config.window, input_shape[-1])
-            self.transformer = SpatialTransformer(localization, HALF_SIZE, shape=shape[:2])
+            transformer = SpatialTransformer(localization, HALF_SIZE, shape=shape[:2])
+        self.transformer = transformer
         count = max(1, config.transformers)
         self.backbones = nnx.List(config.backbone.build(shape, rngs=rngs) for _ in range(count))
         features = count * self.backbones[0].output_shape[-1]
