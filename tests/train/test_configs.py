@@ -61,7 +61,13 @@ def test_command_cost_and_expected_error_are_stated(path: Path) -> None:
     assert re.search(expected, docstring, re.MULTILINE)
 
 
-@each
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param(path, marks=[pytest.mark.slow] * path.stem.startswith("cub"), id=path.stem)
+        for path in CONFIGS
+    ],
+)
 def test_every_config_is_built_and_written_down(
     path: Path, small_data: dict[type, dict[str, Any]]
 ) -> None:
