@@ -127,11 +127,11 @@ class PartNetwork(nnx.Module):
             keys: a key for each image, which decides what dropout drops; None drops nothing.
         """
         check_input(x, self.input_shape)
-        warps, parts = (), (x,)
+        warps: tuple[Warp, ...] = ()
         if self.transformer is not None:
             warp = self.transformer.warp(x)  # its arrays are (windows, b, ...)
             warps = tuple(Warp(*arrays) for arrays in zip(*warp, strict=True))
-            parts = tuple(warp.features for warp in warps)
+        parts = [warp.features for warp in warps] or [x]
         with jax.named_scope("classifier"):
             described = [
                 jnp.mean(backbone(part), axis=(1, 2))
