@@ -5,6 +5,7 @@
 #   make test-all    everything, the slow tests too
 #   make mutants     changes lines of the numerics at random: does a quick test notice? (half an hour)
 #   make faults      kills, stops and damages a real run at random moments: does it recover? (10 minutes)
+#   make docs        builds the site, strictly, in docs/_build/html; make docs-serve shows it
 #   make bench       times everything against its peers; runs/benchmarks has what was found
 
 PYTHON ?= python3
@@ -21,7 +22,7 @@ PLAINLY := XLA_FLAGS="--xla_backend_optimization_level=0 --xla_llvm_disable_expe
 export TPU_STDERR_LOG_LEVEL ?= 3
 export TPU_MIN_LOG_LEVEL ?= 3
 
-.PHONY: train test test-peers test-all mutants faults bench lint clean
+.PHONY: train test test-peers test-all mutants faults bench docs docs-serve lint clean
 
 train: .venv/train
 	$(RUN) -m train fit configs/quickstart.py --workdir runs/quickstart
@@ -34,7 +35,7 @@ test-peers: .venv/peers
 	$(TEST) -m "not slow" tests/peers
 	$(TEST) tests/test_docs.py
 
-test-all: lint .venv/tpu
+test-all: lint .venv/tpu .venv/docs
 	$(TEST) --doctest-modules stn_jax
 	$(TEST)
 
@@ -52,13 +53,21 @@ faults: .venv/test
 bench: .venv/peers
 	$(RUN) benchmarks/run.py
 
+docs: .venv/docs
+	$(RUN) -m sphinx -W -n -E --keep-going -q -b html -d docs/_build/doctrees docs docs/_build/html
+
+PORT ?= 8000
+
+docs-serve: docs
+	$(RUN) -m http.server $(PORT) --bind 127.0.0.1 --directory docs/_build/html
+
 lint: .venv/test
 	$(RUN) -m ruff check
 	$(RUN) -m ruff format --check
 	$(RUN) -m mypy
 
 clean:
-	rm -rf .venv dist .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv dist docs/_build docs/generated .pytest_cache .mypy_cache .ruff_cache
 
 # A stamp says which extras are in; it is older than the files that decide what they are.
 .venv/base: pyproject.toml constraints.txt
@@ -81,6 +90,10 @@ clean:
 
 .venv/tpu: .venv/peers
 	$(PIP) --editable ".[train,test,peers,tpu]"
+	@touch $@
+
+.venv/docs: .venv/test
+	$(PIP) --editable ".[train,test,docs]"
 	@touch $@
 
 .venv/mutants: .venv/test
