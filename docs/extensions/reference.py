@@ -26,9 +26,8 @@ SHORTER = {
     stringify_annotation(alias, "smart"): f"~jax.typing.{name}"
     for name, alias in (("ArrayLike", ArrayLike), ("DTypeLike", DTypeLike))
 }
-OF_LINEN = re.compile(
-    r",\s*parent: .*?, name: ~?str \| None = None"
-)  # every Linen module has these
+# Every Linen module has these.
+OF_LINEN = re.compile(r",\s*parent: .*?, name: ~?str \| None = None")
 SAME = {  # where a class says it is -> where its library documents it
     "jaxlib._jax.Array": "jax.Array",
     "jax.jaxlib._jax.Array": "jax.Array",

@@ -1,6 +1,6 @@
 """The built site, as a browser shows it: wide and as narrow as a phone, light and dark.
 
-Needs the extra `docs`, Chromium and its driver (Debian: chromium, chromium-driver); skipped without.
+Needs the extra `docs`, Chromium and its driver (Debian: chromium, chromium-driver); else skipped.
 """
 
 import functools
