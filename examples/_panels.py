@@ -14,7 +14,9 @@ ACCENT = "#ffb000"
 IMAGES = Path(__file__).parents[1] / "docs/images"
 
 
-def picture(panels: Sequence[tuple[str, Any]], path: Path, *, columns: int, side: float = 2.6) -> None:
+def picture(
+    panels: Sequence[tuple[str, Any]], path: Path, *, columns: int, side: float = 2.6
+) -> None:
     """Draws panels ``(title, image)`` or ``(title, function of the axes)`` and saves them."""
     rows = -(-len(panels) // columns)
     shapes = [np.shape(what)[:2] for _, what in panels if not callable(what)] or [(1, 1)]

@@ -1,17 +1,20 @@
 """Alignment of two photographs by a homography, over a pyramid.
 
-Two photographs of a plane, or from one point, differ by a homography: eight numbers. They are found by least squares on
-the grey levels: with the second image warped by theta, the residual is linear in a small change of theta, its Jacobian is
-`jax.jacfwd` of the warp (eight directional derivatives, each as cheap as a warp), and the normal equations are 8 x 8. This
-is the Gauss-Newton method of Lucas and Kanade (1981), damped as Levenberg and Marquardt do.
+Two photographs of a plane, or from one point, differ by a homography: eight numbers. They are found
+by least squares on the grey levels: with the second image warped by theta, the residual is linear
+in a small change of theta, its Jacobian is `jax.jacfwd` of the warp (eight directional derivatives,
+each as cheap as a warp), and the normal equations are 8 x 8. This is the Gauss-Newton method of
+Lucas and Kanade (1981), damped as Levenberg and Marquardt do.
 
-The slope of an image says something only within the width of its edges, so the search begins on a small, blurred image
-and goes on at twice the size, four times. Theta needs no change between levels: coordinates are normalised, and
-[`stn.Projective`](../docs/api/transforms.rst) means the same at every size.
+The slope of an image says something only within the width of its edges, so the search begins on a
+small, blurred image and goes on at twice the size, four times. Theta needs no change between
+levels: coordinates are normalised, and [`stn.Projective`](../docs/api/transforms.rst) means the
+same at every size.
 
-The second photograph here is made from scikit-image's, by a known homography, with another brightness and contrast and
-with noise, so the result can be measured: the distance of the four corners from where they belong. Brightness and contrast
-are removed on each level by a straight line fitted to the grey levels, over the pixels that both images show.
+The second photograph here is made from scikit-image's, by a known homography, with another
+brightness and contrast and with noise, so the result can be measured: the distance of the four
+corners from where they belong. Brightness and contrast are removed on each level by a straight line
+fitted to the grey levels, over the pixels that both images show.
 """
 
 from pathlib import Path
@@ -61,7 +64,11 @@ def improve(theta, damping, fixed, moving):
     after = residuals(theta - step, fixed, moving)
     better = after @ after < errors @ errors
     theta = jnp.where(better, theta - step, theta)
-    return theta, jnp.where(better, damping / 4, damping * 8), jnp.minimum(after @ after, errors @ errors)
+    return (
+        theta,
+        jnp.where(better, damping / 4, damping * 8),
+        jnp.minimum(after @ after, errors @ errors),
+    )
 
 
 def align(fixed, moving, *, levels=4, steps=15):
@@ -118,13 +125,17 @@ def main(side=320, path: Path = IMAGES / "example-align_photographs.jpg", **opti
 
         return draw
 
+    def chart(axes):
+        axes.semilogy([start, *found], "o-", color="black")
+        axes.set_xticks(range(len(found) + 1), ["start", *map(str, reversed(range(len(found))))])
+
     panels = [
         ("first photograph", fixed[..., 0]),
         ("second, with the window found", window(thetas[-1])),
         ("both, before", overlay(TRANSFORM.identity())),
         ("both, after the coarsest level", overlay(thetas[0])),
         ("both, aligned", overlay(thetas[-1])),
-        ("error, level by level", lambda axes: axes.semilogy(errors, ".-", color="black")),
+        ("corners off by (pixels), after each level", chart),
     ]
     picture(panels, path, columns=3, side=3.0)
     return {"start": start, "found": found, "errors": errors}

@@ -1,20 +1,22 @@
-"""Multi-scale deformable attention in five lines.
+r"""Multi-scale deformable attention in five lines.
 
-Deformable DETR (Zhu et al., 2021) replaces attention over all pixels: each query chooses a few points on each level of
-a feature pyramid, and its output is the weighted mean of the features there:
+Deformable DETR (Zhu et al., 2021) replaces attention over all pixels: each query chooses a few
+points on each level of a feature pyramid, and its output is the weighted mean of the features
+there:
 
 ```math
-\\text{out}_q = \\sum_l \\sum_p A_{qlp}\\; V_l(x_{qlp})
+\text{out}_q = \sum_l \sum_p A_{qlp}\; V_l(x_{qlp})
 ```
 
-The read at a point is [`grid_sample`](../docs/api/sampling.rst), so the whole operator is `deformable_attention` below.
-PyTorch needs a CUDA kernel of a thousand lines for it, or its
-[slow fallback in Python](../tests/peers/test_examples_torch.py), which the tests compare with: output, and the gradients
-for values, points and weights are equal.
+The read at a point is [`grid_sample`](../docs/api/sampling.rst), so the whole operator is
+`deformable_attention` below. PyTorch needs a CUDA kernel of a thousand lines for it, or its [slow
+fallback in Python](../tests/peers/test_examples_torch.py), which the tests compare with: output,
+and the gradients for values, points and weights are equal.
 
-As a demonstration, the points of one head are learned. The target is the photograph, shifted by (12, -8) pixels and
-blurred; all queries share their offsets. In the picture a circle is a point, its area is its weight: they start on a
-ring around the query, and gather at the shift. The gradient with respect to where a query looks is what deforms.
+As a demonstration, the points of one head are learned. The target is the photograph, shifted by
+(12, -8) pixels and blurred; all queries share their offsets. In the picture a circle is a point,
+its area is its weight: they start on a ring around the query, and gather at the shift. The gradient
+with respect to where a query looks is what deforms.
 
 Convention: `locations` are in [0, 1] as in the paper, so `2 * locations - 1` is a grid.
 """
@@ -46,7 +48,9 @@ def deformable_attention(values, locations, weights):
     """
     grids = 2 * jnp.einsum("bqhlpn->lbhqpn", locations) - 1
     images = [jnp.moveaxis(value, 3, 1) for value in values]  # (b, heads, h, w, c)
-    taps = jnp.stack([stn.grid_sample(image, grid) for image, grid in zip(images, grids, strict=True)])
+    taps = jnp.stack(
+        [stn.grid_sample(image, grid) for image, grid in zip(images, grids, strict=True)]
+    )
     out = jnp.einsum("lbhqpc,bqhlp->bqhc", taps, weights)
     return out.reshape(*out.shape[:2], -1)
 
@@ -125,7 +129,7 @@ def main(side=256, path: Path = IMAGES / "example-deformable_attention.jpg", **o
                 where = offsets[level] + [x, y]
                 axes.scatter(*where.T, s=600 * weights[level] + 4, color=colour, alpha=0.8)
             axes.plot(x, y, "+", color="red", markersize=12)
-            axes.plot(*(SHIFT + [x, y]), "x", color="red", markersize=9)
+            axes.plot(x + SHIFT[0], y + SHIFT[1], "x", color="red", markersize=9)
             axes.set(xlim=(x - 64, x + 64), ylim=(y + 64, y - 64))
             axes.axis("off")
 

@@ -1,17 +1,19 @@
 """Warp by optical flow, with occlusion.
 
-An optical flow says for each pixel of frame 1 where it is in frame 2. That is the direction in which a sampler reads, so
-the flow warps frame *2* back onto frame 1, in one line:
+An optical flow says for each pixel of frame 1 where it is in frame 2. That is the direction in
+which a sampler reads, so the flow warps frame *2* back onto frame 1, in one line:
 
     warped = stn.grid_sample(second, stn.flow_grid(flow, units="pixels"))
 
-What frame 1 shows and frame 2 hides cannot be found there: warping copies whatever stands in front. This script finds
-these pixels with a depth buffer, and shows that nearly all of the error is theirs. The frames are scikit-image's stereo
-pair (Middlebury 2014) with its measured disparity, so `flow = (-disparity, 0)`.
+What frame 1 shows and frame 2 hides cannot be found there: warping copies whatever stands in front.
+This script finds these pixels with a depth buffer, and shows that nearly all of the error is
+theirs. The frames are scikit-image's stereo pair (Middlebury 2014) with its measured disparity, so
+`flow = (-disparity, 0)`.
 
-The last two panels are the other direction: **splatting** moves each pixel of frame 1 to its place in frame 2. It is the
-transpose of sampling, which JAX derives: `jax.linear_transpose` of the sampler, on the image and on ones; their quotient
-is the picture, and where nothing arrives it has holes.
+The last two panels are the other direction: **splatting** moves each pixel of frame 1 to its place
+in frame 2. It is the transpose of sampling, which JAX derives: `jax.linear_transpose` of the
+sampler, on the image and on ones; their quotient is the picture, and where nothing arrives it has
+holes.
 """
 
 from pathlib import Path
@@ -87,7 +89,10 @@ def main(step=1, path: Path = IMAGES / "example-flow_warp.jpg"):
     print(f"  right frame as it is    {found['unwarped']:5.1f}")
     print(f"  warped by the flow      {found['warped']:5.1f}")
     print(f"    where it is visible   {found['visible']:5.1f}")
-    print(f"    where it is occluded  {found['hidden']:5.1f}   ({found['share_hidden']:.0%} of the pixels)")
+    print(
+        f"    where it is occluded  {found['hidden']:5.1f}"
+        f"   ({found['share_hidden']:.0%} of the pixels)"
+    )
 
     marked = np.where(hidden[..., None], [1.0, 0.69, 0.0], warped)
     panels = [

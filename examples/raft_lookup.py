@@ -1,20 +1,23 @@
 """RAFT's correlation look-up.
 
-RAFT (Teed and Deng, 2020) estimates optical flow from a volume that holds the dot product of every pixel's features in
-one frame with every pixel's in the other, `(h1, w1, h2, w2)`, and its averages over 2, 4 and 8 pixels. In each step a
-pixel looks up a window of `2 r + 1` by `2 r + 1` values around the place where its current flow leads, on every level.
+RAFT (Teed and Deng, 2020) estimates optical flow from a volume that holds the dot product of every
+pixel's features in one frame with every pixel's in the other, `(h1, w1, h2, w2)`, and its averages
+over 2, 4 and 8 pixels. In each step a pixel looks up a window of `2 r + 1` by `2 r + 1` values
+around the place where its current flow leads, on every level.
 
-The window is at fractions of a pixel, so this is sampling: each pixel of the first frame has an image of its own (its
-correlation with the second) and a small grid. `look_up` below is all of it. It takes pixels, not a normalised grid, so it
-calls [`sample_pixels`](../docs/api/sampling.rst), and RAFT's helper that normalises coordinates goes away. The
+The window is at fractions of a pixel, so this is sampling: each pixel of the first frame has an
+image of its own (its correlation with the second) and a small grid. `look_up` below is all of it.
+It takes pixels, not a normalised grid, so it calls [`sample_pixels`](../docs/api/sampling.rst), and
+RAFT's helper that normalises coordinates goes away. The
 [tests](../tests/peers/test_examples_torch.py) compare with RAFT's own formula in PyTorch.
 
-Two differences to know when weights are ported: RAFT's window is stored with x along its first axis (`swapaxes` gives
-the same order), and RAFT divides coordinates by 2^l, which leads half a pixel off the centre of the averages;
-`centred=True` looks where the average is.
+Two differences to know when weights are ported: RAFT's window is stored with x along its first axis
+(`swapaxes` gives the same order), and RAFT divides coordinates by 2^l, which leads half a pixel off
+the centre of the averages; `centred=True` looks where the average is.
 
-Here there is no network: features are small patches, fine and coarse, of scikit-image's stereo pair, and the flow is the mean of the
-window's places, weighted by the softmax of the correlation, from the coarsest level to the finest.
+Here there is no network: features are small patches, fine and coarse, of scikit-image's stereo
+pair, and the flow is the mean of the window's places, weighted by the softmax of the correlation,
+from the coarsest level to the finest.
 """
 
 import warnings
@@ -57,7 +60,7 @@ def look_up(pyramid, places, radius, *, centred=False):
         ``(h1, w1, levels, 2 radius + 1, 2 radius + 1)``, rows along y.
     """
     levels = range(len(pyramid))
-    return jnp.stack([look_up_level(pyramid, l, places, radius, centred) for l in levels], axis=2)
+    return jnp.stack([look_up_level(pyramid, i, places, radius, centred) for i in levels], axis=2)
 
 
 def look_up_level(pyramid, level, places, radius, centred):
@@ -143,7 +146,10 @@ def main(scale=9, levels=3, radius=3, path: Path = IMAGES / "example-raft_lookup
     known = np.isfinite(disparity)
     error = np.abs(-flows[-1][..., 0] - disparity)[known]
     print(f"correlation volume {pyramid[0].size:,} values, {levels} levels")
-    print(f"disparity: median error {np.median(error):.2f} pixels, {100 * np.mean(error < 1):.0f} % below 1")
+    print(
+        f"disparity: median error {np.median(error):.2f} pixels, "
+        f"{100 * np.mean(error < 1):.0f} % below 1"
+    )
 
     h, w = left.shape[:2]
     y, x = int(0.62 * h), int(0.42 * w)
@@ -154,7 +160,10 @@ def main(scale=9, levels=3, radius=3, path: Path = IMAGES / "example-raft_lookup
         axes.imshow(right, extent=(0, w, h, 0))
         for level in range(levels):
             reach = (radius + 0.5) * 2**level
-            box = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1], [-1, -1]]) * reach + [x + 0.5, y + 0.5]
+            box = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1], [-1, -1]]) * reach + [
+                x + 0.5,
+                y + 0.5,
+            ]
             axes.plot(*box.T, color=ACCENT, linewidth=1.3)
         axes.axis("off")
 
@@ -177,7 +186,10 @@ def main(scale=9, levels=3, radius=3, path: Path = IMAGES / "example-raft_lookup
     panels += [(f"what it looks up on level {level}", level_of(level)) for level in range(levels)]
     panels = panels[:3] + panels[4:5]
     panels += [(f"after level {levels - 1}", field(-flows[0][..., 0]))]
-    panels += [("after level 0", field(-flows[-1][..., 0])), ("measured disparity", field(disparity))]
+    panels += [
+        ("after level 0", field(-flows[-1][..., 0])),
+        ("measured disparity", field(disparity)),
+    ]
     wrong = np.nan_to_num(np.abs(-flows[-1][..., 0] - disparity)) / 3
     panels += [("error, white is 3 pixels", wrong)]
     picture(panels, path, columns=4)

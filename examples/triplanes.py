@@ -1,15 +1,19 @@
 """A signed distance field on tri-planes, with an eikonal loss.
 
-Tri-planes (Chan et al., EG3D, 2022) store a field in space as three feature images: a point (x, y, z) reads the planes at
-(x, y), (x, z) and (y, z), and a small network maps the sum of the three features to a value. Here that value is the
-distance to a surface, learned from points on it and their normals.
+Tri-planes (Chan et al., EG3D, 2022) store a field in space as three feature images: a point (x, y,
+z) reads the planes at (x, y), (x, z) and (y, z), and a small network maps the sum of the three
+features to a value. Here that value is the distance to a surface, learned from points on it and
+their normals.
 
-A distance has a gradient of length 1 everywhere (the eikonal equation), so the loss of Gropp et al. (2020) keeps the
-length of the gradient *with respect to the point* at 1. Its derivative with respect to the planes is a second derivative of the sampler. In
-PyTorch the backward pass of `grid_sample` cannot be differentiated; here `jax.grad` inside a loss needs nothing special.
-`mode="bicubic"` matters: a bilinear field has constant slopes in each cell, which jump at its edges.
+A distance has a gradient of length 1 everywhere (the eikonal equation), so the loss of Gropp et al.
+(2020) keeps the length of the gradient *with respect to the point* at 1. Its derivative with
+respect to the planes is a second derivative of the sampler. In PyTorch the backward pass of
+`grid_sample` cannot be differentiated; here `jax.grad` inside a loss needs nothing special.
+`mode="bicubic"` matters: a bilinear field has constant slopes in each cell, which jump at its
+edges.
 
-The surface is a torus, whose distance is known, so the error can be measured where no point was given.
+The surface is a torus, whose distance is known, so the error can be measured where no point was
+given.
 """
 
 from pathlib import Path
@@ -58,8 +62,7 @@ def field(parameters, points):
     reads = stn.grid_sample(parameters["planes"], grid, mode="bicubic", padding_mode="border")
     features = reads.sum(axis=(0, 1))
     (w, b), (v, c) = parameters["first"], parameters["second"]
-    sphere = jnp.linalg.norm(points, axis=-1) - 0.5  # learned is the difference from it
-    return sphere + jax.nn.softplus(10 * (features @ w + b)) / 10 @ v + c
+    return jax.nn.softplus(10 * (features @ w + b)) / 10 @ v + c
 
 
 def slopes(parameters, points):
@@ -75,7 +78,7 @@ def loss(parameters, on, normals, around):
         jnp.mean(jnp.abs(field(parameters, on)))
         + 0.1 * jnp.mean(jnp.sum((there - normals) ** 2, axis=-1))
         + 0.1 * eikonal
-        + 0.02 * jnp.mean(jnp.exp(-30 * jnp.abs(field(parameters, around))))
+        + 0.05 * jnp.mean(jnp.exp(-30 * jnp.abs(field(parameters, around))))
     )
 
 
@@ -90,7 +93,9 @@ def learn(*, side=24, features=8, hidden=32, points=1024, steps=400, seed=0):
         on, normals = surface(keys[0], points)
         near = on[: points // 2] + 0.1 * jax.random.normal(keys[1], (points // 2, 3))
         far = jax.random.uniform(keys[2], (points // 2, 3), minval=-0.95, maxval=0.95)
-        value, slope = jax.value_and_grad(loss)(parameters, on, normals, jnp.concatenate([near, far]))
+        value, slope = jax.value_and_grad(loss)(
+            parameters, on, normals, jnp.concatenate([near, far])
+        )
         updates, state = optimizer.update(slope, state)
         return optax.apply_updates(parameters, updates), state, value
 
@@ -128,7 +133,9 @@ def main(path: Path = IMAGES / "example-triplanes.jpg", *, pixels=128, **options
             shown = np.asarray(values).reshape(known.shape)
             axes.contourf(axis, axis, shown, levels=np.linspace(-0.5, 0.9, 15), cmap="RdBu")
             axes.contour(axis, axis, shown, levels=[0], colors="black", linewidths=1.6)
-            axes.contour(axis, axis, known, levels=[0], colors=ACCENT, linewidths=1.0, linestyles="--")
+            axes.contour(
+                axis, axis, known, levels=[0], colors=ACCENT, linewidths=1.0, linestyles="--"
+            )
             axes.set_aspect("equal")
             axes.axis("off")
 
