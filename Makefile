@@ -33,7 +33,7 @@ test: lint .venv/test .venv/xla_flags
 	$(PLAINLY) $(TEST) -m "not slow" --ignore tests/peers
 
 test-peers: .venv/peers
-	$(TEST) -m "not slow" tests/peers
+	$(TEST) -m "not slow" tests/peers tests/examples
 	$(TEST) tests/test_docs.py
 
 test-all: lint .venv/tpu .venv/docs .venv/package
