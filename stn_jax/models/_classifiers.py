@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 from flax import nnx
@@ -77,8 +78,8 @@ class Convolutional(nnx.Module):
         filters: filters of each convolution (paper: 32 to 64).
         kernel_sizes: side of each convolution's kernel (paper: 9 and 7).
         hidden: units of fully connected layers before the logits (paper: none).
-        shrink: average this many pixels along each axis first (paper: 2 behind a transformer).
         dropout: probability, in training, that an input of a fully connected layer is dropped.
+        **options: as for `ConvolutionalFeatures`: shrink, pool_last.
         rngs: random streams of Flax.
     """
 
@@ -90,13 +91,13 @@ class Convolutional(nnx.Module):
         filters: Sequence[int] = (32, 64),
         kernel_sizes: Sequence[int] = (9, 7),
         hidden: Sequence[int] = (),
-        shrink: int = 1,
         dropout: float = 0.0,
         rngs: nnx.Rngs,
+        **options: Any,
     ):
         self.dropout = dropout
         self.features = ConvolutionalFeatures(
-            input_shape, filters=filters, kernel_sizes=kernel_sizes, shrink=shrink, rngs=rngs
+            input_shape, filters=filters, kernel_sizes=kernel_sizes, rngs=rngs, **options
         )
         self.classifier = FullyConnected(
             self.features.output_shape,

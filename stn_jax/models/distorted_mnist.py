@@ -65,6 +65,7 @@ class CNN:
         shrink: average this many pixels along each axis first (paper: 2 behind a transformer).
         dropout: probability, in training, that an input of a fully connected layer is dropped
             (paper: none).
+        pool_last: whether the last convolution is pooled too.
 
     Example:
         >>> import jax.numpy as jnp
@@ -77,6 +78,7 @@ class CNN:
     hidden: tuple[int, ...] = ()
     shrink: int = 1
     dropout: float = 0.0
+    pool_last: bool = True
 
     def __post_init__(self) -> None:
         """Checks the probability, and that each convolution has a kernel size."""
@@ -102,6 +104,7 @@ class CNN:
             hidden=self.hidden,
             shrink=self.shrink,
             dropout=self.dropout,
+            pool_last=self.pool_last,
             rngs=rngs,
         )
         return Network(classifier)
@@ -198,7 +201,7 @@ class STN:
     classifier: Any = FCN()
     localization: Any = FullyConnectedLocalizer()
     transform: Transform = Affine()
-    output_shape: tuple[int, int] | None = None
+    output_shape: tuple[int, ...] | None = None
     padding_mode: Literal["zeros", "border", "reflection", "wrap"] = "zeros"
 
     def __post_init__(self) -> None:

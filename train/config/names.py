@@ -13,6 +13,9 @@ from stn_jax.models import (
     ConvolutionalLocalizer,
     FullyConnectedLocalizer,
     ParallelSTN,
+    PartNet,
+    Projection,
+    RecurrentSTN,
     RegistrationNet,
     TutorialNet,
 )
@@ -23,11 +26,12 @@ from train.data.distortions import (
     Cluttered,
     Deformation,
     Elastic,
+    Extruded,
     NoDistortion,
     Perspective,
     Rotation,
 )
-from train.step.optimizer import SGD, Adam, Constant, Cosine, Linear, Staircase
+from train.step.optimizer import SGD, Adam, Constant, Cosine, Linear, Milestones, Staircase
 from train.tasks.addition import Addition
 from train.tasks.classification import Classification, CrossEntropy
 from train.tasks.registration import Registration
@@ -38,13 +42,16 @@ NAMES: dict[str, dict[str, Any]] = {
     "model": PAPER
     | {
         "2xst_fcn": ParallelSTN(),
+        "parts": PartNet(),
+        "rnn_spn": RecurrentSTN(),
         "tutorial": TutorialNet(),
         "registration": RegistrationNet(),
     },
-    "classifier": {"fcn": FCN(), "cnn": CNN()},
+    "classifier": {"fcn": FCN(), "cnn": CNN(), "projection": Projection()},
     "localization": {"fc": FullyConnectedLocalizer(), "conv": ConvolutionalLocalizer()},
     "transform": {
         "affine": stn.Affine(),
+        "affine_3d": stn.Affine(ndim=3),
         "projective": stn.Projective(),
         "tps": stn.ThinPlateSpline((4, 4)),
         "attention": stn.Attention(),
@@ -65,6 +72,7 @@ NAMES: dict[str, dict[str, Any]] = {
         "augmentation": Augmentation(),
         "augmented": Augmented(),
         "deformation": Deformation(),
+        "extruded": Extruded(),
     },
     "task": {
         "classification": Classification(),
@@ -80,5 +88,6 @@ NAMES: dict[str, dict[str, Any]] = {
         "cosine": Cosine(),
         "linear": Linear(),
         "step": Staircase(),
+        "milestones": Milestones(),
     },
 }

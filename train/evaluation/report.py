@@ -199,7 +199,7 @@ def compare(table: Table, runs: Sequence[Run]) -> Sheet:
             if values and figure is not None:
                 pairs.append((figure, statistics.fmean(values)))
                 text = f"**{text}**" if table.is_no_worse(pairs[-1][1], figure) else text
-            texts += [UNKNOWN if figure is None else f"{figure}", text]
+            texts += ["none" if figure is None else f"{figure}", text]
         rows.append(texts)
     notes = []
     if pairs:

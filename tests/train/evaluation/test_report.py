@@ -55,6 +55,7 @@ def test_runs_stand_in_their_cells_beside_the_papers_figures(
     table = page.split("\n## ")[1]
     assert "| ST-FCN Aff | 1.2 | missing | 0.8 | **0.76 (0.71 to 0.82, 3 seeds)** | 1.5 |" in table
     assert "| FCN | 2.1 | 2.18 | 5.2 | missing | 3.1 | missing | 3.2 | missing |" in table
+    assert "| CNN | none | missing |" in page
     assert "Mean over 2 measured cells: paper 1.45, ours 1.47; no worse in 1.\n" in table
     rows = [re.split(r" (?<!\\)\| ", line) for line in page.split("## Runs")[1].splitlines()]
     facts = {(row[0], row[1], row[4]): row for row in rows if len(row) == 11}

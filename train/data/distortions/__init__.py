@@ -6,6 +6,7 @@ from train.data.distortions.base import Distortion as Distortion
 from train.data.distortions.clutter import Cluttered as Cluttered
 from train.data.distortions.clutter import NoDistortion as NoDistortion
 from train.data.distortions.deformation import Deformation as Deformation
+from train.data.distortions.extrusion import Extruded as Extruded
 from train.data.distortions.grids import RTS as RTS
 from train.data.distortions.grids import Elastic as Elastic
 from train.data.distortions.grids import Perspective as Perspective
