@@ -222,7 +222,8 @@ class STN:
         """
         transformer = build_transformer(self, input_shape, rngs)
         shape = (*(self.output_shape or input_shape[:-1]), input_shape[-1])
-        return Network(build_classifier(self.classifier, shape, num_classes, rngs), transformer)
+        classifier = build_classifier(self.classifier, shape, num_classes, rngs, passes_keys=True)
+        return Network(classifier, transformer)
 
 
 def build_transformer(
@@ -238,11 +239,33 @@ def build_transformer(
 
 
 def build_classifier(
-    part: Any, input_shape: tuple[int, ...], num_classes: int, rngs: nnx.Rngs
+    part: Any,
+    input_shape: tuple[int, ...],
+    num_classes: int,
+    rngs: nnx.Rngs,
+    *,
+    passes_keys: bool = False,
 ) -> Callable[[Array], Array]:
-    """Returns a classifier alone, images -> logits, where a part builds a `Network` around it."""
+    """Returns a classifier alone, images -> logits, where a part builds a `Network` around it.
+
+    Args:
+        part: any part with ``build(input_shape, num_classes, rngs=)``.
+        input_shape: ``(h, w, c)``, without batch.
+        num_classes: number of logits.
+        rngs: random streams of Flax.
+        passes_keys: whether the network around it passes the keys of dropout on.
+
+    Raises:
+        ValueError: for dropout that would do nothing.
+    """
     network = part.build(input_shape, num_classes, rngs=rngs)
-    return network.classifier if isinstance(network, Network) else network
+    classifier = network.classifier if isinstance(network, Network) else network
+    rate = getattr(classifier, "dropout", 0.0)
+    if rate and not passes_keys:
+        raise ValueError(
+            f"classifier.dropout={rate} has nothing to do; the network around it has no dropout."
+        )
+    return classifier
 
 
 PAPER: dict[str, FCN | CNN | STN] = {

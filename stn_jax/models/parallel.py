@@ -74,7 +74,7 @@ class ParallelSTN:
         ]
         *sides, channels = input_shape
         shape = (*(self.output_shape or sides), self.transformers * channels)
-        classifier = build_classifier(self.classifier, shape, num_classes, rngs)
+        classifier = build_classifier(self.classifier, shape, num_classes, rngs, passes_keys=True)
         return ParallelNetwork(classifier, transformers)
 
 

@@ -17,6 +17,7 @@ from stn_jax.models import (
     ConvolutionalLocalizer,
     FullyConnectedLocalizer,
     ParallelSTN,
+    Projection,
 )
 
 
@@ -51,6 +52,12 @@ def test_each_convolution_needs_a_kernel_size():
         CNN(filters=8)
     with pytest.raises(ValueError, match=r"kernel_sizes=\(9, 0\) does not fit"):
         CNN(kernel_sizes=(9, 0))
+
+
+def test_dropout_that_would_do_nothing_is_refused():
+    part = Projection(CNN((4,), (5,), dropout=0.5))
+    with pytest.raises(ValueError, match=r"classifier\.dropout=0\.5 has nothing to do"):
+        part.build((12, 12, 12, 1), 3, rngs=nnx.Rngs(0))
 
 
 @pytest.mark.parametrize("value", [1, -0.1, "half", float("nan")])

@@ -1,7 +1,9 @@
 """The figures of the papers, and the config of each: one cell for each file in ``configs/``.
 
 References:
-    Jaderberg et al., "Spatial Transformer Networks", 2015, tables 1 and 2 and appendix A.1.
+    Jaderberg et al., "Spatial Transformer Networks", 2015, tables 1 to 3 and appendix A.
+    Sonderby et al., "Recurrent Spatial Transformer Networks", 2015.
+    Lasagne/Recipes, examples/spatial_transformer_network.ipynb; MatConvNet's example.
 """
 
 from collections.abc import Iterator, Mapping
@@ -103,6 +105,39 @@ TABLES = (
             "ST-CNN Single": ("st_cnn_single", (3.7, 3.9)),
             "ST-CNN Multi": ("st_cnn_multi", (3.6, 3.9)),
         },
+    ),
+    Table(
+        "Birds, CUB-200-2011 (table 3): test error, %",
+        "test_error",
+        {"birds": "cub"},
+        {
+            "CNN, 224 px": ("224_cnn", (17.7,)),
+            "2xST-CNN, 224 px": ("224_2xst_cnn", (16.9,)),
+            "2xST-CNN, 448 px": ("448_2xst_cnn", (16.1,)),
+            "4xST-CNN, 448 px": ("448_4xst_cnn", (15.9,)),
+        },
+    ),
+    Table(
+        "Digits extruded to volumes (appendix A.3, no figures): test error, %",
+        "test_error",
+        {"volumes": "mnist_3d"},
+        {"CNN": ("cnn", (None,)), "ST-CNN": ("st_cnn", (None,))},
+    ),
+    Table(
+        "Three digits and 8 distractors (RNN-SPN): test error of a digit, %",
+        "test_error",
+        {"sequences": "sequence"},
+        {
+            "CNN": ("cnn", (2.9,)),
+            "FFN-SPN": ("ffn_spn", (2.0,)),
+            "RNN-SPN": ("rnn_spn", (1.5,)),
+        },
+    ),
+    Table(
+        "Lasagne's recipe (without a transformer: MatConvNet): test error, %",
+        "test_error",
+        {"clutter": "mnist_lasagne"},
+        {"CNN": ("cnn", (14.2,)), "ST-CNN": ("st_cnn", (3.76,))},
     ),
 )
 """The tables that ``python -m train report`` prints."""

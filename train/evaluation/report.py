@@ -1,6 +1,7 @@
 """The verb ``report``: the tables of the papers with the numbers of finished runs beside theirs."""
 
 import json
+import re
 import statistics
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -10,7 +11,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from train.errors import UserError
+from train.errors import UserError, shorten
 from train.evaluation.paper import TABLES, Table
 from train.run.json_files import read_json
 from train.run.progress import console, log
@@ -137,12 +138,19 @@ def read_run(folder: Path) -> Run | None:
         return None
     remedy = "restore it, or leave this run out"
     summary = read_json(folder / SUMMARY, ("result", "steps", "seed"), remedy)
+    for key in ("steps", "seed"):
+        if type(summary[key]) is not int:
+            raise UserError(
+                f"{folder / SUMMARY} is damaged ({key} is {shorten(repr(summary[key]), 100)}); "
+                f"{remedy}."
+            )
     config = read_json(folder / CONFIG, (), remedy)
     for part, field in PLACES:
         if isinstance(config.get(part), dict):
             config[part].pop(field, None)
     name = summary.get("config")
-    name = name if isinstance(name, str) else folder.name
+    if not isinstance(name, str) or not re.fullmatch(r"\w[\w.+-]*", name):
+        name = folder.name
     return Run(folder, name, summary, json.dumps(config, sort_keys=True))
 
 
@@ -191,7 +199,7 @@ def compare(table: Table, runs: Sequence[Run]) -> Sheet:
             if values and figure is not None:
                 pairs.append((figure, statistics.fmean(values)))
                 text = f"**{text}**" if table.is_no_worse(pairs[-1][1], figure) else text
-            texts += [UNKNOWN if figure is None else f"{figure}", text]
+            texts += ["none" if figure is None else f"{figure}", text]
         rows.append(texts)
     notes = []
     if pairs:
@@ -275,7 +283,7 @@ def describe_runs(sheet: Sheet, runs: Sequence[Run]) -> list[str]:
 def commands(runs: Iterable[Run]) -> list[str]:
     """Returns the command of each run, in the order of the tables."""
     found = [run.summary.get("command") for run in _in_order(runs)]
-    return list(dict.fromkeys(text for text in found if isinstance(text, str)))
+    return list(dict.fromkeys(shorten(text, 2000) for text in found if isinstance(text, str)))
 
 
 def to_rich(sheet: Sheet) -> RichTable:

@@ -55,6 +55,7 @@ def test_runs_stand_in_their_cells_beside_the_papers_figures(
     table = page.split("\n## ")[1]
     assert "| ST-FCN Aff | 1.2 | missing | 0.8 | **0.76 (0.71 to 0.82, 3 seeds)** | 1.5 |" in table
     assert "| FCN | 2.1 | 2.18 | 5.2 | missing | 3.1 | missing | 3.2 | missing |" in table
+    assert "| CNN | none | missing |" in page
     assert "Mean over 2 measured cells: paper 1.45, ours 1.47; no worse in 1.\n" in table
     rows = [re.split(r" (?<!\\)\| ", line) for line in page.split("## Runs")[1].splitlines()]
     facts = {(row[0], row[1], row[4]): row for row in rows if len(row) == 11}
@@ -106,6 +107,11 @@ def test_two_runs_of_one_config_and_seed_are_refused(
     [
         ("summary.json", "{", ["summary.json is damaged"]),
         ("summary.json", '{"result": "x", "seed": 0}', ["has no steps"]),
+        (
+            "summary.json",
+            '{"result": "x", "steps": 3, "seed": {}}',
+            ["summary.json is damaged (seed is {})"],
+        ),
         ("config.json", "[]", ["config.json is damaged", "holds no object"]),
     ],
 )
@@ -135,6 +141,13 @@ def test_copies_of_runs_report_the_same_and_name_no_folder_of_this_machine(
         assert str(runs) not in path.read_text()
     with Image.open(tmp_path / R / "transformer.png") as picture:
         assert picture.size == (800, 500)
+
+
+def test_a_summary_decides_no_path(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "in" / "run", "../elsewhere", 1.0)
+    assert main(["report", str(folder), "--copy-to", str(tmp_path / "out")]) == 0
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["run"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "out"]
 
 
 def test_where_higher_is_better_bold_is_no_lower() -> None:
