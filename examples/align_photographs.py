@@ -34,7 +34,7 @@ TRUE = np.array([0.86, -0.22, 0.10, 0.17, 0.92, -0.06, 0.12, -0.09], np.float32)
 def halved(image):
     """Returns an image ``(h, w, c)`` at half its size, smoothed."""
     h, w = (size // 2 for size in image.shape[:2])
-    return stn.separable_sample(image, [1.0, 1.0], [0.0, 0.0], (h, w), padding_mode="border")
+    return stn.separable_sample(image, np.ones(2), np.zeros(2), (h, w), padding_mode="border")
 
 
 def warp(image, theta, shape):

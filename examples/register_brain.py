@@ -38,8 +38,8 @@ def read(path, side):
     low, high = where.min(0), where.max(0) + 1
     volume = volume[tuple(slice(a, b) for a, b in zip(low, high, strict=True))]
     shape = [max(8, round(size * side / max(volume.shape))) for size in volume.shape]
-    room = [1.15] * 3  # a deformed brain stays inside
-    return stn.separable_sample(volume[..., None], room, [0.0] * 3, shape)
+    room = np.full(3, 1.15)  # a deformed brain stays inside
+    return stn.separable_sample(volume[..., None], room, np.zeros(3), shape)
 
 
 def deformation(key, field, size):
@@ -48,7 +48,7 @@ def deformation(key, field, size):
     affine = stn.Affine(ndim=3).identity() + 0.04 * jax.random.normal(keys[0], (12,))
     coarse = size * jax.random.normal(keys[1], (4, 4, 4, 3))
     velocity = stn.separable_sample(
-        coarse, [1.0] * 3, [0.0] * 3, field, mode="bicubic", padding_mode="border"
+        coarse, np.ones(3), np.zeros(3), field, mode="bicubic", padding_mode="border"
     )
     return jnp.concatenate([affine, velocity.reshape(-1)])
 
@@ -56,7 +56,7 @@ def deformation(key, field, size):
 def halved(volume):
     """Returns a volume at half its size, smoothed."""
     shape = [size // 2 for size in volume.shape[:3]]
-    return stn.separable_sample(volume, [1.0] * 3, [0.0] * 3, shape)
+    return stn.separable_sample(volume, np.ones(3), np.zeros(3), shape)
 
 
 def register(fixed, moving, chain, *, steps, rate=0.02, smoothness=0.0005):

@@ -119,7 +119,7 @@ class Network(nnx.Module):
     """A classifier, with or without a spatial transformer in front of it.
 
     Args:
-        classifier: images -> logits; `FullyConnected` and `Convolutional` take keys too.
+        classifier: images -> logits; ``FullyConnected`` and ``Convolutional`` take keys too.
         transformer: applied first, where given.
     """
 
