@@ -1,7 +1,7 @@
 """Lasagne's recipe without its transformer: the classifier sees the image, reduced to a third.
 
 Command:  python -m train fit configs/mnist_lasagne_cnn.py
-Cost:     about 1 hour on 2 CPU cores
+Cost:     about 12,000 steps; not timed
 Expected: 14.2 % test error in MatConvNet, 5.7 % with a transformer, on such data
 """
 
