@@ -3,8 +3,10 @@
 #   make test        lint, types, doctests and tests
 #   make test-peers  the same numbers from PyTorch, ONNX, SciPy, kornia ...; the code in docs/
 #   make test-all    everything, the slow tests too
+#   make test-lowest, test-newest  the library with the oldest and the newest versions that it admits
 #   make mutants     changes lines of the numerics at random: does a quick test notice? (half an hour)
 #   make faults      kills, stops and damages a real run at random moments: does it recover? (10 minutes)
+#   make docs        builds the site, strictly, in docs/_build/html; make docs-serve shows it
 #   make native      builds the compiled CPU kernels (needs a C++20 compiler; two minutes)
 #   make bench       times everything against its peers; runs/benchmarks has what was found
 
@@ -15,29 +17,32 @@ PIP := $(RUN) -m pip install --quiet --disable-pip-version-check --constraint co
 TEST := $(RUN) -m pytest --quiet --numprocesses auto --maxprocesses 8 --dist worksteal
 # Most of a test's time is XLA's, and half of that its optimising, which changes no program of ours:
 # the quick suite goes without. Doctests, peers and test-all compile as users do.
-PLAINLY := XLA_FLAGS="--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true \
-	--xla_cpu_use_fusion_emitters=false $$XLA_FLAGS"
+# The flags are those that the installed XLA knows: it ends the process at any other.
+PLAINLY := XLA_FLAGS="$$(cat .venv/xla_flags) $$XLA_FLAGS"
 
 # libtpu looks for a TPU and says at length that there is none.
 export TPU_STDERR_LOG_LEVEL ?= 3
 export TPU_MIN_LOG_LEVEL ?= 3
 
-.PHONY: train test test-peers test-all mutants faults native bench lint clean
+.PHONY: train test test-peers test-all test-lowest test-newest mutants faults native bench docs docs-serve lint clean
 
 train: .venv/train
 	$(RUN) -m train fit configs/quickstart.py --workdir runs/quickstart
 
-test: lint .venv/test
+test: lint .venv/test .venv/xla_flags
 	$(TEST) --doctest-modules stn_jax
 	$(PLAINLY) $(TEST) -m "not slow" --ignore tests/peers
 
 test-peers: .venv/peers
-	$(TEST) -m "not slow" tests/peers
+	$(TEST) -m "not slow" tests/peers tests/examples
 	$(TEST) tests/test_docs.py
 
-test-all: lint .venv/tpu
+test-all: lint .venv/tpu .venv/docs .venv/package
 	$(TEST) --doctest-modules stn_jax
 	$(TEST)
+
+test-lowest test-newest:
+	$(PYTHON) tests/ends.py $(@:test-%=%)
 
 MUTANTS ?= 60
 SEED ?= 0
@@ -57,13 +62,21 @@ native: .venv/train
 bench: .venv/peers
 	$(RUN) benchmarks/run.py
 
+docs: .venv/docs
+	$(RUN) -m sphinx -W -n -E --keep-going -q -b html -d docs/_build/doctrees docs docs/_build/html
+
+PORT ?= 8000
+
+docs-serve: docs
+	$(RUN) -m http.server $(PORT) --bind 127.0.0.1 --directory docs/_build/html
+
 lint: .venv/test
 	$(RUN) -m ruff check
 	$(RUN) -m ruff format --check
 	$(RUN) -m mypy
 
 clean:
-	rm -rf .venv dist .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv .venv-* dist docs/_build docs/generated .pytest_cache .mypy_cache .ruff_cache
 
 # A stamp says which extras are in; it is older than the files that decide what they are.
 .venv/base: pyproject.toml constraints.txt
@@ -80,12 +93,23 @@ clean:
 	$(PIP) --editable ".[train,test]"
 	@touch $@
 
+.venv/xla_flags: .venv/test tests/xla_flags.py
+	$(RUN) tests/xla_flags.py > $@
+
 .venv/peers: .venv/test
 	$(PIP) --editable ".[train,test,peers]"
 	@touch $@
 
 .venv/tpu: .venv/peers
 	$(PIP) --editable ".[train,test,peers,tpu]"
+	@touch $@
+
+.venv/docs: .venv/test
+	$(PIP) --editable ".[train,test,docs]"
+	@touch $@
+
+.venv/package: .venv/test
+	$(PIP) --editable ".[train,test,package]"
 	@touch $@
 
 .venv/mutants: .venv/test

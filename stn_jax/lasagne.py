@@ -26,7 +26,7 @@ from stn_jax.transforms import affine_grid, thin_plate_spline_grid
 __all__ = ["BORDER_MODES", "tps_transformer", "transformer"]
 
 BORDER_MODES = {"nearest": "border", "mirror": "reflection", "wrap": "wrap"}
-"""Lasagne's border modes, and the `padding_mode` of `stn_jax.grid_sample` that each one is."""
+"""Lasagne's border modes, and the ``padding_mode`` of `stn_jax.grid_sample` that each one is."""
 
 
 def transformer(

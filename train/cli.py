@@ -6,7 +6,9 @@ JAX is imported only after the command line has been checked.
 import dataclasses
 import difflib
 import io
+import itertools
 import os
+import shlex
 import signal
 import sys
 from collections.abc import Mapping, Sequence
@@ -34,6 +36,8 @@ usage: python -m train VERB ...
       write the trained network as one file that needs nothing but JAX
   plot --workdir DIR
       draw the figures of a run again
+  report RUN [RUN ...] [--markdown] [--copy-to results]
+      print the papers' tables with the numbers of finished runs beside theirs
   compile CONFIG --topology v5e:2x4 [--train.batch-size 4096 ...]
       estimate memory, communication and time of a step on a TPU; no TPU is needed
 
@@ -102,11 +106,29 @@ class Plot:
     """Work directory of a run."""
 
 
-VERBS = {"evaluate": Evaluate, "predict": Predict, "export": Export, "plot": Plot}
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """Prints the papers' tables with the numbers of finished runs beside theirs."""
+
+    runs: tyro.conf.Positional[tuple[str, ...]]
+    """Work directories, or folders of them, such as results."""
+    markdown: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Print Markdown."""
+    copy_to: str | None = None
+    """Folder to copy summary, config and small pictures of the finished runs to."""
+
+
+VERBS = {
+    "evaluate": Evaluate,
+    "predict": Predict,
+    "export": Export,
+    "plot": Plot,
+    "report": Report,
+}
 CONFIGURED = ("fit", "compile")
 """Verbs that begin with a config file."""
 
-ALL_VERBS = ("fit", "evaluate", "predict", "export", "plot", "compile")
+ALL_VERBS = ("fit", *VERBS, "compile")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -193,6 +215,16 @@ def _run(arguments: list[str]) -> int:
         from train.evaluation.export import export
 
         return export(expand(command.workdir), expand(command.out) if command.out else None)
+    if isinstance(command, Report):
+        from train.evaluation.report import report
+
+        if not command.runs:
+            raise UserError("report needs a work directory, or a folder of them, such as results.")
+        return report(
+            [expand(run) for run in command.runs],
+            markdown=command.markdown,
+            copy_to=None if command.copy_to is None else expand(command.copy_to),
+        )
     from train.evaluation.figures import plot
 
     return plot(expand(command.workdir))
@@ -238,8 +270,9 @@ def _run_config(verb: str, rest: list[str]) -> int:
     config, command = parsed
     if verb == "fit":
         sources = sources_of(run_file(path).__name__)
+        launch = {"name": path.stem, "command": _command_of(["fit", *rest])}
         with _connect(command):
-            return _run_fit(config, expand(command.workdir), sources)
+            return _run_fit(config, expand(command.workdir), sources, launch)
     from train.plan.compile import compile_for
 
     return compile_for(config, command.topology)
@@ -255,13 +288,26 @@ def _connect(command: Processes) -> AbstractContextManager[Any]:
     return Watch()
 
 
-def _run_fit(config: Any, workdir: Path, sources: Mapping[str, str]) -> int:
+def _command_of(arguments: Sequence[str]) -> str:
+    """Returns the command that repeats a run, without its processes and its folders."""
+    places = {f"--{field.name}" for field in dataclasses.fields(Processes)}
+    places |= {"--workdir", "--data.manual-dir", "--data.data-dir"}
+    kept: list[str] = []
+    for before, argument in itertools.pairwise(["", *arguments]):
+        if before not in places and argument.partition("=")[0] not in places:
+            kept.append(argument)
+    return shlex.join(["python", "-m", "train", *kept])
+
+
+def _run_fit(
+    config: Any, workdir: Path, sources: Mapping[str, str], launch: Mapping[str, str]
+) -> int:
     """Runs the verb fit; an interruption says what stands on the disk."""
     from train.fit import fit
     from train.run.workdir import SUMMARY, saved_step
 
     try:
-        return fit(config, workdir, sources)
+        return fit(config, workdir, sources, **launch)
     except KeyboardInterrupt as stop:
         step = saved_step(workdir)
         if (workdir / SUMMARY).is_file():

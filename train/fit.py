@@ -3,6 +3,7 @@
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack, closing
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from train.evaluation.evaluator import Evaluator
 from train.evaluation.warm_start import start_from
 from train.experiment import Experiment
 from train.run.checkpoints import Checkpoints, HostState
-from train.run.devices import describe_devices, replicate, tune_malloc
+from train.run.devices import describe_devices, describe_hardware, replicate, tune_malloc
 from train.run.distributed import check_same, check_shared, on_first
 from train.run.interrupt import Interrupt
 from train.run.json_files import write_json
@@ -40,7 +41,14 @@ SNAPSHOT_FRACTIONS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
 """Fractions of the run at which the filmstrip has an image, besides the first and last step."""
 
 
-def fit(config: Config, workdir: Path, sources: Mapping[str, str] | None = None) -> int:
+def fit(
+    config: Config,
+    workdir: Path,
+    sources: Mapping[str, str] | None = None,
+    *,
+    name: str | None = None,
+    command: str | None = None,
+) -> int:
     """Trains and evaluates a network, or resumes an interrupted run; the verb ``fit``.
 
     Args:
@@ -48,6 +56,8 @@ def fit(config: Config, workdir: Path, sources: Mapping[str, str] | None = None)
         workdir: work directory for everything that the run writes.
         sources: the config file and the modules beside it, by file name; None is those in which
             classes of the config stand.
+        name: name of the config, by which `train.evaluation.report` finds its place in a table.
+        command: the command that trains this network, for the summary.
 
     Returns:
         The exit code.
@@ -71,13 +81,15 @@ def fit(config: Config, workdir: Path, sources: Mapping[str, str] | None = None)
 
             summary = on_first(take_workdir)
             if summary is None:
-                return _fit(config, workdir, sources)
+                return _fit(config, workdir, sources, {"config": name, "command": command})
     on_first(lambda: check_finished(workdir, config))
     log(f"{workdir} is finished: {summary['result']}; nothing to do")
     return 0
 
 
-def _fit(config: Config, workdir: Path, sources: Mapping[str, str]) -> int:
+def _fit(
+    config: Config, workdir: Path, sources: Mapping[str, str], launch: Mapping[str, str | None]
+) -> int:
     started_at = time.perf_counter()
     run, steps = config.train, config.train.steps
 
@@ -222,8 +234,11 @@ def _fit(config: Config, workdir: Path, sources: Mapping[str, str]) -> int:
             "examples_per_second": round(rate, 1),
             "parameters": experiment.parameters,
             "seed": run.seed,
+            **launch,
+            "date": datetime.now(UTC).date().isoformat(),
             "git_revision": git_revision(),
             "devices": describe_devices(),
+            "hardware": describe_hardware(),
             "jax_version": jax.__version__,
         },
     )

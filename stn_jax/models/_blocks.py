@@ -173,14 +173,15 @@ def convolutional_localization(
 
 
 def dropout(
-    keys: Key[Array, "b"], x: Float[Array, "b *shape"], shared: int = 0
+    keys: Key[Array, "b"], x: Float[Array, "b *shape"], shared: int = 0, *, rate: float = 0.5
 ) -> Float[Array, "b *shape"]:
-    """Sets half of the values to 0 and doubles the others; each image has a key of its own.
+    """Sets a part of the values to 0 and scales the others up; each image has a key of its own.
 
     Args:
         keys: one for each image, so that what is dropped does not depend on the batch.
         x: values.
         shared: how many axes after the batch's are dropped as one.
+        rate: probability that a value is dropped; the others are divided by ``1 - rate``.
 
     Example:
         >>> values = dropout(random.split(random.key(0), 5), jnp.ones((5, 3, 3, 8)), shared=2)
@@ -188,5 +189,5 @@ def dropout(
         [0.0, 2.0]
     """
     shape = (*(1,) * shared, *x.shape[1 + shared :])
-    kept = jax.vmap(lambda key: random.bernoulli(key, shape=shape))(keys)
-    return jnp.where(kept, 2 * x, 0)
+    kept = jax.vmap(lambda key: random.bernoulli(key, 1 - rate, shape))(keys)
+    return jnp.where(kept, x / (1 - rate), 0)

@@ -4,28 +4,17 @@
 `PAPER` has the four of table 1; `dataclasses.replace` changes one, say its transform.
 """
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import jax
 from flax import nnx
-from jaxtyping import Array, Float
+from jaxtyping import Array
 
-from stn_jax.models._blocks import (
-    ConvolutionalFeatures,
-    Prediction,
-    convolutional_localization,
-)
+from stn_jax.models._blocks import convolutional_localization
+from stn_jax.models._classifiers import Convolutional, FullyConnected, Network
 from stn_jax.nn import FullyConnectedLocalization, SpatialTransformer
-from stn_jax.nn.localization import (
-    check_input,
-    check_positive,
-    check_sequences,
-    flatten,
-    hidden_layers,
-)
+from stn_jax.nn.localization import check_fraction, check_positive, check_sequences
 from stn_jax.transforms.affine import Affine
 from stn_jax.transforms.base import Transform
 
@@ -36,6 +25,7 @@ class FCN:
 
     Attributes:
         hidden: units of each hidden layer (paper: two of 128 to 256).
+        dropout: probability, in training, that a hidden unit is dropped (paper: none).
 
     Example:
         >>> import jax.numpy as jnp
@@ -44,6 +34,11 @@ class FCN:
     """
 
     hidden: tuple[int, ...] = (256, 256)
+    dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Checks the probability."""
+        check_fraction(dropout=self.dropout)
 
     def build(self, input_shape: tuple[int, ...], num_classes: int, *, rngs: nnx.Rngs) -> "Network":
         """Returns the network, freshly initialised.
@@ -53,7 +48,10 @@ class FCN:
             num_classes: number of logits.
             rngs: random streams of Flax.
         """
-        return Network(FullyConnected(input_shape, num_classes, hidden=self.hidden, rngs=rngs))
+        classifier = FullyConnected(
+            input_shape, num_classes, hidden=self.hidden, dropout=self.dropout, rngs=rngs
+        )
+        return Network(classifier)
 
 
 @dataclass(frozen=True)
@@ -65,6 +63,9 @@ class CNN:
         kernel_sizes: side of each convolution's kernel.
         hidden: units of fully connected layers before the logits (paper: none).
         shrink: average this many pixels along each axis first (paper: 2 behind a transformer).
+        dropout: probability, in training, that an input of a fully connected layer is dropped
+            (paper: none).
+        pool_last: whether the last convolution is pooled too.
 
     Example:
         >>> import jax.numpy as jnp
@@ -76,9 +77,12 @@ class CNN:
     kernel_sizes: tuple[int, ...] = (9, 7)
     hidden: tuple[int, ...] = ()
     shrink: int = 1
+    dropout: float = 0.0
+    pool_last: bool = True
 
     def __post_init__(self) -> None:
-        """Checks that each convolution has a kernel size."""
+        """Checks the probability, and that each convolution has a kernel size."""
+        check_fraction(dropout=self.dropout)
         check_sequences(filters=self.filters, kernel_sizes=self.kernel_sizes)
         if len(self.filters) != len(self.kernel_sizes):
             raise ValueError(
@@ -99,6 +103,8 @@ class CNN:
             kernel_sizes=self.kernel_sizes,
             hidden=self.hidden,
             shrink=self.shrink,
+            dropout=self.dropout,
+            pool_last=self.pool_last,
             rngs=rngs,
         )
         return Network(classifier)
@@ -195,7 +201,7 @@ class STN:
     classifier: Any = FCN()
     localization: Any = FullyConnectedLocalizer()
     transform: Transform = Affine()
-    output_shape: tuple[int, int] | None = None
+    output_shape: tuple[int, ...] | None = None
     padding_mode: Literal["zeros", "border", "reflection", "wrap"] = "zeros"
 
     def __post_init__(self) -> None:
@@ -216,7 +222,8 @@ class STN:
         """
         transformer = build_transformer(self, input_shape, rngs)
         shape = (*(self.output_shape or input_shape[:-1]), input_shape[-1])
-        return Network(build_classifier(self.classifier, shape, num_classes, rngs), transformer)
+        classifier = build_classifier(self.classifier, shape, num_classes, rngs, passes_keys=True)
+        return Network(classifier, transformer)
 
 
 def build_transformer(
@@ -232,11 +239,33 @@ def build_transformer(
 
 
 def build_classifier(
-    part: Any, input_shape: tuple[int, ...], num_classes: int, rngs: nnx.Rngs
+    part: Any,
+    input_shape: tuple[int, ...],
+    num_classes: int,
+    rngs: nnx.Rngs,
+    *,
+    passes_keys: bool = False,
 ) -> Callable[[Array], Array]:
-    """Returns a classifier alone, images -> logits, where a part builds a `Network` around it."""
+    """Returns a classifier alone, images -> logits, where a part builds a `Network` around it.
+
+    Args:
+        part: any part with ``build(input_shape, num_classes, rngs=)``.
+        input_shape: ``(h, w, c)``, without batch.
+        num_classes: number of logits.
+        rngs: random streams of Flax.
+        passes_keys: whether the network around it passes the keys of dropout on.
+
+    Raises:
+        ValueError: for dropout that would do nothing.
+    """
     network = part.build(input_shape, num_classes, rngs=rngs)
-    return network.classifier if isinstance(network, Network) else network
+    classifier = network.classifier if isinstance(network, Network) else network
+    rate = getattr(classifier, "dropout", 0.0)
+    if rate and not passes_keys:
+        raise ValueError(
+            f"classifier.dropout={rate} has nothing to do; the network around it has no dropout."
+        )
+    return classifier
 
 
 PAPER: dict[str, FCN | CNN | STN] = {
@@ -246,99 +275,3 @@ PAPER: dict[str, FCN | CNN | STN] = {
     "st_cnn": STN(CNN(), ConvolutionalLocalizer()),
 }
 """The four networks of table 1, with its sizes and an affine transformer."""
-
-
-class FullyConnected(nnx.Module):
-    """FCN: hidden fully connected layers, then the logits.
-
-    Args:
-        input_shape: ``(h, w, c)``, without batch.
-        num_classes: number of logits.
-        hidden: units of each hidden layer (paper: two of 128 to 256).
-        rngs: random streams of Flax.
-    """
-
-    def __init__(
-        self,
-        input_shape: tuple[int, ...],
-        num_classes: int,
-        *,
-        hidden: Sequence[int] = (256, 256),
-        rngs: nnx.Rngs,
-    ):
-        check_positive(num_classes=num_classes)
-        check_sequences(input_shape=input_shape, hidden=hidden)
-        sizes = [math.prod(input_shape), *hidden]
-        self.input_shape = tuple(input_shape)
-        self.hidden = hidden_layers(sizes, rngs=rngs)
-        self.logits = nnx.Linear(sizes[-1], num_classes, rngs=rngs)
-
-    def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b k"]:
-        """Returns the logits."""
-        check_input(x, self.input_shape)
-        x = flatten(x)
-        for layer in self.hidden:
-            x = jax.nn.relu(layer(x))
-        return self.logits(x)
-
-
-class Convolutional(nnx.Module):
-    """CNN: convolution - max-pool 2, repeated, then fully connected layers and the logits.
-
-    Args:
-        input_shape: ``(h, w, c)``, without batch.
-        num_classes: number of logits.
-        filters: filters of each convolution (paper: 32 to 64).
-        kernel_sizes: side of each convolution's kernel (paper: 9 and 7).
-        hidden: units of fully connected layers before the logits (paper: none).
-        shrink: average this many pixels along each axis first (paper: 2 behind a transformer).
-        rngs: random streams of Flax.
-    """
-
-    def __init__(
-        self,
-        input_shape: tuple[int, ...],
-        num_classes: int,
-        *,
-        filters: Sequence[int] = (32, 64),
-        kernel_sizes: Sequence[int] = (9, 7),
-        hidden: Sequence[int] = (),
-        shrink: int = 1,
-        rngs: nnx.Rngs,
-    ):
-        self.features = ConvolutionalFeatures(
-            input_shape, filters=filters, kernel_sizes=kernel_sizes, shrink=shrink, rngs=rngs
-        )
-        self.classifier = FullyConnected(
-            self.features.output_shape, num_classes, hidden=hidden, rngs=rngs
-        )
-
-    def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b k"]:
-        """Returns the logits."""
-        return self.classifier(self.features(x))
-
-
-class Network(nnx.Module):
-    """A classifier, with or without a spatial transformer in front of it.
-
-    Args:
-        classifier: images -> logits.
-        transformer: applied first, where given.
-    """
-
-    def __init__(
-        self, classifier: Callable[[Array], Array], transformer: SpatialTransformer | None = None
-    ):
-        self.transformer = transformer
-        self.classifier = classifier
-
-    def forward(self, x: Float[Array, "b h w c"]) -> Prediction:
-        """Returns the logits and what the transformer did."""
-        warps = () if self.transformer is None else (self.transformer.warp(x),)
-        with jax.named_scope("classifier"):
-            logits = self.classifier(warps[-1].features if warps else x)
-        return Prediction(logits, warps)
-
-    def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b k"]:
-        """Returns the logits."""
-        return self.forward(x).logits

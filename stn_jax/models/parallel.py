@@ -6,9 +6,10 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Key
 
 from stn_jax.models._blocks import Prediction
+from stn_jax.models._classifiers import classify
 from stn_jax.models.distorted_mnist import (
     FCN,
     FullyConnectedLocalizer,
@@ -73,7 +74,7 @@ class ParallelSTN:
         ]
         *sides, channels = input_shape
         shape = (*(self.output_shape or sides), self.transformers * channels)
-        classifier = build_classifier(self.classifier, shape, num_classes, rngs)
+        classifier = build_classifier(self.classifier, shape, num_classes, rngs, passes_keys=True)
         return ParallelNetwork(classifier, transformers)
 
 
@@ -89,12 +90,19 @@ class ParallelNetwork(nnx.Module):
         self.transformers = nnx.List(transformers)
         self.classifier = classifier
 
-    def forward(self, x: Float[Array, "b h w c"]) -> Prediction:
-        """Returns the logits and what each transformer did."""
+    def forward(
+        self, x: Float[Array, "b h w c"], *, keys: Key[Array, "b"] | None = None
+    ) -> Prediction:
+        """Returns the logits and what each transformer did.
+
+        Args:
+            x: images.
+            keys: a key for each image, which decides what dropout drops; None drops nothing.
+        """
         warps = tuple(transformer.warp(x) for transformer in self.transformers)
         with jax.named_scope("classifier"):
             features = jnp.concatenate([warp.features for warp in warps], axis=-1)
-            return Prediction(self.classifier(features), warps)
+            return Prediction(classify(self.classifier, features, keys), warps)
 
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b k"]:
         """Returns the logits."""

@@ -65,7 +65,8 @@ class Tutorial(nnx.Module):
 
     Localization: conv8 7x7 - pool - conv10 5x5 - pool - fc32 - theta. Classifier: conv10 5x5 - pool
     - conv20 5x5 - dropout of whole channels - pool - fc50 - dropout - logits. The parameters and
-    values of a trained PyTorch model carry over; these logits are its values before `log_softmax`.
+    values of a trained PyTorch model carry over; these logits are its values before
+    ``log_softmax``.
 
     Args:
         input_shape: ``(h, w, c)``, without batch (tutorial: 28 x 28 x 1).

@@ -268,6 +268,13 @@ def check_positive(**sizes: int | Sequence[int]) -> None:
             raise ValueError(f"{argument}={value!r} does not fit; give positive integers.")
 
 
+def check_fraction(**values: float) -> None:
+    """Refuses what is no number in [0, 1), by the argument's name."""
+    for argument, value in values.items():
+        if not isinstance(value, numbers.Real) or not 0 <= value < 1:
+            raise ValueError(f"{argument}={value!r} does not fit; give a number in [0, 1).")
+
+
 def check_sequences(**sizes: Sequence[int]) -> None:
     """Refuses what is no sequence of positive integers, by the argument's name."""
     for argument, value in sizes.items():

@@ -30,7 +30,7 @@ class AffineDiffeomorphic(AffineFamily):
 
     The parameters are the entries of ``[L | v]``, ``(n, n + 1)`` by rows; ``det = exp(trace L)``
     is positive, so nothing is ever mirrored or collapsed. Rounding bounds that: relative to its
-    largest entry theta is right to about ``max(1, |L|)`` roundings (with |L| the largest sum of
+    largest entry theta is right to about ``max(1, |L|)`` roundings (with ``|L|`` the largest sum of
     absolute values in a row, which must not exceed 5e5: beyond it theta is NaN), so a determinant
     that is smaller than this against the entries' product may lose its sign. Where ``exp(|L|)``
     exceeds the largest float, theta and its gradient may be infinite or NaN.

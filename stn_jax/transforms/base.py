@@ -28,7 +28,7 @@ class Transform(abc.ABC):
 
     @property
     def ndim(self) -> int:
-        """Number of spatial axes: 2 unless a family says 3."""
+        """Number of spatial axes; 2 unless a family says 3."""
         return 2
 
     @property

@@ -1,12 +1,24 @@
 """The paper's networks for distorted MNIST: their sizes, shapes and names."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 from flax import nnx
 
 import stn_jax as stn
-from stn_jax.models import CNN, FCN, PAPER, STN, ConvolutionalLocalizer, FullyConnectedLocalizer
+from stn_jax.models import (
+    CNN,
+    FCN,
+    PAPER,
+    STN,
+    ConvolutionalLocalizer,
+    FullyConnectedLocalizer,
+    ParallelSTN,
+    Projection,
+)
 
 
 @pytest.mark.parametrize("name", PAPER)
@@ -42,6 +54,19 @@ def test_each_convolution_needs_a_kernel_size():
         CNN(kernel_sizes=(9, 0))
 
 
+def test_dropout_that_would_do_nothing_is_refused():
+    part = Projection(CNN((4,), (5,), dropout=0.5))
+    with pytest.raises(ValueError, match=r"classifier\.dropout=0\.5 has nothing to do"):
+        part.build((12, 12, 12, 1), 3, rngs=nnx.Rngs(0))
+
+
+@pytest.mark.parametrize("value", [1, -0.1, "half", float("nan")])
+@pytest.mark.parametrize("part", [FCN, CNN])
+def test_a_probability_of_dropout_is_in_its_range(part, value):
+    with pytest.raises(ValueError, match=r"dropout=.* does not fit; give a number in \[0, 1\)"):
+        part(dropout=value)
+
+
 def test_any_module_can_be_the_classifier():
     class Linear:
         def build(self, input_shape, num_classes, *, rngs):
@@ -50,6 +75,31 @@ def test_any_module_can_be_the_classifier():
     model = STN(Linear(), output_shape=(8, 8)).build((12, 12, 1), 3, rngs=nnx.Rngs(0))
     images = jax.ShapeDtypeStruct((2, 12, 12, 1), jnp.float32)
     assert jax.eval_shape(model.forward, images).logits.shape == (2, 3)
+
+
+@pytest.mark.parametrize(
+    ("model", "classifier"),
+    [
+        (None, CNN((4,), (5,), (16,), dropout=0.5)),
+        (STN, FCN((16, 8), dropout=0.5)),
+        (ParallelSTN, FCN((16, 8), dropout=0.5)),
+    ],
+)
+def test_dropout_depends_on_each_images_own_key_and_is_for_training_alone(classifier, model):
+    part = classifier if model is None else model(classifier)
+    net = part.build((12, 12, 1), 3, rngs=nnx.Rngs(0))
+    images = jax.random.uniform(jax.random.key(1), (6, 12, 12, 1), jnp.float32)
+    keys = jax.random.split(jax.random.key(2), 6)
+    forward = nnx.jit(lambda net, x, keys: net.forward(x, keys=keys).logits)
+    dropped = forward(net, images, keys)
+    np.testing.assert_allclose(forward(net, images[::2], keys[::2]), dropped[::2], atol=1e-5)
+    assert np.abs(dropped - forward(net, images, keys[::-1])).max(axis=1).min() > 1e-3
+    whole = net.forward(images).logits
+    assert np.abs(whole - dropped).max() > 1e-3
+    plain = dataclasses.replace(classifier, dropout=0.0)
+    part = plain if model is None else model(plain)
+    other = part.build((12, 12, 1), 3, rngs=nnx.Rngs(0))
+    np.testing.assert_array_equal(other.forward(images, keys=keys).logits, whole)
 
 
 @pytest.mark.parametrize("name", PAPER)

@@ -16,7 +16,7 @@ from train.cli import main
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["train"], ["verb 'train'", "fit, evaluate, predict, export, plot, compile"]),
+        (["train"], ["verb 'train'", "fit, evaluate, predict, export, plot, report, compile"]),
         (["fit"], ["config file", "configs/quickstart.py"]),
         (
             ["fit", "--train.steps", "4", QUICKSTART],
@@ -29,6 +29,9 @@ from train.cli import main
         (["fit", QUICKSTART, "--optim.learning-rate", "-1"], ["learning_rate=-1.0", "above 0"]),
         (["fit", QUICKSTART, "--model", "vgg"], ["'vgg'", "'st_cnn'"]),
         (["fit", QUICKSTART, "--train.steps"], ["--train.steps"]),
+        (["report"], ["work directory", "folder of them"]),
+        (["report", "nosuch"], ["nosuch does not exist"]),
+        (["report", "tests"], ["tests holds no run", "config.json"]),
         (["evaluate"], ["--workdir"]),
         (["evaluate", "--workdir", "nosuch"], ["nosuch", "holds no run"]),
         (["predict", "--workdir", "nosuch", "--out", "o"], ["images"]),

@@ -2,11 +2,14 @@
 
 from train.config.config import Config as Config
 from train.config.config import TrainConfig as TrainConfig
+from train.data.birds import Birds as Birds
 from train.data.distortions import RTS as RTS
 from train.data.distortions import Augmentation as Augmentation
+from train.data.distortions import Augmented as Augmented
 from train.data.distortions import Cluttered as Cluttered
 from train.data.distortions import Deformation as Deformation
 from train.data.distortions import Elastic as Elastic
+from train.data.distortions import Extruded as Extruded
 from train.data.distortions import NoDistortion as NoDistortion
 from train.data.distortions import Perspective as Perspective
 from train.data.distortions import Rotation as Rotation
@@ -18,6 +21,7 @@ from train.step.optimizer import Adam as Adam
 from train.step.optimizer import Constant as Constant
 from train.step.optimizer import Cosine as Cosine
 from train.step.optimizer import Linear as Linear
+from train.step.optimizer import Milestones as Milestones
 from train.step.optimizer import Staircase as Staircase
 from train.tasks.addition import Addition as Addition
 from train.tasks.classification import Classification as Classification

@@ -13,20 +13,25 @@ from stn_jax.models import (
     ConvolutionalLocalizer,
     FullyConnectedLocalizer,
     ParallelSTN,
+    PartNet,
+    Projection,
+    RecurrentSTN,
     RegistrationNet,
     TutorialNet,
 )
 from train.data.distortions import (
     RTS,
     Augmentation,
+    Augmented,
     Cluttered,
     Deformation,
     Elastic,
+    Extruded,
     NoDistortion,
     Perspective,
     Rotation,
 )
-from train.step.optimizer import SGD, Adam, Constant, Cosine, Linear, Staircase
+from train.step.optimizer import SGD, Adam, Constant, Cosine, Linear, Milestones, Staircase
 from train.tasks.addition import Addition
 from train.tasks.classification import Classification, CrossEntropy
 from train.tasks.registration import Registration
@@ -37,13 +42,16 @@ NAMES: dict[str, dict[str, Any]] = {
     "model": PAPER
     | {
         "2xst_fcn": ParallelSTN(),
+        "parts": PartNet(),
+        "rnn_spn": RecurrentSTN(),
         "tutorial": TutorialNet(),
         "registration": RegistrationNet(),
     },
-    "classifier": {"fcn": FCN(), "cnn": CNN()},
+    "classifier": {"fcn": FCN(), "cnn": CNN(), "projection": Projection()},
     "localization": {"fc": FullyConnectedLocalizer(), "conv": ConvolutionalLocalizer()},
     "transform": {
         "affine": stn.Affine(),
+        "affine_3d": stn.Affine(ndim=3),
         "projective": stn.Projective(),
         "tps": stn.ThinPlateSpline((4, 4)),
         "attention": stn.Attention(),
@@ -62,7 +70,9 @@ NAMES: dict[str, dict[str, Any]] = {
         "E": Elastic(),
         "TC": Cluttered(),
         "augmentation": Augmentation(),
+        "augmented": Augmented(),
         "deformation": Deformation(),
+        "extruded": Extruded(),
     },
     "task": {
         "classification": Classification(),
@@ -78,5 +88,6 @@ NAMES: dict[str, dict[str, Any]] = {
         "cosine": Cosine(),
         "linear": Linear(),
         "step": Staircase(),
+        "milestones": Milestones(),
     },
 }

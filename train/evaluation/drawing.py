@@ -30,6 +30,9 @@ def find_fonts() -> list[str]:
     return ["DejaVu Sans", *(name for name in _FONTS if name in installed)]
 
 
+WRONG = "#d1242f"
+"""Colour of what says that a prediction is wrong."""
+
 STYLE = {
     "font.family": find_fonts(),
     "font.size": 9,

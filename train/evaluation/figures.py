@@ -15,10 +15,11 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from stn_jax.coordinates import denormalize_grid
 from train.errors import UserError
-from train.evaluation.drawing import Drawing, style
+from train.evaluation.drawing import WRONG, Drawing, style
 from train.evaluation.drawing import save as save
 from train.evaluation.evaluator import MAX_VISUALIZED as MAX_VISUALIZED
 from train.evaluation.evaluator import Evaluator, load_run
+from train.evaluation.volumes import draw_volumes
 from train.experiment import Experiment
 from train.run.json_files import replace
 from train.run.log import read_metrics
@@ -42,7 +43,7 @@ TILE = 1.15
 OUTLINES = ("#ffb000", "#3ddbd9", "#ff7eb6", "#8fd14f")
 """Colour of the window of each transformer of a network; the first four are drawn."""
 
-WRONG, BAND = "#d1242f", "#262626"
+BAND = "#262626"
 TRAIN, EVALUATED = "#9aa5b1", "#0b62c4"
 
 
@@ -90,10 +91,12 @@ def draw_examples(shown: Visualization, captions: Sequence[tuple[str, bool]], ti
     """Draws inputs, each beside the output of each of the transformers.
 
     Args:
-        shown: the images and the network's output.
+        shown: the images, or volumes, and the network's output.
         captions: text of each image, and whether the prediction is right.
         title: title of the figure.
     """
+    if np.ndim(shown.inputs) == 5:
+        return draw_volumes(shown, captions, title)
     drawn = shown.warps[: len(OUTLINES)]
     warps = [(np.asarray(warp.grid), np.asarray(warp.features)) for warp in drawn]
     wide = 1 + len(warps)

@@ -2,8 +2,11 @@
 
 import ctypes
 import os
+import platform
+import re
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -104,6 +107,27 @@ def describe_devices() -> str:
     """Returns a line such as ``8 x cpu``."""
     devices = jax.devices()
     return f"{len(devices)} x {devices[0].device_kind}"
+
+
+def describe_hardware() -> str:
+    """Returns the accelerators, or else the processor and the cores that this process may use.
+
+    Such as ``AMD EPYC 7B13, 2 cores`` or ``8 x TPU v5 lite``.
+    """
+    if jax.default_backend() != "cpu":
+        return describe_devices()
+    count = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    return f"{_processor()}, {count} core{'s' * (count != 1)}"
+
+
+def _processor(information: Path = Path("/proc/cpuinfo")) -> str:
+    """Returns the name of the processor, or of its architecture where the system does not say."""
+    try:
+        found = re.search(r"^model name\s*: *(.+)$", information.read_text(), re.MULTILINE)
+    except OSError:
+        found = None
+    name = found[1] if found else platform.processor() or platform.machine()
+    return " ".join(name.split())
 
 
 def loops_are_slow(platform: str) -> bool:

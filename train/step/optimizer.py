@@ -70,6 +70,24 @@ class Staircase:
         return optax.exponential_decay(peak, self.every, self.factor, staircase=True)
 
 
+@dataclass(frozen=True)
+class Milestones:
+    """The learning rate is multiplied by a factor at each of some steps."""
+
+    steps: tuple[int, ...] = (10_000, 20_000, 25_000)
+    """The steps at which the rate falls."""
+    factor: float = 0.1
+    """Factor of the rate at each fall."""
+
+    def __post_init__(self) -> None:
+        """Checks types and ranges."""
+        check(self, "optim.schedule", positive=("steps", "factor"))
+
+    def build(self, peak: float, steps: int) -> optax.Schedule:
+        """Returns the rate by step."""
+        return optax.piecewise_constant_schedule(peak, dict.fromkeys(self.steps, self.factor))
+
+
 class Optimizer(NamedTuple):
     """An optimiser and its learning rate by step."""
 

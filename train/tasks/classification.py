@@ -171,10 +171,12 @@ class LabelledImages(Task):
             ]
             return figures.save(folder / name, figures.draw_examples(shown, captions, title))
 
-        kind = f"{figures.SPLIT_NAMES[split]} images"
+        is_volume = len(self.input_shape) == 4
+        kind = f"{figures.SPLIT_NAMES[split]} {'volumes' if is_volume else 'images'}"
         some = spread_over_classes(labels, figures.MAX_VISUALIZED)
         if "outside" in evaluated.metrics:
             title = f"{kind} with the window that the transformer reads, and its output"
+            title = f"{kind}, and what the transformer made of them" if is_volume else title
             picture = draw_sheet("transformer.png", some, title)
         else:
             picture = draw_sheet("examples.png", some, f"{kind} and their predicted labels")

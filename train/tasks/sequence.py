@@ -16,7 +16,8 @@ from jax import Array, lax, random
 
 from train.checks import check
 from train.data.dataset import DataSpec
-from train.data.distortions.base import draw_integers
+from train.data.distortions.base import DIGIT, draw_integers
+from train.data.distortions.clutter import cut_patches, paste_patches
 from train.tasks.classification import CrossEntropy, get_class_names, get_logits, to_float
 from train.tasks.task import Metric, Task, TaskPart
 
@@ -30,28 +31,45 @@ class Sequence(TaskPart):
     """Several labels from left to right; the network has a head for each position.
 
     Of data with a single label for each image, several images are put into one.
+
+    References:
+        Sonderby et al., "Recurrent Spatial Transformer Networks", 2015: three digits on a slope,
+        with 8 distractors.
     """
 
     length: int = 3
     """Number of labels."""
-    arrangement: Literal["row", "random"] = "row"
-    """Side by side in a row, or with gaps and heights at random."""
+    arrangement: Literal["row", "random", "slope"] = "row"
+    """Side by side in a row; with gaps and heights at random; or side by side, rising or falling
+    by up to half a digit's height from one to the next, at a random place."""
     canvas: int = 0
-    """Side of the square canvas in pixels; 0 just holds a row, and for "random" is a square as wide
-    as one and a half rows."""
+    """Side of the square canvas in pixels; 0 just holds a row, and for "random" and "slope" is a
+    square as wide as one and a half rows."""
+    distractors: int = 0
+    """Number of patches of other images, at random places of the canvas."""
+    distractor_size: int = 9
+    """Side of a distractor, for digits of 28."""
+    monitor: Literal["error", "sequence_error"] = "sequence_error"
+    """The metric that chooses the best parameters: the error of a label, or of whole sequences."""
     loss: Callable[[Array, Array], Array] = CrossEntropy()  # noqa: RUF009
     """What is minimised, averaged over positions: ``(logits, labels) -> (b,)``."""
 
     def __post_init__(self) -> None:
         """Checks types and ranges."""
         super().__post_init__()
-        check(self, "task", positive=("length",), not_negative=("canvas",))
+        check(
+            self,
+            "task",
+            positive=("length", "distractor_size"),
+            not_negative=("canvas", "distractors"),
+        )
 
     def build(self, spec: DataSpec, distortion: Any) -> "LabelSequence":
         """Returns the task for data with ``images``, ``labels`` and ``class_names``.
 
         Raises:
-            ValueError: if the data lack one, or have another number of labels for each image.
+            ValueError: if the data lack one, have another number of labels for each image, or have
+                labels in order and the config asks for distractors.
         """
         shape, _ = spec.arrays.get("labels", ((), ""))
         if shape == ():
@@ -60,6 +78,11 @@ class Sequence(TaskPart):
             raise ValueError(
                 f"task.length={self.length} does not fit; {spec.name} has {shape} labels for each "
                 "image."
+            )
+        if self.distractors:
+            raise ValueError(
+                f"task.distractors={self.distractors} has nothing to do: {spec.name} has a row of "
+                "labels for each image, and its images are taken as they are."
             )
         return LabelSequence(self, spec, distortion)
 
@@ -112,10 +135,10 @@ class LabelSequence(Task):
     """Images with a row of labels each."""
 
     metrics = METRICS
-    monitor = "sequence_error"
 
     def __init__(self, config: Sequence, spec: DataSpec, distortion: Any):
         self.config = config
+        self.monitor = config.monitor
         self.class_names = get_class_names(spec)
         self.distortion = distortion.build(spec.arrays["images"][0])
         self.num_outputs = config.length * len(self.class_names)
@@ -167,7 +190,10 @@ class LabelSequence(Task):
             return figures.save(folder / name, figures.draw_examples(shown, captions, title))
 
         some = np.arange(min(figures.MAX_VISUALIZED, len(predicted)))
-        picture = draw_sheet("examples.png", some, f"Images ({split}) and predicted labels")
+        title = f"{figures.SPLIT_NAMES[split]} images and predicted labels"
+        if "outside" in evaluated.metrics:
+            title += ", with the window of each transformer or step, and what it reads"
+        picture = draw_sheet("examples.png", some, title)
         worst = find_worst(evaluated.metrics, "sequence_error", figures.MAX_VISUALIZED)
         if len(worst):
             draw_sheet("mistakes.png", worst, f"The worst mistakes ({split})")
@@ -189,8 +215,15 @@ class ComposedSequence(LabelSequence):
 
     def __init__(self, config: Sequence, spec: DataSpec, distortion: Any):
         super().__init__(config, spec, distortion)
-        self.others = config.length * (1 + self.distortion.others) - 1
+        self.others = config.length * (1 + self.distortion.others) - 1 + config.distractors
         self.input_shape = self._canvas_shape()
+        sides = spec.arrays["images"][0][:2]
+        self.patch_shape = [max(1, round(config.distractor_size * side / DIGIT)) for side in sides]
+        if config.distractor_size > DIGIT:
+            raise ValueError(
+                f"task.distractor_size={config.distractor_size} is not allowed; it must be 1 to "
+                f"{DIGIT}, the side of the digit from which a distractor is cut."
+            )
 
     def _canvas_shape(self) -> tuple[int, ...]:
         height, width, channels = self.distortion.shape
@@ -210,14 +243,19 @@ class ComposedSequence(LabelSequence):
 
     def example(self, key: Array, rows: dict[str, Array], step: Array | None) -> tuple[Any, Any]:
         """Returns an image with all distorted images, and their labels from left to right."""
-        length = self.config.length
+        length, clutter = self.config.length, self.config.length * self.distortion.others
         images = to_float(rows["images"])
-        others = images[length:].reshape(length, self.distortion.others, *images.shape[1:])
+        others = images[length : length + clutter]
+        others = others.reshape(length, self.distortion.others, *images.shape[1:])
         *keys, place_key = random.split(key, length + 1)
         canvas = jnp.zeros(self.input_shape, images.dtype)
         for index, corner in enumerate(self.corners(place_key)):
             image = self.distortion.apply(keys[index], images[index], others[index], step)
             canvas = lax.dynamic_update_slice(canvas, image, (*corner, jnp.int32(0)))
+        if self.config.distractors:
+            cut_key, paste_key = random.split(random.fold_in(place_key, 0))
+            patches = cut_patches(cut_key, images[length + clutter :], self.patch_shape)
+            canvas = paste_patches(paste_key, canvas, patches)
         return canvas, rows["labels"][:length]
 
     def corners(self, key: Array) -> Array:
@@ -225,9 +263,14 @@ class ComposedSequence(LabelSequence):
         length = self.config.length
         height, width = self.distortion.shape[:2]
         room = np.array([self.input_shape[0] - height, self.input_shape[1] - length * width])
+        places = np.arange(length, dtype=np.int32)
+        if self.config.arrangement == "slope":
+            top, left, rise = draw_integers(key, np.array([*room, 2 * (height // 2)]))
+            y = jnp.clip(top + (rise - height // 2) * places, 0, room[0].astype(np.int32))
+            return jnp.stack([y, left + width * places], axis=-1)
         if self.config.arrangement == "row":
             free = jnp.asarray(np.tile(room // 2, (length, 1)), jnp.int32)
         else:
             free = draw_integers(key, np.tile(room, (length, 1)))
-        x = jnp.sort(free[:, 1]) + width * np.arange(length, dtype=np.int32)
+        x = jnp.sort(free[:, 1]) + width * places
         return jnp.stack([free[:, 0], x], axis=-1)

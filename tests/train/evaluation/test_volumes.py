@@ -1,11 +1,12 @@
-"""The figure of registration: which slice is drawn where, and the lines of the deformed grid."""
+"""Figures of volumes: slices and deformed grids of registration, views of classified volumes."""
 
 import matplotlib.pyplot as plt
 import numpy as np
 
 import stn_jax as stn
 from stn_jax.warp import Warp
-from train.evaluation.volumes import COLUMNS, LINES, draw_registration
+from train.evaluation.figures import draw_examples
+from train.evaluation.volumes import COLUMNS, FAR, LINES, NEAR, draw_registration
 from train.step.step import Visualization
 
 SHAPE = (5, 6, 8)
@@ -37,4 +38,27 @@ def test_a_row_for_each_example_and_a_column_for_each_view() -> None:
     assert len(lines) == rows + columns
     np.testing.assert_allclose(lines[1].get_xdata(), np.arange(8) + 1, atol=1e-5)
     np.testing.assert_allclose(lines[1].get_ydata(), LINES, atol=1e-5)
+    plt.close(fig)
+
+
+def test_volumes_are_seen_from_the_front_and_from_above_near_voxels_brighter() -> None:
+    volumes = np.zeros((10, 3, 4, 5, 1), np.float32)
+    volumes[0, 0, 3, 1] = 1.0  # near the front, at the bottom
+    volumes[0, 2, 0, 4] = 1.0  # far back, at the top
+    warp = Warp(volumes[:, :, :2], np.zeros((10, 12)), np.zeros((10, 3, 2, 5, 3)))
+    captions = [(f"digit {i}", i != 1) for i in range(10)]
+    fig = draw_examples(Visualization(volumes, {}, (warp,)), captions, "Test volumes")
+    axes = np.array(fig.axes).reshape(4, 8)  # four rows of two examples; two are left out
+    assert [ax.get_title(loc="left") for ax in axes[:, ::4].flat] == [c for c, _ in captions[:8]]
+    assert axes[0, 4].title.get_text() == ""
+    assert [ax.texts[0].get_text() for ax in axes[0, :4]] == [
+        *("volume, front", "volume, from above", "output, front", "output, from above")
+    ]
+    front, above, output, _ = (np.asarray(ax.images[0].get_array()) for ax in axes[0, :4])
+    assert (front.shape, above.shape, output.shape) == ((4, 5), (3, 5), (2, 5))
+    np.testing.assert_allclose(front[3, 1], NEAR)
+    np.testing.assert_allclose(front[0, 4], FAR)
+    np.testing.assert_allclose(above[-1, 1], FAR)  # the front is below, the bottom is far
+    np.testing.assert_allclose(above[0, 4], NEAR)
+    assert np.count_nonzero(front) == np.count_nonzero(above) == 2
     plt.close(fig)

@@ -1,6 +1,8 @@
 """Work directories: what a run writes, and which directories are refused."""
 
 import json
+import shlex
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +15,13 @@ from train.config import Config, Images
 from train.config.serialize import to_dict
 from train.data import load
 from train.data.dataset import describe
+from train.run.devices import describe_hardware
 from train.run.workdir import read_config, read_spec, write_metadata
 
 pytestmark = pytest.mark.usefixtures("plain_numerics")
 
 
-def test_summary_config_and_data_are_written(finished_run: Path) -> None:
+def test_summary_config_and_data_are_written(finished_run: Path, tiny_config: Path) -> None:
     summary = json.loads((finished_run / "summary.json").read_text())
     assert summary["steps"] == 40
     assert summary["seed"] == 0
@@ -27,6 +30,11 @@ def test_summary_config_and_data_are_written(finished_run: Path) -> None:
     assert summary["seconds"] > 0
     assert summary["examples_per_second"] > 0
     assert {"git_revision", "devices", "jax_version", "valid_error", "best_step"} <= set(summary)
+    assert summary["config"] == "tiny"
+    assert shlex.split(summary["command"]) == ["python", "-m", "train", "fit", str(tiny_config)]
+    assert summary["hardware"] == describe_hardware()
+    finished = datetime.fromtimestamp((finished_run / "summary.json").stat().st_mtime, UTC)
+    assert summary["date"] == finished.date().isoformat()
     assert set(summary["class_errors"]) == {"0", "1", "2"}
     assert sum(map(sum, summary["confusion"])) == 21
     assert read_config(finished_run).train.checkpoint_every == 6

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from train.config import SGD, Adam, Constant, Cosine, Linear, Staircase
+from train.config import SGD, Adam, Constant, Cosine, Linear, Milestones, Staircase
 from train.step.optimizer import OptimizerPart
 
 pytestmark = pytest.mark.usefixtures("plain_numerics")
@@ -28,6 +28,8 @@ def test_schedules_have_the_expected_rates() -> None:
         part = Adam(learning_rate=0.5, schedule=schedule, warmup_steps=warmup)
         return [float(part.build(100).schedule(step)) for step in (0, 5, 10, 55, 100)]
 
+    milestones = rates(Milestones((5, 55), factor=0.1))
+    np.testing.assert_allclose(milestones, [0.5, 0.05, 0.05, 0.005, 0.005], rtol=1e-5)
     assert rates(Constant()) == pytest.approx([0.5] * 5)
     assert rates(Linear()) == pytest.approx([0.5, 0.475, 0.45, 0.225, 0])
     assert rates(Cosine(), 10) == pytest.approx([0, 0.25, 0.5, 0.25, 0], abs=1e-7)

@@ -65,6 +65,45 @@ def test_a_canvas_is_square_and_holds_the_row() -> None:
         build(canvas=17)
 
 
+def test_a_slope_is_a_straight_row_that_rises_or_falls() -> None:
+    """Heights differ by at most half a digit's; only the canvas bends a row."""
+    task = build(arrangement="slope", canvas=60)
+    images, labels = make_examples(task, random.key(0), DATA, jnp.arange(40), None)
+    assert [read(image) for image in np.asarray(images)] == labels.tolist()
+    y, x = np.moveaxis(np.asarray(jax.vmap(task.corners)(random.split(random.key(1), 500))), -1, 0)
+    assert (np.diff(x) == 6).all()
+    assert (y >= 0).all()
+    assert (y <= 54).all()
+    assert set(np.unique(x[:, 0])) == set(range(60 - 18 + 1))
+    inside = (y > 0).all(axis=1) & (y < 54).all(axis=1)
+    rises = np.diff(y)[inside]
+    assert (rises[:, 0] == rises[:, 1]).all()
+    assert set(np.unique(rises)) == set(range(-3, 4))
+
+
+def test_distractors_are_patches_of_other_images_anywhere() -> None:
+    plain = build(arrangement="slope", canvas=60)
+    task = build(arrangement="slope", canvas=60, distractors=4, distractor_size=9)
+    assert (task.others, task.patch_shape) == (plain.others + 4, [2, 2])
+    images, labels = make_examples(task, random.key(0), DATA, jnp.arange(40), None)
+    lit = (np.asarray(images)[..., 0] > 0).sum(axis=(1, 2)) - 3 * 36
+    assert (lit <= 4 * 4).all()  # a patch may lie on a digit or on another patch
+    assert lit.mean() > 10
+    np.testing.assert_array_equal(labels[:, 0], LABELS)
+    with pytest.raises(ValueError, match=r"task.distractor_size=29 is not allowed; .* 1 to 28"):
+        build(distractors=1, distractor_size=29)
+    spec = make_spec()
+    spec.arrays["labels"] = (3,), "int32"
+    with pytest.raises(ValueError, match=r"task.distractors=2 has nothing to do"):
+        Sequence(distractors=2).build(spec, NoDistortion())
+
+
+def test_the_error_of_a_label_can_choose_the_parameters() -> None:
+    wrong = {"error": np.array([1 / 3, 0]), "sequence_error": np.array([1.0, 0])}
+    assert build().headline(wrong) == "50.00 % (2 examples)"
+    assert build(monitor="error").headline(wrong) == "16.67 % (2 examples)"
+
+
 def test_clutter_takes_further_rows() -> None:
     task = build(Cluttered(patches=2), length=2)
     assert task.others == 5

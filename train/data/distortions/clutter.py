@@ -77,15 +77,15 @@ class Cluttered:
             middle = (room / 2).astype(image.dtype)
             corner = jnp.floor(middle + level * (drawn - middle)).astype(jnp.int32)
             placed = lax.dynamic_update_slice(black, image, (*corner, jnp.int32(0)))
-            patches = _cut_patches(cut_key, others, patch_shape)
+            patches = cut_patches(cut_key, others, patch_shape)
             shown = np.arange(self.patches, dtype=image.dtype) < level * self.patches
             patches = jnp.where(shown[:, None, None, None], patches, 0)
-            return _paste_patches(paste_key, placed, patches)
+            return paste_patches(paste_key, placed, patches)
 
         return Distortion((*shape, *image_shape[2:]), apply, others=self.patches)
 
 
-def _cut_patches(
+def cut_patches(
     key: Array, images: Float[Array, "m h w c"], size: list[int]
 ) -> Float[Array, "m ph pw c"]:
     """Cuts a patch at a random place from each image."""
@@ -97,7 +97,7 @@ def _cut_patches(
     return jax.vmap(cut_patch)(images, draw_integers(key, np.tile(room, (len(images), 1))))
 
 
-def _paste_patches(
+def paste_patches(
     key: Array, image: Float[Array, "H W c"], patches: Float[Array, "m ph pw c"]
 ) -> Float[Array, "H W c"]:
     """Pastes patches at random places; where they overlap, the brighter pixel counts."""

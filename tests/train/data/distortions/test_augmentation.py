@@ -9,9 +9,10 @@ import pytest
 from distorting import KEYS, centroids, dot
 from jax import random
 
-from train.config import Augmentation, Classification
+from train.config import RTS, Augmentation, Augmented, Classification
 from train.data.batches import make_examples
 from train.data.dataset import DataSpec
+from train.data.distortions.augmentation import spline_weights
 
 
 @functools.partial(jax.jit, static_argnames="part")
@@ -37,7 +38,7 @@ def test_evaluation_sees_the_image_as_it_is(digits):
 
 def test_an_image_is_a_function_of_seed_step_and_index(digits):
     """The same bits in any batch; other bits with another seed, and early in a curriculum."""
-    part = Augmentation(flip=True, curriculum_steps=10)
+    part = Augmented(RTS(), Augmentation(flip=True, curriculum_steps=10, sigma=2))
     whole = np.asarray(batch(part, 1, digits, jnp.arange(16), jnp.int32(4)))
     few = jnp.array([5, 11, 0])
     np.testing.assert_array_equal(batch(part, 1, digits, few, jnp.int32(4)), whole[few])
@@ -77,6 +78,38 @@ def test_padding_fills_what_moves_in_from_outside():
     np.testing.assert_allclose(many(Augmentation(padding_mode="border"), white), 1, atol=1e-6)
 
 
+def test_bending_shifts_every_point_like_a_cubic_spline_of_normal_points():
+    """Its standard deviation is sigma times the norm of the spline's weights at that point."""
+    sigma, places = 1.5, [(14, 14), (4, 20)]
+    still = {"degrees": 0, "scale": (1, 1), "translation": 0}
+    weights = spline_weights(4, 28)
+    np.testing.assert_allclose(weights.sum(axis=0), 1, atol=1e-12)
+    for column, row in places:
+        place = np.array([column - 13.5, row - 13.5])
+        moved = centroids(many(Augmentation(**still, sigma=sigma), dot((28, 28), place, 0.7)))
+        expected = sigma * np.linalg.norm(weights[:, column]) * np.linalg.norm(weights[:, row])
+        np.testing.assert_allclose((moved - place).mean(axis=0), 0, atol=4 * expected / 20)
+        np.testing.assert_allclose(moved.std(axis=0), expected, rtol=0.2)
+    same = many(Augmentation(**still, sigma=sigma, curriculum_steps=9), dot((28, 28), place), 0)
+    np.testing.assert_allclose(same, same[:1].repeat(len(same), axis=0), atol=1e-6)
+
+
+def test_augmented_distorts_images_of_training_and_leaves_evaluation_as_it_is(digits):
+    part = Augmented(RTS(), Augmentation(sigma=3))
+    few = jnp.arange(4)
+    plain, augmented = (np.asarray(batch(one, 3, digits, few, None)) for one in (RTS(), part))
+    np.testing.assert_array_equal(augmented, plain)
+    plain, augmented = (
+        np.asarray(batch(one, 3, digits, few, jnp.int32(0))) for one in (RTS(), part)
+    )
+    assert augmented.shape == (4, 42, 42, 1)
+    assert (np.abs(augmented - plain).max(axis=(1, 2, 3)) > 0.1).all()
+    shifts = centroids(augmented) - centroids(plain)  # the same place on the canvas
+    assert np.abs(shifts).max() < 6
+
+
 def test_values_not_allowed_are_refused():
     with pytest.raises(ValueError, match=r"distortion.scale=\(0.0, 1.0\) .* above 0"):
         Augmentation(scale=(0, 1))
+    with pytest.raises(ValueError, match=r"distortion\.cells=0 .* above 0"):
+        Augmentation(cells=0)

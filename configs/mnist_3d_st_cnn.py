@@ -1,0 +1,13 @@
+"""ST-CNN Aff on extruded digits in volumes, flattened along the depth: the paper's appendix A.3.
+
+Command:  python -m train fit configs/mnist_3d_st_cnn.py
+Cost:     about 2 hours on 2 busy CPU cores, by the time of a step
+Expected: not measured yet; the paper gives no figure
+"""
+
+from configs._mnist_3d import row, st_cnn
+from train.config import Config
+
+
+def get_config() -> Config:
+    return row(st_cnn())
