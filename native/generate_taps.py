@@ -159,8 +159,11 @@ def write(type_: str) -> Iterator[str]:
         num_taps = len(results) // 3
         stores = [f"out.nan[p] = {is_nan};"]
         for k, (name, value) in enumerate(
-            zip(itertools.chain.from_iterable([n] * num_taps for n in ("index", "weight", "slope")),
-                results, strict=True)
+            zip(
+                itertools.chain.from_iterable([n] * num_taps for n in ("index", "weight", "slope")),
+                results,
+                strict=True,
+            )
         ):
             store = f"out.{name}[{k % num_taps}][p] = {value};"
             stores.append(f"if constexpr (kSlopes) {store}" if name == "slope" else store)

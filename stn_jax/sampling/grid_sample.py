@@ -72,8 +72,9 @@ def grid_sample(
         backend: ``"auto"`` takes the fastest on the platform, the result is the same: ``"gather"``
             (a read for each tap), ``"matmul"`` (weights as matrices) or ``"windowed"`` (one gather
             of whole windows). ``"native"`` is compiled kernels for CPUs, of the package
-            ``stn-jax-cpu``, and gathers where it is not installed. ``"triton"`` is a fused kernel for Triton, not yet measured, and
-            gathers elsewhere. ``"reference"`` is the double sum as written.
+            ``stn-jax-cpu``, and gathers where it is not installed. ``"triton"`` is a fused
+            kernel for Triton, not yet measured, and gathers elsewhere. ``"reference"`` is the
+            double sum as written.
 
     Returns:
         ``(*batch, *out_shape, c)`` in the image's dtype. Coordinates are computed in float32
