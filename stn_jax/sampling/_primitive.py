@@ -170,23 +170,19 @@ def _bare_lowering(form: Fn) -> Any:
     def lower(ctx: Any, *operands: Any, **static: Any) -> Any:
         bare = [ShapedArray(x.shape, x.dtype) for x in ctx.avals_in]
         outs = [ShapedArray(x.shape, x.dtype) for x in ctx.avals_out]
-        program = functools.partial(form, is_local=_is_local(ctx.module_context), **static)
+        module = ctx.module_context
+        context = module.axis_context
+        num_devices = getattr(context, "num_devices", 1)
+        if hasattr(context, "manual_axes"):  # inside a `jax.shard_map`
+            sizes = dict(context.mesh.shape)
+            num_devices = math.prod(sizes[axis] for axis in sizes.keys() - context.manual_axes)
+        is_local = num_devices == 1 and not module.lowering_parameters.for_export
+        program = functools.partial(form, is_local=is_local, **static)
         rule = mlir.lower_fun(program, multiple_results=False)
         with jax.sharding.use_abstract_mesh(jax.sharding.AbstractMesh((), ())):
             return rule(ctx.replace(avals_in=bare, avals_out=outs), *operands)
 
     return lower
-
-
-def _is_local(module: Any) -> bool:
-    """Whether a program runs in this process on one device: neither exported nor partitioned."""
-    context = module.axis_context
-    if hasattr(context, "manual_axes"):  # inside a `jax.shard_map`
-        sizes = dict(context.mesh.shape)
-        num_devices = math.prod(sizes[axis] for axis in sizes.keys() - context.manual_axes)
-    else:
-        num_devices = getattr(context, "num_devices", 1)
-    return num_devices == 1 and not module.lowering_parameters.for_export
 
 
 def _varying_axes(x: Array) -> frozenset[str]:

@@ -114,7 +114,7 @@ def run(
     """
     if algorithm == "auto":
         algorithm = choose(platform, math.prod((*shape, operands[0].shape[-1])))
-    if algorithm == "native" and not (is_local and native.is_installed()):
+    if algorithm == "native" and not (is_local and native.IS_INSTALLED):
         algorithm = "gather"
     static = {"interpolation": interpolation, "shape": shape}
     forms = FORMS.get((algorithm, platform))

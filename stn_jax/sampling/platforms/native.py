@@ -1,6 +1,5 @@
 """The maps as the compiled kernels of the package stn-jax-cpu; each takes a whole batch."""
 
-import functools
 import importlib.util
 from typing import Any
 
@@ -9,16 +8,8 @@ from jaxtyping import Array, Float
 
 from stn_jax.sampling.interpolation import Interpolation
 
-
-@functools.cache
-def is_installed() -> bool:
-    """Returns whether the package is installed; it is loaded and registered with XLA then."""
-    if importlib.util.find_spec("stn_jax_cpu") is None:
-        return False
-    import stn_jax_cpu
-
-    stn_jax_cpu.register()
-    return True
+IS_INSTALLED = importlib.util.find_spec("stn_jax_cpu") is not None
+"""Whether the package is installed."""
 
 
 def read(
@@ -71,6 +62,9 @@ def vjp_points(
 
 
 def _call(name: str, shape: Any, *operands: Array, interpolation: Interpolation) -> Array:
+    import stn_jax_cpu
+
+    stn_jax_cpu.register()
     result = jax.ShapeDtypeStruct(shape, operands[0].dtype)
     call = jax.ffi.ffi_call(f"stn_{name}", result, vmap_method="broadcast_all")
     kernel, padding = interpolation.kernel, interpolation.padding

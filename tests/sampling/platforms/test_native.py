@@ -18,7 +18,7 @@ from stn_jax.sampling.kernels import MODES
 from stn_jax.sampling.padding import PADDING_MODES
 from stn_jax.sampling.platforms import native
 
-needs_package = pytest.mark.skipif(not native.is_installed(), reason="stn-jax-cpu is not installed")
+needs_package = pytest.mark.skipif(not native.IS_INSTALLED, reason="stn-jax-cpu is not installed")
 
 
 POINTS = {2: (9, 40), 3: (3, 3, 40)}  # more than a block of the kernels, and a part of one
@@ -60,7 +60,7 @@ def assert_agree(n, channels, **options):
 
 def test_programs_call_kernels_where_they_are_installed():
     program = jax.jit(stn.grid_sample).lower(*itertools.islice(draw(2, 1), 2)).as_text()
-    assert ("stn_read" in program.replace("@", "")) == native.is_installed()
+    assert ("stn_read" in program.replace("@", "")) == native.IS_INSTALLED
 
 
 def test_exported_programs_do_not_need_the_package():
