@@ -7,6 +7,7 @@
 #   make mutants     changes lines of the numerics at random: does a quick test notice? (half an hour)
 #   make faults      kills, stops and damages a real run at random moments: does it recover? (10 minutes)
 #   make docs        builds the site, strictly, in docs/_build/html; make docs-serve shows it
+#   make native      builds the compiled CPU kernels (needs a C++20 compiler; two minutes)
 #   make bench       times everything against its peers; runs/benchmarks has what was found
 
 PYTHON ?= python3
@@ -23,7 +24,7 @@ PLAINLY := XLA_FLAGS="$$(cat .venv/xla_flags) $$XLA_FLAGS"
 export TPU_STDERR_LOG_LEVEL ?= 3
 export TPU_MIN_LOG_LEVEL ?= 3
 
-.PHONY: train test test-peers test-all test-lowest test-newest mutants faults bench docs docs-serve lint clean
+.PHONY: train test test-peers test-all test-lowest test-newest mutants faults native bench docs docs-serve lint clean
 
 train: .venv/train
 	$(RUN) -m train fit configs/quickstart.py --workdir runs/quickstart
@@ -53,6 +54,10 @@ FAULTS ?= 30
 
 faults: .venv/test
 	$(RUN) tests/train/faults.py --count $(FAULTS) --seed $(SEED)
+
+native: .venv/train
+	$(PIP) scikit-build-core cmake ninja
+	$(PIP) --no-build-isolation --no-deps --force-reinstall ./native
 
 bench: .venv/peers
 	$(RUN) benchmarks/run.py

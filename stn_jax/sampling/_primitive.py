@@ -13,6 +13,7 @@ the last, the points. From that follow JAX's rules:
 """
 
 import functools
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -34,8 +35,9 @@ class Map:
         name: what programs show.
         function: ``(*operands, **static) -> array`` for one example.
         shape: ``(*operand shapes, **static) -> shape`` of the result, for one example.
-        run: ``(name, function, platform, *operands, batch, **static) -> array``, what a platform
-            runs for operands with ``batch`` leading axes; platform None is any other.
+        run: ``(name, function, platform, *operands, batch, is_local, **static) -> array``, what a
+            platform runs for operands with ``batch`` leading axes; platform None is any other;
+            ``is_local`` says that the program runs in this process, on one device.
         platforms: those that may have a form of their own.
         shares_first: whether a first operand without a batch axis stays shared, and the batch
             becomes an axis of points.
@@ -168,7 +170,15 @@ def _bare_lowering(form: Fn) -> Any:
     def lower(ctx: Any, *operands: Any, **static: Any) -> Any:
         bare = [ShapedArray(x.shape, x.dtype) for x in ctx.avals_in]
         outs = [ShapedArray(x.shape, x.dtype) for x in ctx.avals_out]
-        rule = mlir.lower_fun(functools.partial(form, **static), multiple_results=False)
+        module = ctx.module_context
+        context = module.axis_context
+        num_devices = getattr(context, "num_devices", 1)
+        if hasattr(context, "manual_axes"):  # inside a `jax.shard_map`
+            sizes = dict(context.mesh.shape)
+            num_devices = math.prod(sizes[axis] for axis in sizes.keys() - context.manual_axes)
+        is_local = num_devices == 1 and not module.lowering_parameters.for_export
+        program = functools.partial(form, is_local=is_local, **static)
+        rule = mlir.lower_fun(program, multiple_results=False)
         with jax.sharding.use_abstract_mesh(jax.sharding.AbstractMesh((), ())):
             return rule(ctx.replace(avals_in=bare, avals_out=outs), *operands)
 

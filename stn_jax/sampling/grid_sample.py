@@ -71,8 +71,10 @@ def grid_sample(
         align_corners: whether -1 and 1 are centres (True) or outer edges (False) of border pixels.
         backend: ``"auto"`` takes the fastest on the platform, the result is the same: ``"gather"``
             (a read for each tap), ``"matmul"`` (weights as matrices) or ``"windowed"`` (one gather
-            of whole windows). ``"triton"`` is a fused kernel for Triton, not yet measured, and
-            gathers elsewhere. ``"reference"`` is the double sum as written.
+            of whole windows). ``"native"`` is compiled kernels for CPUs, of the package
+            ``stn-jax-cpu``, and gathers where it is not installed. ``"triton"`` is a fused
+            kernel for Triton, not yet measured, and gathers elsewhere. ``"reference"`` is the
+            double sum as written.
 
     Returns:
         ``(*batch, *out_shape, c)`` in the image's dtype. Coordinates are computed in float32

@@ -21,6 +21,7 @@ class Kernel:
     """A separable interpolation kernel.
 
     Attributes:
+        name: the mode's.
         profile: ``u -> k(u)``, for implementations that sum over all pixels or widen the kernel;
             pieces are closed on the left, so that derivatives are right-sided too. Not scaled:
             Lanczos' weights sum to 1 only after a division.
@@ -29,13 +30,16 @@ class Kernel:
         origin: the integer that taps are counted from, and t from there.
         pads_each_tap: whether padding acts on every tap (bicubic) or once on the coordinate
             (nearest, bilinear). PyTorch makes the same distinction; it shows in the derivative.
+        coefficient: Keys' a, of the bicubic kernel.
     """
 
+    name: str
     profile: Callable[[Array], Array]
     weights: Callable[[Array], Sequence[Array]]
     radius: int
     origin: Callable[[Array], Array] = jnp.floor
     pads_each_tap: bool = False
+    coefficient: float = 0.0
 
     def __call__(self, x: Array) -> list[tuple[Array, Array]]:
         """Lists ``(index, weight)`` at coordinates ``x``.
@@ -72,6 +76,7 @@ def _piecewise(u: Array, *pieces: tuple[float, ArrayLike]) -> Array:
 
 
 NEAREST = Kernel(
+    name="nearest",
     profile=lambda u: (jnp.abs(u) < 0.5).astype(u.dtype),
     weights=lambda t: [jnp.ones_like(t)],
     radius=0,
@@ -80,6 +85,7 @@ NEAREST = Kernel(
 """Reads the nearest pixel, halves to even: ``V(x) = U[round(x)]``, derivative 0 everywhere."""
 
 BILINEAR = Kernel(
+    name="bilinear",
     profile=lambda u: _piecewise(u, (-1.0, 1 + u), (0.0, 1 - u), (1.0, 0)),
     weights=lambda t: [1 - t, t],
     radius=1,
@@ -113,10 +119,12 @@ def bicubic(coefficient: float) -> Kernel:
         return _piecewise(u, (-2.0, outer(r)), (-1.0, inner(r)), (1.0, outer(r)), (2.0, 0))
 
     return Kernel(
+        name="bicubic",
         profile=profile,
         weights=lambda t: [outer(1 + t), inner(t), inner(1 - t), outer(2 - t)],
         radius=2,
         pads_each_tap=True,
+        coefficient=coefficient,
     )
 
 
@@ -139,6 +147,7 @@ def _lanczos3_weights(t: Array) -> list[Array]:
 
 
 LANCZOS3 = Kernel(
+    name="lanczos3",
     profile=_lanczos3_profile,
     weights=_lanczos3_weights,
     radius=3,

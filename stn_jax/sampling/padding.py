@@ -25,6 +25,7 @@ class Padding:
     """One padding mode; the maps take ``(values, size, align_corners)``.
 
     Attributes:
+        name: the mode's.
         pad_coordinate: moves a coordinate into the image; None leaves it to ``pad_index``.
         pad_index: moves an integer position into the image.
         zero_outside: whether positions outside have no weight.
@@ -34,6 +35,7 @@ class Padding:
             at every point that lies outside.
     """
 
+    name: str
     pad_coordinate: Callable[[Array, Any, bool], Array] | None
     pad_index: Callable[[Array, Any, bool], Array]
     zero_outside: bool = False
@@ -94,12 +96,14 @@ def _reflect_index(i: Array, size: Any, align_corners: bool) -> Array:
     return jnp.clip(jnp.where(i < size, i, last - i), 0, size - 1)
 
 
-PADDING_MODES: dict[str, Padding] = {
-    "zeros": Padding(None, _clip_index, zero_outside=True),
-    "border": Padding(_clip, _clip_index),
-    "reflection": Padding(_reflect, _reflect_index, period=_mirror_period),
-    "wrap": Padding(None, _wrap_index, period=_size, wraps=True),
-    "fill": Padding(None, _clip_index, zero_outside=True, fill="blend"),
-    "constant": Padding(None, _clip_index, fill="crisp"),
-}
+_MODES = (
+    Padding("zeros", None, _clip_index, zero_outside=True),
+    Padding("border", _clip, _clip_index),
+    Padding("reflection", _reflect, _reflect_index, period=_mirror_period),
+    Padding("wrap", None, _wrap_index, period=_size, wraps=True),
+    Padding("fill", None, _clip_index, zero_outside=True, fill="blend"),
+    Padding("constant", None, _clip_index, fill="crisp"),
+)
+
+PADDING_MODES: dict[str, Padding] = {mode.name: mode for mode in _MODES}
 """Every padding mode, by its public name."""

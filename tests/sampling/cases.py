@@ -50,6 +50,7 @@ def platform_maps(algorithm, platform, interpolation, shape, batch=1):
     Their operations run on the platform at hand, so a CPU can test what a TPU would run.
     """
     static = {"algorithm": algorithm, "interpolation": interpolation, "shape": shape}
+    static["is_local"] = True
     return {
         name: functools.partial(
             platforms.run, name, getattr(operator, name).function, platform, batch=batch, **static

@@ -16,11 +16,14 @@ import pytest
 from sampling.cases import SHAPES, draw, interpolation, platform_maps
 from stn_jax.sampling.kernels import MODES
 from stn_jax.sampling.padding import PADDING_MODES
-from stn_jax.sampling.platforms import ALGORITHMS
+from stn_jax.sampling.platforms import ALGORITHMS, native
 
 # An algorithm, and the platform whose form of it is meant; None is that of platforms without one.
 MEMBERS = [("gather", None), ("gather", "cpu"), ("matmul", "tpu"), ("windowed", None)]
 MAPS_OF_THEIR_OWN = {("gather", "cpu"), ("matmul", "tpu")}  # not those that JAX derives
+if native.IS_INSTALLED:
+    MEMBERS.append(("native", "cpu"))
+    MAPS_OF_THEIR_OWN.add(("native", "cpu"))
 ROWS = list(itertools.product((2, 3), MODES, PADDING_MODES, (False, True)))
 
 

@@ -17,7 +17,7 @@ def scale(array, x, *, power):
     return jnp.tensordot(x**power, array, 0)
 
 
-def run(name, function, platform, *operands, batch, **static):
+def run(name, function, platform, *operands, batch, is_local, **static):
     RUNS.append(platform)
     function = jax.tree_util.Partial(function, **static)
     for _ in range(batch):

@@ -16,7 +16,7 @@ from jaxtyping import Array
 
 from stn_jax.sampling import gather, matmul, reference, windowed
 from stn_jax.sampling.interpolation import Interpolation
-from stn_jax.sampling.platforms import cpu
+from stn_jax.sampling.platforms import cpu, native
 
 PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
 """Platforms that may have forms of their own."""
@@ -27,7 +27,7 @@ _MAX_DENSE = 1 << 17  # Values of an image up to which products beat gathers on 
 def choose(platform: str | None, values: Any) -> str:
     """Returns the algorithm that ``"auto"`` is on a platform, for images of so many values."""
     if platform != "tpu":
-        return "gather"
+        return "native" if platform == "cpu" else "gather"
     return "matmul" if isinstance(values, int) and values <= _MAX_DENSE else "windowed"
 
 
@@ -35,6 +35,7 @@ ALGORITHMS: dict[str, Callable[[Array, Array, Interpolation], Array]] = {
     "gather": gather.sample,
     "matmul": matmul.sample,
     "windowed": windowed.sample,
+    "native": gather.sample,
     "triton": gather.sample,
     "reference": reference.sample,
 }
@@ -51,6 +52,7 @@ def _triton() -> ModuleType:
 
 
 FORMS: dict[tuple[str, str | None], Callable[[], ModuleType]] = {
+    ("native", "cpu"): lambda: native,
     ("gather", "cpu"): lambda: cpu,
     ("triton", "cpu"): lambda: cpu,
     ("triton", "cuda"): _triton,
@@ -92,6 +94,7 @@ def run(
     platform: str | None,
     *operands: Array,
     batch: int,
+    is_local: bool,
     algorithm: str,
     interpolation: Interpolation,
     shape: tuple[Any, ...],
@@ -104,19 +107,22 @@ def run(
         platform: where; None is any other than `PLATFORMS`.
         *operands: the map's, with ``batch`` leading axes.
         batch: number of leading axes.
+        is_local: whether the program runs in this process, on one device.
         algorithm: a name of `ALGORITHMS`.
         interpolation: what a point reads.
         shape: spatial axes of an image.
     """
     if algorithm == "auto":
         algorithm = choose(platform, math.prod((*shape, operands[0].shape[-1])))
+    if algorithm == "native" and not (is_local and native.IS_INSTALLED):
+        algorithm = "gather"
     static = {"interpolation": interpolation, "shape": shape}
     forms = FORMS.get((algorithm, platform))
     own = getattr(forms(), name, None) if forms else None
-    # Own forms need static sizes, except of the batch; Triton's kernels need that too, and no empty
-    # axis.
-    sizes = [size for x in operands for size in x.shape[0 if algorithm == "triton" else batch :]]
-    if not all(isinstance(k, int) and (k or algorithm != "triton") for k in sizes):
+    # Own forms need static sizes, except of the batch; kernels need that too, and no empty axis.
+    is_kernel = algorithm in ("native", "triton")
+    sizes = [size for x in operands for size in x.shape[0 if is_kernel else batch :]]
+    if not all(isinstance(k, int) and (k or not is_kernel) for k in sizes):
         own = None
     if own is None:
         function = functools.partial(function, algorithm=algorithm, **static)

@@ -7,14 +7,14 @@ from jax import export
 
 import stn_jax as stn
 from stn_jax.sampling import platforms
-from stn_jax.sampling.platforms import cpu, gpu
+from stn_jax.sampling.platforms import cpu, gpu, native
 
 
 @pytest.mark.parametrize(
     ("platform", "values", "algorithm"),
     [
-        ("cpu", 100, "gather"),
-        ("cpu", 10**9, "gather"),
+        ("cpu", 100, "native"),
+        ("cpu", 10**9, "native"),
         ("cuda", 100, "gather"),
         ("rocm", 100, "gather"),
         (None, 100, "gather"),
@@ -35,6 +35,7 @@ def test_on_a_tpu_an_image_of_unknown_size_is_not_multiplied():
 @pytest.mark.parametrize(
     ("algorithm", "platform", "module"),
     [
+        ("native", "cpu", native),
         ("gather", "cpu", cpu),
         ("triton", "cpu", cpu),
         ("triton", "cuda", gpu),
@@ -47,9 +48,16 @@ def test_forms_of_their_own(algorithm, platform, module):
         assert callable(getattr(module, name))
 
 
+def test_without_kernels_that_are_needed_the_algorithm_is_gather(monkeypatch):
+    monkeypatch.setattr(native, "IS_INSTALLED", False)
+    image, grid = jnp.ones((2, 3, 3, 1)), jnp.zeros((2, 5, 5, 2))
+    text = jax.jit(lambda i, g: stn.grid_sample(i, g, backend="native")).lower(image, grid)
+    assert "stablehlo.gather" in text.as_text()
+
+
 def test_all_other_platforms_run_the_algorithm():
     rows = {(a, p) for a in platforms.ALGORITHMS for p in (*platforms.PLATFORMS, None)}
-    assert len(platforms.FORMS) == 4
+    assert len(platforms.FORMS) == 5
     assert {*platforms.FORMS} <= rows
 
 
