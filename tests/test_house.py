@@ -83,7 +83,6 @@ def test_no_file_is_longer_than_350_lines():
 
 SHARED = {  # files of the library whose tests are elsewhere
     "stn_jax/_mesh.py": "tests/sampling/test_meshes.py",
-    "stn_jax/models/_classifiers.py": "tests/models/test_distorted_mnist.py",
 }
 
 

@@ -11,8 +11,12 @@ from typing import Any, Literal
 from flax import nnx
 from jaxtyping import Array
 
-from stn_jax.models._blocks import convolutional_localization
-from stn_jax.models._classifiers import Convolutional, FullyConnected, Network
+from stn_jax.models._blocks import (
+    Convolutional,
+    FullyConnected,
+    Network,
+    convolutional_localization,
+)
 from stn_jax.nn import FullyConnectedLocalization, SpatialTransformer
 from stn_jax.nn.localization import check_fraction, check_positive, check_sequences
 from stn_jax.transforms.affine import Affine

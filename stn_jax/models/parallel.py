@@ -8,8 +8,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Key
 
-from stn_jax.models._blocks import Prediction
-from stn_jax.models._classifiers import classify
+from stn_jax.models._blocks import Prediction, classify
 from stn_jax.models.distorted_mnist import (
     FCN,
     FullyConnectedLocalizer,

@@ -32,10 +32,10 @@ def choose(platform: str | None, values: Any) -> str:
 
 
 ALGORITHMS: dict[str, Callable[[Array, Array, Interpolation], Array]] = {
+    "native": gather.sample,
     "gather": gather.sample,
     "matmul": matmul.sample,
     "windowed": windowed.sample,
-    "native": gather.sample,
     "triton": gather.sample,
     "reference": reference.sample,
 }
