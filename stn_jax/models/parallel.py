@@ -8,12 +8,13 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Key
 
-from stn_jax.models._blocks import Prediction, classify
+from stn_jax.models._blocks import Prediction
 from stn_jax.models.distorted_mnist import (
     FCN,
     FullyConnectedLocalizer,
     build_classifier,
     build_transformer,
+    classify,
 )
 from stn_jax.nn import SpatialTransformer
 from stn_jax.transforms.affine import Affine

@@ -8,8 +8,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
-from stn_jax.models._blocks import Network
-from stn_jax.models.distorted_mnist import CNN, build_classifier
+from stn_jax.models.distorted_mnist import CNN, Network, build_classifier
 from stn_jax.nn.localization import check_input
 
 
