@@ -30,8 +30,6 @@ MAY_NAME = (
 OF_OTHERS = {  # words for a module of those, or for what a command is for
     "stn_jax/models/_blocks.py": {"_cpu_convolution"},
     "train/cli.py": {"TPU"},
-    "train/data/distortions/augmentation.py": {"cpu_fusion"},
-    "train/step/step.py": {"cpu_fusion"},
 }
 
 

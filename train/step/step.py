@@ -17,7 +17,7 @@ from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from stn_jax.nn import Warp
-from stn_jax.sampling.platforms.cpu_fusion import materialize_input
+from stn_jax.sampling.platforms import materialize_input
 from train.data.batches import Batch, Rows, epoch_key, make_examples
 from train.data.dataset import DataSpec
 from train.errors import UserError

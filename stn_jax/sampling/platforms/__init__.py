@@ -17,6 +17,7 @@ from jaxtyping import Array
 from stn_jax.sampling import gather, matmul, reference, windowed
 from stn_jax.sampling.interpolation import Interpolation
 from stn_jax.sampling.platforms import cpu, native
+from stn_jax.sampling.platforms.cpu_fusion import materialize_input as materialize_input
 
 PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
 """Platforms that may have forms of their own."""

@@ -12,7 +12,7 @@ from jax import Array, random
 from jaxtyping import Float
 
 import stn_jax as stn
-from stn_jax.sampling.platforms.cpu_fusion import materialize_input
+from stn_jax.sampling.platforms import materialize_input
 from train.checks import check
 from train.data.distortions.base import Distortion, difficulty
 from train.data.distortions.grids import RTS, Frame, angle_and_scale, inverse_similarity
