@@ -7,7 +7,8 @@
 #   make mutants     changes lines of the numerics at random: does a quick test notice? (half an hour)
 #   make faults      kills, stops and damages a real run at random moments: does it recover? (10 minutes)
 #   make docs        builds the site, strictly, in docs/_build/html; make docs-serve shows it
-#   make native      builds the compiled CPU kernels (needs a C++20 compiler; two minutes)
+#   make native      builds the compiled CPU kernels again; train and test build them if they can
+#   make test-native those kernels under sanitizers, on random calls, and compiled for aarch64
 #   make bench       times everything against its peers; runs/benchmarks has what was found
 
 PYTHON ?= python3
@@ -24,12 +25,12 @@ PLAINLY := XLA_FLAGS="$$(cat .venv/xla_flags) $$XLA_FLAGS"
 export TPU_STDERR_LOG_LEVEL ?= 3
 export TPU_MIN_LOG_LEVEL ?= 3
 
-.PHONY: train test test-peers test-all test-lowest test-newest mutants faults native bench docs docs-serve lint clean
+.PHONY: train test test-native test-peers test-all test-lowest test-newest mutants faults native bench docs docs-serve lint clean
 
-train: .venv/train
+train: .venv/native
 	$(RUN) -m train fit configs/quickstart.py --workdir runs/quickstart
 
-test: lint .venv/test .venv/xla_flags
+test: lint .venv/test .venv/native .venv/xla_flags
 	$(TEST) --doctest-modules stn_jax
 	$(PLAINLY) $(TEST) -m "not slow" --ignore tests/peers
 
@@ -37,7 +38,10 @@ test-peers: .venv/peers
 	$(TEST) -m "not slow" tests/peers tests/examples
 	$(TEST) tests/test_docs.py
 
-test-all: lint .venv/tpu .venv/docs .venv/package
+test-native: .venv/test .venv/native
+	$(TEST) tests/native tests/sampling/platforms/test_native.py
+
+test-all: lint .venv/tpu .venv/docs .venv/package .venv/native
 	$(TEST) --doctest-modules stn_jax
 	$(TEST)
 
@@ -55,11 +59,11 @@ FAULTS ?= 30
 faults: .venv/test
 	$(RUN) tests/train/faults.py --count $(FAULTS) --seed $(SEED)
 
-native: .venv/train
-	$(PIP) scikit-build-core cmake ninja
-	$(PIP) --no-build-isolation --no-deps --force-reinstall ./native
+native:
+	rm -f .venv/native
+	$(MAKE) .venv/native
 
-bench: .venv/peers
+bench: .venv/peers .venv/native
 	$(RUN) benchmarks/run.py
 
 docs: .venv/docs
@@ -87,6 +91,21 @@ clean:
 .venv/train: .venv/base
 	@echo "Setting up .venv (a few minutes, once)"
 	$(PIP) --editable ".[train]"
+	@touch $@
+
+# The compiled CPU kernels, where there is a C++ compiler. All works without them, only slower.
+KERNELS := $(wildcard native/*.* native/src/* native/stn_jax_cpu/*.py) stn_jax/coordinates.py \
+    $(addprefix stn_jax/sampling/,interpolation.py kernels.py padding.py)
+
+.venv/native: .venv/train $(KERNELS)
+	@if ! command -v $${CXX:-c++} > /dev/null; then \
+	  echo "No C++ compiler, so no compiled CPU kernels: stn_jax will sample by XLA, about half as fast"; \
+	else \
+	  echo "Compiling the CPU kernels (a minute)"; \
+	  $(PIP) scikit-build-core cmake ninja && \
+	  $(PIP) --no-build-isolation --no-deps --force-reinstall ./native || \
+	  echo "The CPU kernels did not compile: stn_jax will sample by XLA, about half as fast"; \
+	fi
 	@touch $@
 
 .venv/test: .venv/train

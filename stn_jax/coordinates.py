@@ -54,7 +54,11 @@ def normalized_to_pixel(
     """
     coordinate = jnp.asarray(coordinate)
     if align_corners:
-        return (coordinate + 1) / 2 * number_like(size - 1, coordinate)
+        pixel = (coordinate + 1) / 2 * number_like(size - 1, coordinate)
+        if isinstance(size, int) and size > 1:
+            return pixel
+        # Every coordinate of an axis of one pixel is its centre: inf too, where the product is NaN.
+        return jnp.where(jnp.isinf(coordinate) & (size == 1), 0, pixel)
     return ((coordinate + 1) * number_like(size, coordinate) - 1) / 2
 
 

@@ -1,8 +1,9 @@
-// What one call of a map is, and how it is cut into tasks; shared by all instruction sets.
+// What one call of a map is; shared by all instruction sets.
 #pragma once
 
 #include <cstdint>
 #include <string_view>
+#include <vector>
 
 namespace stn {
 
@@ -37,6 +38,7 @@ struct Call {
 // What one instruction set offers for a type.
 template <class F>
 struct Functions {
+  std::vector<std::string_view> (*row_names)();
   const void* (*find_row)(std::string_view name);  // null if there is none
   void (*run)(const Call<F>& call, int64_t task);
 };

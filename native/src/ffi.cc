@@ -1,6 +1,5 @@
-// The maps as XLA custom calls: reads shapes, picks an instruction set, cuts a call into tasks.
+// The maps as XLA custom calls: reads shapes and picks an instruction set.
 
-#include <algorithm>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -26,11 +25,6 @@ namespace {
 
 namespace ffi = xla::ffi;
 
-// Points x channels of a task: large against the microseconds that handing it over takes.
-constexpr int64_t kTaskValues = 1 << 14;
-// Tasks of a thread that splats: more even out their lengths, and each looks at all points.
-constexpr int64_t kTasksPerThread = 4;
-
 std::string_view instruction_set() {
 #ifdef STN_X86_SETS
   if (__builtin_cpu_supports("x86-64-v4")) return "avx512";
@@ -52,34 +46,12 @@ const Functions<F>& functions() {
 }
 
 template <class F>
-void split(Call<F>& call, int64_t threads) {
-  if (call.map == Map::kSplat) {
-    const int64_t wanted = kTasksPerThread * threads, values = call.count * call.channels;
-    const bool is_small = call.batch * values < kTaskValues || threads == 1;
-    const int64_t chunks = is_small ? 1 : (wanted + call.batch - 1) / call.batch;
-    call.chunk = (call.shape[0] + chunks - 1) / std::min<int64_t>(chunks, call.shape[0]);
-    call.chunks = (call.shape[0] + call.chunk - 1) / call.chunk;
-  } else {
-    const int64_t points = std::max<int64_t>(kTaskValues / call.channels, 1);
-    call.chunk = std::min(points, call.count);
-    call.chunks = (call.count + call.chunk - 1) / call.chunk;
-  }
-}
-
-template <class F>
 ffi::Error run(Call<F> call, std::string_view row, ffi::ThreadPool pool) {
   call.row = functions<F>().find_row(row);
   if (call.row == nullptr) {
     return ffi::Error::InvalidArgument("stn-jax-cpu has no interpolation " + std::string(row));
   }
-  // Without pixels there is nothing to read; stn_jax keeps such images from us.
-  const bool is_splat = call.map == Map::kSplat;
-  if (call.batch * call.channels * call.pixels() == 0 || (!is_splat && call.count == 0)) {
-    return ffi::Error::Success();
-  }
-  split(call, pool.num_threads());
-  const auto body = functions<F>().run;
-  parallel_for(pool, call.batch * call.chunks, [&](int64_t task) { body(call, task); });
+  run_call(functions<F>(), call, pool);
   return ffi::Error::Success();
 }
 

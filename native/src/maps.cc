@@ -16,6 +16,7 @@
 #include <type_traits>
 #include <unordered_map>
 #include <utility>
+#include <vector>
 
 #include "call.h"
 
@@ -488,7 +489,7 @@ void run_sized(const Call<F>& call, int64_t task) {
 
 // Numbers of channels that have code of their own. Each takes time to compile: the usual ones have.
 template <int N, int T, int C, class F>
-constexpr bool kHasFew = T == 2 ? C <= 2 || std::is_same_v<F, float>
+constexpr bool kHasFew = T == 2 ? C == 1 || std::is_same_v<F, float>
                                 : T <= 4 && std::is_same_v<F, float> && (C == 1 || N + C == 5);
 
 template <int N, int T, class F>
@@ -520,6 +521,14 @@ void run(const Call<F>& call, int64_t task) {
 }
 
 template <class F>
+std::vector<std::string_view> row_names() {
+  std::vector<std::string_view> names;
+  for (const auto& [name, row] : rows<F>()) names.push_back(name);
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+template <class F>
 const void* find_row(std::string_view name) {
   const auto found = rows<F>().find(name);
   return found == rows<F>().end() ? nullptr : &found->second;
@@ -529,7 +538,7 @@ const void* find_row(std::string_view name) {
 
 template <class F>
 Functions<F> functions() {
-  return {find_row<F>, run<F>};
+  return {row_names<F>, find_row<F>, run<F>};
 }
 
 template Functions<float> functions<float>();

@@ -128,10 +128,24 @@ def bicubic(coefficient: float) -> Kernel:
     )
 
 
+def _sinc(x: Array) -> Array:
+    """``sin(pi x) / (pi x)``; by its series near 0, where derivatives of the quotient cancel.
+
+    (That of `jnp.sinc` is NaN at 1e-20, where the square of x is too small for a float32.)
+    """
+    angle = jnp.pi * x
+    square, is_near = angle * angle, jnp.abs(angle) < 0.25
+    series: Array = jnp.ones_like(x)
+    for k in (10, 8, 6, 4, 2):  # 1 - y^2 / (2 3) (1 - y^2 / (4 5) (...))
+        series = 1 - square / (k * (k + 1)) * series
+    safe = jnp.where(is_near, 1, angle)
+    return jnp.where(is_near, series, jnp.sin(safe) / safe)
+
+
 def _lanczos3_profile(u: Array) -> Array:
     # Rounded, sin(pi u) is not 0 at the integers: an exact 0 there, with the derivative kept.
     is_zero = (u == jnp.round(u)) & (u != 0)
-    value = jnp.sinc(u) * jnp.sinc(u / 3)
+    value = _sinc(u) * _sinc(u / 3)
     value -= jax.lax.stop_gradient(jnp.where(is_zero, value, 0))
     return jnp.where((u >= -3) & (u < 3), value, 0)
 
@@ -139,9 +153,9 @@ def _lanczos3_profile(u: Array) -> Array:
 def _lanczos3_weights(t: Array) -> list[Array]:
     # sin(pi (t - k)) = (-1)^k sin(pi t): at t = 0 every weight but one is exactly 0.
     sine, is_low = jnp.sin(jnp.pi * t) / jnp.pi, t < 0.5
-    near = jnp.where(is_low, sine / jnp.where(is_low, 1 - t, 1), jnp.sinc(1 - t))
-    sincs = [sine / (t + 2), -sine / (t + 1), jnp.sinc(t), near, sine / (t - 2), -sine / (t - 3)]
-    raw = [sinc * jnp.sinc((t - k) / 3) for k, sinc in zip(range(-2, 4), sincs, strict=True)]
+    near = jnp.where(is_low, sine / jnp.where(is_low, 1 - t, 1), _sinc(1 - t))
+    sincs = [sine / (t + 2), -sine / (t + 1), _sinc(t), near, sine / (t - 2), -sine / (t - 3)]
+    raw = [sinc * _sinc((t - k) / 3) for k, sinc in zip(range(-2, 4), sincs, strict=True)]
     total = functools.reduce(jnp.add, raw)
     return [weight / total for weight in raw]
 
