@@ -56,7 +56,9 @@ def residual_bytes(size: str, backend: str) -> dict[str, int]:
 def peak_here(name: str, size: str, pass_: str, backend: str) -> int:
     """Returns the peak memory of a pass in this process in bytes, results included."""
     inputs = job(size, pass_)
-    peer = jax_peer(inputs, ours(backend)) if name == "stn_jax" else PEERS[name](inputs)
+    peer = (
+        jax_peer(inputs, ours(inputs.mode, backend)) if name == "stn_jax" else PEERS[name](inputs)
+    )
     *_, competitor = peer.competitors.values()  # the one with most threads
     competitor.prepare()
     jax.block_until_ready(competitor.call())

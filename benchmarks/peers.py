@@ -29,6 +29,7 @@ class Job:
     image: np.ndarray
     theta: np.ndarray
     cotangent: np.ndarray
+    mode: str = "bilinear"
 
     @property
     def spatial(self) -> tuple[int, ...]:
@@ -63,8 +64,12 @@ class CannotDo(Exception):
 
 
 def job(size: str, pass_: str, seed: int = 0) -> Job:
-    """Draws a job with rotations up to 0.5 rad, scales from 0.7 to 1.3 and shifts up to 0.1."""
-    source, _, target = size.partition(":")
+    """Draws a job with rotations up to 0.5 rad, scales from 0.7 to 1.3 and shifts up to 0.1.
+
+    Its size is ``N,H,W,C``, ``N,H,W,C:H,W`` if the output has another, and either ``/bicubic``.
+    """
+    sizes, _, mode = size.partition("/")
+    source, _, target = sizes.partition(":")
     batch, *spatial, channels = map(int, source.split(","))
     shape = [int(n) for n in target.split(",")] if target else spatial
     random, n = np.random.default_rng(seed), len(spatial)
@@ -84,6 +89,7 @@ def job(size: str, pass_: str, seed: int = 0) -> Job:
         image=smooth(random, (batch, *spatial, channels)),
         theta=theta.astype(np.float32),
         cotangent=random.standard_normal((batch, *shape, channels), dtype=np.float32),
+        mode=mode or "bilinear",
     )
 
 
@@ -127,19 +133,31 @@ def jax_peer(job: Job, sample: Callable[..., jax.Array], **options: Any) -> Peer
     return Peer({"": Competitor(lambda: function(*arrays))}, results, **options)
 
 
-def ours(backend: str = "auto", library: ModuleType = stn) -> Callable[..., jax.Array]:
+def ours(mode: str, backend: str = "auto", library: ModuleType = stn) -> Callable[..., jax.Array]:
     """Returns ``sample(theta, image, shape)`` of stn_jax, or of another checkout of it."""
 
     def sample(theta: jax.Array, image: jax.Array, shape: tuple[int, ...]) -> jax.Array:
-        return library.grid_sample(image, library.affine_grid(theta, shape), backend=backend)
+        grid = library.affine_grid(theta, shape)
+        return library.grid_sample(image, grid, mode=mode, backend=backend)
 
     return sample
+
+
+def gather(job: Job) -> Peer:
+    """This library without its kernels: XLA's gathers."""
+    return jax_peer(job, ours(job.mode, "gather"))
+
+
+def need_bilinear(job: Job, name: str) -> None:
+    """Refuses other modes for a library that has none of them."""
+    if job.mode != "bilinear":
+        raise CannotDo(f"{name} has no {job.mode} mode here")
 
 
 def compiled(job: Job, backend: str) -> tuple[jax.stages.Compiled, tuple[jax.Array, ...]]:
     """Compiles the pass of a job and returns it with its arguments."""
     arrays = jax.device_put((job.theta, job.image, job.cotangent))
-    function: Any = jax_function(job, ours(backend))
+    function: Any = jax_function(job, ours(job.mode, backend))
     return function.lower(*arrays).compile(), arrays
 
 
@@ -171,6 +189,7 @@ map_coordinates_at = by_channel(
 
 def map_coordinates(job: Job) -> Peer:
     """``jax.scipy.ndimage.map_coordinates`` on our grid, vmapped over batch and channels."""
+    need_bilinear(job, "map_coordinates")
     return jax_peer(job, with_affine_grid(map_coordinates_at))
 
 
@@ -180,6 +199,8 @@ def dm_pix(job: Job) -> Peer:
     By design it is 0 within half a pixel of the border, and its derivative is 0 at pixel centres.
     """
     import dm_pix
+
+    need_bilinear(job, "dm_pix")
 
     def read(image: jax.Array, axes: list[jax.Array]) -> jax.Array:
         return dm_pix.flat_nd_linear_interpolate_constant(image, jnp.stack(axes))
@@ -249,10 +270,12 @@ def torch(job: Job) -> Peer:
     from torch.nn import functional
 
     size = [len(job.theta), job.image.shape[-1], *job.shape]
+    if job.mode == "bicubic" and len(job.shape) == 3:
+        raise CannotDo("PyTorch has no bicubic mode for volumes")
 
     def sample(theta: Any, image: Any) -> Any:
         grid = functional.affine_grid(theta, size, align_corners=False)
-        return functional.grid_sample(image, grid, align_corners=False)
+        return functional.grid_sample(image, grid, mode=job.mode, align_corners=False)
 
     return torch_peer(job, sample, job.theta)
 
@@ -261,6 +284,7 @@ def kornia(job: Job) -> Peer:
     """``kornia.geometry.warp_affine``; its parameter is the pixel matrix from source to target."""
     from kornia.geometry import transform
 
+    need_bilinear(job, "kornia")
     if len(job.shape) != 2:
         raise CannotDo("kornia.geometry.warp_affine3d has no consistent align_corners=False")
 
@@ -281,6 +305,7 @@ def opencv(job: Job) -> Peer:
     """``cv2.remap`` image by image, with maps from NumPy; coarse weights above 4 channels."""
     import cv2
 
+    need_bilinear(job, "opencv")
     if job.pass_ != "forward" or len(job.shape) != 2 or jax.default_backend() == "gpu":
         raise CannotDo("cv2.remap supports only images on a CPU, without gradients")
     matrices = np.asarray(stn.denormalize_matrix(job.theta, job.spatial, job.shape))
@@ -303,6 +328,7 @@ def opencv(job: Job) -> Peer:
 
 PEERS: dict[str, Callable[[Job], Peer]] = {
     "torch": torch,
+    "gather": gather,
     "map_coordinates": map_coordinates,
     "dm_pix": dm_pix,
     "kornia": kornia,

@@ -4,9 +4,10 @@
     python benchmarks/sampler.py --sizes 64,128,128,3 --passes theta --peers torch
     python benchmarks/sampler.py --peers previous --previous ../another/checkout
 
-theta -> affine_grid -> grid_sample, bilinear, zeros outside, ``align_corners=False``: the forward
-pass; value and gradient of ``<V, cotangent>`` for theta, and for theta and image; and one call on
-4 x 4 pixels. The peer ``previous`` is another checkout of this library.
+theta -> affine_grid -> grid_sample, bilinear or as a size says, zeros outside,
+``align_corners=False``: the forward pass; value and gradient of ``<V, cotangent>`` for theta, and
+for theta and image; and one call on 4 x 4 pixels. The peer ``gather`` is this library without its
+compiled kernels, ``previous`` another checkout of it.
 """
 
 import argparse
@@ -38,6 +39,9 @@ SIZES = (
     "8,224,224,3",
     "2,512,512,16",
     "2,96,96,96,1",
+    "2,48,48,48,16",
+    "64,64,64,3/bicubic",
+    "2,48,48,48,1/bicubic",
 )
 TOLERANCE = {"forward": 1e-5, "theta": 1e-2, "both": 1e-2}
 """Allowed norm of a difference, relative to the norm. Most gradients agree to 1e-5, but a point on
@@ -70,7 +74,7 @@ def measure(
     job: Job, peers: Mapping[str, Callable[[Job], Peer]], backend: str, repeats: int
 ) -> dict[str, Any]:
     """Compares the results of all peers, then times those that agree, in turns."""
-    entries, missing = {"stn_jax": jax_peer(job, ours(backend))}, {}
+    entries, missing = {"stn_jax": jax_peer(job, ours(job.mode, backend))}, {}
     differences: dict[str, float] = {}
     for name, make_peer in peers.items():
         try:
@@ -241,8 +245,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--sizes",
         nargs="+",
         default=SIZES,
-        metavar="N,H,W,C[:H,W]",
-        help="shape of the image, and of the output if it differs; default: %(default)s",
+        metavar="N,H,W,C[:H,W][/MODE]",
+        help="shape of the image, of the output if it differs, and the mode; default: %(default)s",
     )
     passes = [*PASSES, "dispatch"]
     parser.add_argument("--passes", nargs="+", choices=passes, default=passes)
@@ -256,7 +260,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--bandwidth",
         type=int,
         metavar="BYTES",
-        help="compare with a copy of this size; default: 1 GiB on a GPU, none on a CPU",
+        default=2**30,
+        help="compare with a copy of this size; default: 1 GiB",
     )
     parser.add_argument("--out", type=Path, help="where to write JSON, and a plot beside it")
     options = parser.parse_args(arguments)
@@ -268,8 +273,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if "previous" in options.peers:
         if options.previous is None:
             parser.error("the peer previous needs --previous FOLDER, another checkout")
-        sample = ours(options.backend, load_checkout(options.previous))
-        peers["previous"] = lambda job: jax_peer(job, sample)
+        previous = load_checkout(options.previous)
+        peers["previous"] = lambda job: jax_peer(job, ours(job.mode, options.backend, previous))
 
     console, cells = Console(width=max(Console().width, 120)), []
     for pass_ in filter(PASSES.get, options.passes):
@@ -280,8 +285,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     results: dict[str, Any] = {"backend": options.backend, "cells": cells}
     if options.previous:
         results["previous_git_revision"] = git_revision(options.previous)
-    if jax.default_backend() != "cpu" or options.bandwidth:
-        results["bandwidth"] = measure_bandwidth(options.bandwidth or 2**30, options.repeats)
+    if options.bandwidth:
+        results["bandwidth"] = measure_bandwidth(options.bandwidth, options.repeats)
         print_bandwidth(console, cells, results["bandwidth"])
     if "dispatch" in options.passes:
         results["dispatch"] = measure_dispatch(options.repeats)

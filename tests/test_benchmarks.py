@@ -71,7 +71,7 @@ def test_differing_peer_is_not_timed(script, monkeypatch, capsys):
 
     def shifted(job):
         def sample(theta, image, shape):
-            return peers.ours()(theta.at[:, 0, 2].add(0.1), image, shape)
+            return peers.ours("bilinear")(theta.at[:, 0, 2].add(0.1), image, shape)
 
         return peers.jax_peer(job, sample)
 
