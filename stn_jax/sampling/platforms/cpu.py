@@ -1,14 +1,14 @@
-"""The maps as XLA:CPU runs them fast; each takes a whole batch.
+"""The two gradients as XLA:CPU runs them fast, for programs without the compiled kernels.
 
-On a CPU, allocating memory costs more than arithmetic (about a microsecond for 4 kB), so no form
-stores an array of all taps: `read` and `vjp_points` sum over taps inside one loop, and `splat` adds
-to the images a chunk of points at a time, so that the updates stay in the cache.
+Derived by JAX they take 3 times as long (docs/performance.md): a product of a cotangent and a
+weight for each tap of each channel, and a scatter for each tap. Here `vjp_points` sums over
+channels before it multiplies weights, in one loop, and `splat` adds runs of neighbouring pixels.
 """
 
 import functools
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -16,41 +16,9 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
-from stn_jax.sampling.gather import product_taps, read_pixels, row_major
+from stn_jax.sampling.gather import read_pixels, row_major
 from stn_jax.sampling.interpolation import Interpolation
-from stn_jax.sampling.platforms.cpu_fusion import materialize, sum_channels, without_fusion
-
-_CHUNK = 1 << 18  # Values splatted at a time: what they need fits a core's cache.
-_MAX_INT32 = 2**31 - 1  # Places of values, of all images that are splatted together.
-
-
-def read(
-    image: Float[Array, "b *shape c"],
-    points: Float[Array, "b p n"],
-    *,
-    interpolation: Interpolation,
-    shape: tuple[Any, ...],
-) -> Float[Array, "b p c"]:
-    """Samples a batch of images: ``V = sum_t w_t U[i_t]``.
-
-    Args:
-        image: ``(b, *shape, c)``.
-        points: ``(b, p, n)``.
-        interpolation: what a point reads.
-        shape: spatial axes of an image.
-    """
-    x, nan_mask = interpolation.coordinates(jnp.unstack(points, axis=-1)[::-1], shape)
-
-    def sum_taps(image: Array, nan_mask: Array, *x: Array) -> Array:
-        terms = [_tap(image, *taps) for taps in product_taps(x, shape, interpolation)]
-        return jnp.where(nan_mask[..., None], jnp.nan, functools.reduce(jnp.add, terms))
-
-    # Materialized, else each tap of each channel recomputes the coordinates.
-    operands = (image, nan_mask, *materialize(x))
-    if image.shape[-1] == 1:
-        return sum_taps(*operands)
-    # Fused with a sum over channels that reads them, samples would first store all taps.
-    return without_fusion(sum_taps, (*points.shape[:-1], image.shape[-1]), *operands)
+from stn_jax.sampling.platforms.cpu_fusion import materialize, sum_channels
 
 
 def vjp_points(
@@ -93,84 +61,15 @@ def splat(
     interpolation: Interpolation,
     shape: tuple[Any, ...],
 ) -> Float[Array, "b *shape c"]:
-    """Adds each value to the pixels that its point reads, by weight: the images' gradient.
-
-    A sequential loop over a sharded axis forces an all-gather; so the batch is split and each
-    device loops over its own shard.
-    """
-    batch, count, channels = values.shape
+    """Adds each value to the pixels that its point reads, by weight: the images' gradient."""
+    batch, _, channels = values.shape
     x, nan_mask = interpolation.coordinates(jnp.unstack(points, axis=-1)[::-1], shape)
-    operands = [values, nan_mask, *x]
-    splat_some = functools.partial(_splat_at_once, interpolation=interpolation, shape=shape)
-    values_per_image = math.prod(shape) * channels
-    if not all(isinstance(size, int) for size in (batch, count, channels, *shape)):
-        return splat_some(*operands).reshape(batch, *shape, channels)
-    num_shards = math.gcd(batch, jax.device_count())
-    num_images = max(_CHUNK // max(count * channels, 1), 1)  # at a time
-    if num_images == 1:
-        num_images = max(_MAX_INT32 // values_per_image, 1)
-        splat_some = functools.partial(_splat_parts, interpolation=interpolation, shape=shape)
-    elif num_images < batch // num_shards:  # what a loop reads is materialized anyway
-        splat_some = functools.partial(_splat, interpolation=interpolation, shape=shape)
-    shard = functools.partial(_map_chunks, splat_some, chunk=num_images)
-    if num_shards > 1:
-        folded = [a.reshape(num_shards, batch // num_shards, *a.shape[1:]) for a in operands]
-        images = jax.vmap(shard)(*folded)
-    else:
-        images = shard(*operands)
-    return images.reshape(batch, *shape, channels)
-
-
-def _splat_at_once(
-    values: Float[Array, "m p c"],
-    nan_mask: Bool[Array, "m p"],
-    *x: Float[Array, "m p"],
-    **static: Any,
-) -> Float[Array, "m size"]:
-    """`_splat` outside a loop, where each tap would recompute the coordinates."""
-    *coordinates, nan_mask = materialize([*x, nan_mask])
-    return _splat(values, nan_mask, *coordinates, **static)
-
-
-def _splat(
-    values: Float[Array, "m p c"],
-    nan_mask: Bool[Array, "m p"],
-    *x: Float[Array, "m p"],
-    interpolation: Interpolation,
-    shape: tuple[Any, ...],
-) -> Float[Array, "m size"]:
-    """Splats onto some images, flat."""
-    images, _, channels = values.shape
-    total = jnp.zeros((images, math.prod(shape) * channels), values.dtype)
+    # Materialized, else each tap recomputes the coordinates.
+    *x, nan_mask = materialize([*x, nan_mask])
+    total = jnp.zeros((batch, math.prod(shape) * channels), values.dtype)
     for place, update in _updates(values, nan_mask, x, interpolation, shape):
         total = jax.vmap(_add_rows)(total, place * channels, update)
-    return total
-
-
-def _splat_parts(
-    values: Float[Array, "m p c"],
-    nan_mask: Bool[Array, "m p"],
-    *x: Float[Array, "m p"],
-    interpolation: Interpolation,
-    shape: tuple[Any, ...],
-) -> Float[Array, "m size"]:
-    """Splats onto large images, flat, a part of one's points at a time."""
-    images, count, channels = values.shape
-    pixels = math.prod(shape)
-    size = -(-count // -(-count * channels // _CHUNK))  # of as many parts as there have to be
-    num_parts = -(-count // size)
-
-    def add(total: Array, part: Sequence[Array]) -> tuple[Array, None]:
-        first_pixel, values, nan_mask, *x = part
-        for place, update in _updates(values, nan_mask, x, interpolation, shape):
-            total = _add_rows(total, (first_pixel + place) * channels, update)
-        return total, None
-
-    parts = [_fold(a, 1, size) for a in (values, nan_mask, *x)]
-    flat = [jnp.swapaxes(a, 0, 1).reshape(images * num_parts, *a.shape[2:]) for a in parts]
-    first_pixel = jnp.repeat(jnp.arange(images, dtype=jnp.int32) * pixels, num_parts)
-    zero = jnp.zeros((images * pixels * channels,), values.dtype)
-    return lax.scan(add, zero, (first_pixel, *flat))[0].reshape(images, pixels * channels)
+    return total.reshape(batch, *shape, channels)
 
 
 def _updates(
@@ -242,15 +141,6 @@ def _weights_first(
 
 
 @jax.jit
-def _tap(
-    image: Float[Array, "b *shape c"], indices: Sequence[Array], weights: Sequence[Array]
-) -> Float[Array, "b p c"]:
-    """What a tap adds to the samples: ``w_t U[i_t]``, see `stn_jax.sampling.kernels.weigh`."""
-    weight = functools.reduce(jnp.multiply, weights)[..., None]
-    return jnp.where(weight != 0, weight * jax.vmap(read_pixels)(image, indices), 0)
-
-
-@jax.jit
 def _project(
     image: Float[Array, "b *shape c"], values: Float[Array, "b p c"], indices: Sequence[Array]
 ) -> Float[Array, "b p c"]:
@@ -309,24 +199,3 @@ def _add_rows(
     )
     runs = update.reshape(update.shape[0], update.shape[1] * update.shape[2])
     return lax.scatter_add(flat, start[..., None], runs, numbers, mode="promise_in_bounds")
-
-
-def _map_chunks(function: Callable[..., Array], *operands: Array, chunk: int) -> Array:
-    """Calls a function of a batch for ``chunk`` examples at a time, one after the other."""
-    batch = operands[0].shape[0]
-    if batch <= chunk:
-        return function(*operands)
-    steps = -(-batch // chunk)
-    folded = [_fold(a, 0, -(-batch // steps)) for a in operands]
-    out = lax.map(lambda some: function(*some), folded)
-    return out.reshape(out.shape[0] * out.shape[1], *out.shape[2:])[:batch]
-
-
-def _fold(array: Array, axis: int, size: Any) -> Array:
-    """Cuts an axis into pieces of ``size``, zeros at the end, and puts their number in front."""
-    count = -(-array.shape[axis] // size)
-    ends = [(0, 0)] * array.ndim
-    ends[axis] = (0, count * size - array.shape[axis])
-    padded = jnp.pad(array, ends) if ends[axis][1] else array
-    split = padded.reshape(*array.shape[:axis], count, size, *array.shape[axis + 1 :])
-    return jnp.moveaxis(split, axis, 0)

@@ -7,8 +7,7 @@ operands, which is a loop of its own with all its operands fused into it, gather
 conditional.
 """
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
@@ -40,18 +39,6 @@ def materialize(arrays: Sequence[Shaped[Array, "*points"]]) -> list[Shaped[Array
     return [total.astype(a.dtype) for total, a in zip(sums, arrays, strict=True)]
 
 
-def without_fusion(compute: Callable[..., Array], shape: Sequence[Any], *operands: Array) -> Array:
-    """Calls a function, and stops XLA:CPU from fusing it with what reads its result.
-
-    Args:
-        compute: a function of arrays.
-        shape: that of its result, in the first operand's dtype.
-        *operands: what it is called with.
-    """
-    always = lax.optimization_barrier(jnp.bool_(True))  # unknown to the compiler
-    return lax.cond(always, compute, lambda x, *_: jnp.zeros_like(x, shape=shape), *operands)
-
-
 @jax.custom_jvp
 def materialize_input(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
     """Materializes an array on a CPU, computed by all cores; elsewhere returns it as it is.
@@ -68,14 +55,17 @@ def materialize_input(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
         >>> materialize_input(jnp.arange(3.0)).tolist()
         [0.0, 1.0, 2.0]
     """
-    return lax.platform_dependent(
-        x, cpu=lambda x: without_fusion(_identity, x.shape, x), default=_identity
-    )
+    return lax.platform_dependent(x, cpu=_end_fusion, default=_identity)
 
 
 @materialize_input.defjvp
 def _materialize_input_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
     return materialize_input(*primals), *tangents
+
+
+def _end_fusion(x: Array) -> Array:
+    always = lax.optimization_barrier(jnp.bool_(True))  # unknown to the compiler
+    return lax.cond(always, _identity, jnp.zeros_like, x)
 
 
 def _identity(x: Array) -> Array:
