@@ -18,6 +18,7 @@ BLUE, ORANGE, GREEN, PINK, SKY = "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#5
 PEERS = {
     "torch": ("o", ORANGE, "PyTorch"),
     "map_coordinates": ("s", BLUE, "map_coordinates"),
+    "gather": ("X", SOFT, "XLA's gathers"),
     "dm_pix": ("^", GREEN, "dm_pix"),
     "kornia": ("D", PINK, "kornia"),
     "opencv": ("v", SKY, "OpenCV"),

@@ -15,6 +15,7 @@ import dataclasses
 import functools
 import os
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from drawing import draw_cells
 from peers import PASSES, PEERS, CannotDo, Job, Peer, jax_peer, job, ours
 from rich.console import Console
 from rich.table import Table
-from timing import Competitor, Timing, alternate, geometric_mean, milliseconds, save, verdict
+from timing import Competitor, Timing, alternate, cores, geometric_mean, milliseconds, save, verdict
 
 import stn_jax as stn
 from train.run.revision import git_revision
@@ -112,11 +113,24 @@ def measure(
 
 
 def measure_bandwidth(size: int, repeats: int) -> float:
-    """Returns bytes read and written per second by a copy of ``size`` bytes on the device."""
-    source = jnp.ones(size // 4, jnp.float32)
-    negate = jax.jit(jnp.negative)  # XLA would elide a plain copy
-    timing = alternate({"copy": Competitor(lambda: negate(source))}, repeats=repeats)["copy"]
-    return 2 * source.nbytes / timing.median
+    """Returns bytes read and written per second by a copy of ``size`` bytes on the device.
+
+    On a CPU all cores copy into memory that is there before: XLA's results are allocated for each
+    call, and the time would be that of page faults.
+    """
+    if jax.default_backend() == "cpu":
+        pairs = [np.ones((2, size // 4 // cores()), np.float32) for _ in range(cores())]
+        with ThreadPoolExecutor(cores()) as pool:
+
+            def copy() -> None:
+                list(pool.map(lambda pair: np.copyto(pair[1], pair[0]), pairs))
+
+            timing = alternate({"copy": Competitor(copy)}, repeats=repeats)["copy"]
+    else:
+        source = jnp.ones(size // 4, jnp.float32)
+        negate = jax.jit(jnp.negative)  # XLA would elide a plain copy
+        timing = alternate({"copy": Competitor(lambda: negate(source))}, repeats=repeats)["copy"]
+    return 2 * size / timing.median
 
 
 def least_bytes(cell: Mapping[str, Any]) -> int:

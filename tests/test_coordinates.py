@@ -96,3 +96,12 @@ def test_coordinates_are_never_coarse():
     assert coordinate_dtype(bfloat, jnp.ones(1, jnp.float64)) == jnp.float64
     assert stn.affine_grid(jnp.eye(2, 3, dtype=jnp.bfloat16), (2, 2)).dtype == jnp.float32
     assert stn.denormalize_grid(jnp.zeros((1, 2), jnp.bfloat16), (2, 3)).dtype == jnp.float32
+
+
+@pytest.mark.parametrize("x", [np.inf, -np.inf, 3e38, 0.3])
+def test_every_coordinate_of_an_axis_of_one_pixel_is_its_centre(x):
+    pixel, slope = jax.value_and_grad(
+        lambda x: coordinates.normalized_to_pixel(x, 1, align_corners=True)
+    )(jnp.float32(x))
+    assert pixel == slope == 0
+    assert jnp.isnan(coordinates.normalized_to_pixel(jnp.nan, 1, align_corners=True))

@@ -183,3 +183,21 @@ def test_only_the_third_order_kernel_reproduces_a_linear_function():
     for a, expected in ((-0.5, 3.25), (-0.75, 3.296875)):
         read = sum(int(i[0]) * float(w[0]) for i, w in MODES["bicubic"](a)(jnp.array([3.25])))
         np.testing.assert_allclose(read, expected, atol=1e-14)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_lanczos_derivatives_are_right_as_near_to_a_pixel_centre_as_numbers_come(dtype):
+    """Against differences of the formula in extended precision, and the limit at 0."""
+    near = [0.0, 1e-300, 1e-40, 1e-30, 1e-20, 1e-10, 1e-5, 1e-3, 0.05, 0.0796, 0.08, 0.3]
+
+    def weights(t):
+        t = np.longdouble(t)
+        raw = np.array([np.sinc(t - k) * np.sinc((t - k) / 3) for k in range(-2, 4)])
+        return raw / raw.sum()
+
+    slopes = jax.jacfwd(lambda t: jnp.stack(MODES["lanczos3"](0.0).weights(t)))
+    for t in near:
+        step = np.longdouble(1e-5)
+        expected = (weights(t + step) - weights(t - step)) / (2 * step)
+        tolerance = {"atol": 1e-6 if dtype == np.float32 else 1e-8}
+        np.testing.assert_allclose(slopes(jnp.asarray(t, dtype)), np.float64(expected), **tolerance)
