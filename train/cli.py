@@ -35,7 +35,7 @@ usage: python -m train VERB ...
   export --workdir DIR [--out model.stn]
       write the trained network as one file that needs nothing but JAX
   plot --workdir DIR
-      draw the figures of a run again
+      draw the figures of a run again, and write its report.html
   report RUN [RUN ...] [--markdown] [--copy-to results]
       print the papers' tables with the numbers of finished runs beside theirs
   compile CONFIG --topology v5e:2x4 [--train.batch-size 4096 ...]
@@ -100,7 +100,7 @@ class Export:
 
 @dataclasses.dataclass(frozen=True)
 class Plot:
-    """Draws the figures of a work directory again."""
+    """Draws the figures of a work directory again, and writes its report.html."""
 
     workdir: str
     """Work directory of a run."""
