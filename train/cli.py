@@ -233,8 +233,9 @@ def _run(arguments: list[str]) -> int:
 def _run_config(verb: str, rest: list[str]) -> int:
     """Runs a verb that begins with a config file."""
     if rest and rest[0] in ("-h", "--help"):
-        print(USAGE)
-        return 0
+        example = CONFIGS / "quickstart.py"
+        print(f"{USAGE}\n\nThe options of {example.name}; other parts have others:\n")
+        rest = [str(example), "--help"]
     if not rest:
         raise UserError(f"{verb} needs a config file first; {_known_configs()}.")
     path = expand(rest[0])

@@ -16,6 +16,7 @@ from stn_jax.models.distorted_mnist import (
     FullyConnectedLocalizer,
     build_transformer,
 )
+from stn_jax.nn import SpatialTransformer
 from stn_jax.nn.localization import (
     check_input,
     check_positive,
@@ -137,8 +138,8 @@ class HouseNumberNetwork(nnx.Module):
         *sides, channels = input_shape
         self.input_shape = tuple(input_shape)
         self.dropout = config.dropout
-        self.transformers: nnx.List = nnx.List([])
-        self.convolutions: nnx.List = nnx.List([])
+        self.transformers: nnx.List[SpatialTransformer] = nnx.List([])
+        self.convolutions: nnx.List[nnx.Conv] = nnx.List([])
         for index, (before, after) in enumerate(itertools.pairwise((channels, *config.filters))):
             if index < config.transformers:
                 self.transformers.append(build_transformer(config, (*sides, before), rngs))
