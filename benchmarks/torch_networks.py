@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 
 
-class Tutorial(torch.nn.Module):
+class Tutorial(torch.nn.Module):  # type: ignore[misc]
     """The network of PyTorch's tutorial."""
 
     def __init__(self) -> None:
@@ -29,7 +29,7 @@ class Tutorial(torch.nn.Module):
         return self.logits[1](x)
 
 
-class PaperNetwork(torch.nn.Module):
+class PaperNetwork(torch.nn.Module):  # type: ignore[misc]
     """The paper's ST-CNN on RTS."""
 
     def __init__(self) -> None:

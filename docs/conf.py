@@ -26,10 +26,11 @@ extensions = [
     # Of this folder.
     "reference",
     "examples",
+    "tutorials",
     "mathml",
     "pages",
 ]
-exclude_patterns = ["pictures", "recipes", "extensions"]
+exclude_patterns = ["pictures", "recipes", "extensions", "tutorials"]
 templates_path = ["templates"]
 
 # Pages. A picture's text in Markdown is not a heading, so levels may be left out.

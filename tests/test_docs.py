@@ -84,3 +84,10 @@ def test_links_and_pictures_exist(page):
 def test_what_is_missing_is_seen():
     assert missing("# needs jax, no_such_library\n") == ["no_such_library"]
     assert not missing("import no_such_library\n")
+
+
+def test_the_readmes_times_are_those_of_the_page_that_has_them():
+    readme, page = ((ROOT / name).read_text() for name in ("README.md", "docs/performance.md"))
+    times = re.findall(r"([\d.]+) times as long", readme)
+    assert len(times) == 3
+    assert [time for time in times if not re.search(rf"(?<![\d.]){time}(?![\d.])", page)] == []

@@ -35,7 +35,7 @@ usage: python -m train VERB ...
   export --workdir DIR [--out model.stn]
       write the trained network as one file that needs nothing but JAX
   plot --workdir DIR
-      draw the figures of a run again
+      draw the figures of a run again, and write its report.html
   report RUN [RUN ...] [--markdown] [--copy-to results]
       print the papers' tables with the numbers of finished runs beside theirs
   compile CONFIG --topology v5e:2x4 [--train.batch-size 4096 ...]
@@ -100,7 +100,7 @@ class Export:
 
 @dataclasses.dataclass(frozen=True)
 class Plot:
-    """Draws the figures of a work directory again."""
+    """Draws the figures of a work directory again, and writes its report.html."""
 
     workdir: str
     """Work directory of a run."""
@@ -233,8 +233,9 @@ def _run(arguments: list[str]) -> int:
 def _run_config(verb: str, rest: list[str]) -> int:
     """Runs a verb that begins with a config file."""
     if rest and rest[0] in ("-h", "--help"):
-        print(USAGE)
-        return 0
+        example = CONFIGS / "quickstart.py"
+        print(f"{USAGE}\n\nThe options of {example.name}; other parts have others:\n")
+        rest = [str(example), "--help"]
     if not rest:
         raise UserError(f"{verb} needs a config file first; {_known_configs()}.")
     path = expand(rest[0])

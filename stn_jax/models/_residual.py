@@ -29,10 +29,12 @@ class ResidualBackbone:
         normalization", 2018.
 
     Example:
+        >>> import jax
         >>> import jax.numpy as jnp
-        >>> net = ResidualBackbone((8, 16), (1, 1)).build((32, 32, 3), rngs=nnx.Rngs(0))
-        >>> net(jnp.ones((2, 32, 32, 3))).shape, net.output_shape
-        ((2, 4, 4, 16), (4, 4, 16))
+        >>> def features(images):
+        ...     return ResidualBackbone().build((224, 224, 3), rngs=nnx.Rngs(0))(images)
+        >>> jax.eval_shape(features, jnp.ones((2, 224, 224, 3))).shape
+        (2, 7, 7, 512)
     """
 
     filters: tuple[int, ...] = (64, 128, 256, 512)

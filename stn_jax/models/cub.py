@@ -51,11 +51,11 @@ class PartNet:
         Jaderberg et al., "Spatial Transformer Networks", 2015, section 4.3 and appendix A.6.
 
     Example:
-        >>> part = PartNet(2, ResidualBackbone((4,), (1,)), window=16, units=8)
-        >>> net = part.build((32, 32, 3), 5, rngs=nnx.Rngs(0))
-        >>> prediction = net.forward(jnp.ones((3, 32, 32, 3)))
-        >>> prediction.logits.shape, [warp.theta[0].tolist() for warp in prediction.warps]
-        ((3, 5), [[-0.5, 0.0], [0.5, 0.0]])
+        >>> def predict(images):
+        ...     return PartNet(2).build((448, 448, 3), 200, rngs=nnx.Rngs(0)).forward(images)
+        >>> prediction = jax.eval_shape(predict, jnp.ones((3, 448, 448, 3)))
+        >>> prediction.logits.shape, [warp.features.shape for warp in prediction.warps]
+        ((3, 200), [(3, 224, 224, 3), (3, 224, 224, 3)])
     """
 
     transformers: int = 2

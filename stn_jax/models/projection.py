@@ -30,9 +30,11 @@ class Projection:
     Example:
         >>> from stn_jax import Affine
         >>> from stn_jax.models import STN, ConvolutionalLocalizer
-        >>> net = STN(Projection(), ConvolutionalLocalizer(shrink=3), Affine(ndim=3),
-        ...           output_shape=(28, 28, 28)).build((60, 60, 60, 1), 10, rngs=nnx.Rngs(0))
-        >>> prediction = net.forward(jnp.ones((1, 60, 60, 60, 1)))
+        >>> network = STN(Projection(), ConvolutionalLocalizer(shrink=3), Affine(ndim=3),
+        ...               output_shape=(28, 28, 28))
+        >>> def predict(volumes):
+        ...     return network.build((60, 60, 60, 1), 10, rngs=nnx.Rngs(0)).forward(volumes)
+        >>> prediction = jax.eval_shape(predict, jnp.ones((1, 60, 60, 60, 1)))
         >>> prediction.logits.shape, prediction.warps[0].theta.shape
         ((1, 10), (1, 12))
     """

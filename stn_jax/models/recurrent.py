@@ -43,8 +43,9 @@ class RecurrentSTN:
         Sonderby et al., "Recurrent Spatial Transformer Networks", 2015.
 
     Example:
-        >>> net = RecurrentSTN().build((100, 100, 1), 30, rngs=nnx.Rngs(0))
-        >>> prediction = net.forward(jnp.ones((2, 100, 100, 1)))
+        >>> def predict(images):
+        ...     return RecurrentSTN().build((100, 100, 1), 30, rngs=nnx.Rngs(0)).forward(images)
+        >>> prediction = jax.eval_shape(predict, jnp.ones((2, 100, 100, 1)))
         >>> prediction.logits.shape, [warp.features.shape for warp in prediction.warps]
         ((2, 30), [(2, 33, 33, 1), (2, 33, 33, 1), (2, 33, 33, 1)])
     """

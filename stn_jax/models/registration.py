@@ -54,8 +54,9 @@ class RegistrationNet:
         diffeomorphic registration", 2018.
 
     Example:
-        >>> net = RegistrationNet().build((24, 32, 24, 2), 0, rngs=nnx.Rngs(0))
-        >>> alignment = net.forward(jnp.ones((1, 24, 32, 24, 2)))
+        >>> def align(pairs):
+        ...     return RegistrationNet().build((24, 32, 24, 2), 0, rngs=nnx.Rngs(0)).forward(pairs)
+        >>> alignment = jax.eval_shape(align, jnp.ones((1, 24, 32, 24, 2)))
         >>> alignment.velocity.shape, [warp.features.shape for warp in alignment.warps]
         ((1, 6, 8, 6, 3), [(1, 24, 32, 24, 1), (1, 24, 32, 24, 1)])
     """

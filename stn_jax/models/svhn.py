@@ -16,6 +16,7 @@ from stn_jax.models.distorted_mnist import (
     FullyConnectedLocalizer,
     build_transformer,
 )
+from stn_jax.nn import SpatialTransformer
 from stn_jax.nn.localization import (
     check_input,
     check_positive,
@@ -54,12 +55,14 @@ class HouseNumberNet:
         Jaderberg et al., "Spatial Transformer Networks", 2015, section 4.2 and appendix A.5.
 
     Example:
+        >>> import jax
         >>> import jax.numpy as jnp
-        >>> small = HouseNumberNet((2,) * 8, hidden=(4,), transformers=4)
-        >>> prediction = small.build((32, 32, 3), 55, rngs=nnx.Rngs(0)).forward(
-        ...     jnp.ones((2, 32, 32, 3)))
+        >>> def predict(images):
+        ...     network = HouseNumberNet(transformers=4)
+        ...     return network.build((64, 64, 3), 55, rngs=nnx.Rngs(0)).forward(images)
+        >>> prediction = jax.eval_shape(predict, jnp.ones((2, 64, 64, 3)))
         >>> prediction.logits.shape, [warp.features.shape[1:] for warp in prediction.warps]
-        ((2, 55), [(32, 32, 3), (16, 16, 2), (16, 16, 2), (8, 8, 2)])
+        ((2, 55), [(64, 64, 3), (32, 32, 48), (32, 32, 64), (16, 16, 128)])
     """
 
     filters: tuple[int, ...] = (48, 64, 128, 160, 192, 192, 192, 192)
@@ -135,8 +138,8 @@ class HouseNumberNetwork(nnx.Module):
         *sides, channels = input_shape
         self.input_shape = tuple(input_shape)
         self.dropout = config.dropout
-        self.transformers: nnx.List = nnx.List([])
-        self.convolutions: nnx.List = nnx.List([])
+        self.transformers: nnx.List[SpatialTransformer] = nnx.List([])
+        self.convolutions: nnx.List[nnx.Conv] = nnx.List([])
         for index, (before, after) in enumerate(itertools.pairwise((channels, *config.filters))):
             if index < config.transformers:
                 self.transformers.append(build_transformer(config, (*sides, before), rngs))

@@ -29,9 +29,11 @@ class TutorialNet:
         padding_mode: what the transformer reads outside the image.
 
     Example:
+        >>> import jax
         >>> import jax.numpy as jnp
-        >>> net = TutorialNet().build((28, 28, 1), 10, rngs=nnx.Rngs(0))
-        >>> net(jnp.ones((5, 28, 28, 1))).shape
+        >>> def predict(images):
+        ...     return TutorialNet().build((28, 28, 1), 10, rngs=nnx.Rngs(0))(images)
+        >>> jax.eval_shape(predict, jnp.ones((5, 28, 28, 1))).shape
         (5, 10)
     """
 
@@ -79,9 +81,11 @@ class Tutorial(nnx.Module):
         Ghassen Hamrouni, "Spatial Transformer Networks Tutorial", PyTorch Tutorials.
 
     Example:
+        >>> import jax
         >>> import jax.numpy as jnp
-        >>> net = Tutorial((28, 28, 1), 10, rngs=nnx.Rngs(0))
-        >>> net(jnp.ones((5, 28, 28, 1))).shape
+        >>> def predict(images):
+        ...     return Tutorial((28, 28, 1), 10, rngs=nnx.Rngs(0))(images)
+        >>> jax.eval_shape(predict, jnp.ones((5, 28, 28, 1))).shape
         (5, 10)
     """
 

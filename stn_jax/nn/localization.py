@@ -160,8 +160,8 @@ class ConvolutionalLocalization(nnx.Module):
         check_input(x, self.input_shape)
         x = average_pool(x, self.shrink)
         pair = (2,) * (x.ndim - 2)
-        for index, layer in enumerate(self.convolutions):
-            x = jax.nn.relu(layer(x))
+        for index, convolution in enumerate(self.convolutions):
+            x = jax.nn.relu(convolution(x))
             if index < len(self.convolutions) - 1:
                 x = nnx.max_pool(x, pair, strides=pair)
         x = flatten(x)
@@ -182,7 +182,7 @@ def identity_bias(transform: Transform) -> Callable[..., Array]:
     return identity
 
 
-def hidden_layers(sizes: Sequence[int], *, rngs: nnx.Rngs) -> nnx.List:
+def hidden_layers(sizes: Sequence[int], *, rngs: nnx.Rngs) -> "nnx.List[nnx.Linear]":
     """Returns the linear layers between successive sizes, initialised for ReLU."""
     return nnx.List(
         nnx.Linear(a, b, kernel_init=nnx.initializers.he_normal(), rngs=rngs)

@@ -79,6 +79,13 @@ def test_help_is_printed(arguments: list[str], capsys: pytest.CaptureFixture[str
     assert "usage: python -m train" in capsys.readouterr().out
 
 
+def test_help_without_a_config_lists_the_options_of_one(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["fit", "--help"]) == 0
+    out = capsys.readouterr().out
+    for option in ("--workdir", "--optim.learning-rate", "--train.batch-size"):
+        assert option in out
+
+
 def test_command_line_is_parsed_without_importing_jax() -> None:
     code = "import sys, train.cli; sys.exit('jax' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0

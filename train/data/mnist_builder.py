@@ -17,7 +17,7 @@ from train.data.idx import find_mnist, read_idx
 from train.data.progress import track
 
 
-class MnistIdx(tfds.core.GeneratorBasedBuilder):
+class MnistIdx(tfds.core.GeneratorBasedBuilder):  # type: ignore[misc]
     """The 70,000 digits of MNIST, from their four original files."""
 
     VERSION = tfds.core.Version("1.0.0")

@@ -10,10 +10,13 @@ import matplotlib
 
 matplotlib.use("Agg")
 
+import jax.numpy as jnp
 import matplotlib.pyplot as plt
+import numpy as np
 from matplotlib import font_manager
 from matplotlib.figure import Figure
 
+from stn_jax.coordinates import denormalize_grid
 from train.run.json_files import replace
 
 _FONTS = (
@@ -98,3 +101,33 @@ def save(path: Path, fig: Figure) -> Path:
         replace(path, functools.partial(fig.savefig, dpi=160))
     plt.close(fig)
     return path
+
+
+def to_color(image: np.ndarray) -> np.ndarray:
+    """Returns an image ``(h, w, c)`` as it is shown: 3 channels in colour, 2 in red and green.
+
+    Of any other number of channels, the first one, in grey: ``(h, w)``.
+    """
+    if image.shape[-1] == 2:
+        image = np.concatenate([image, np.zeros_like(image[..., :1])], axis=-1)
+    return np.clip(image if image.shape[-1] == 3 else image[..., 0], 0, 1)
+
+
+def outline(grid: np.ndarray, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the border of a window, from the output's upper left corner on and back to it.
+
+    Args:
+        grid: grid of the window, ``(h, w, 2)``.
+        shape: ``(h, w)`` of the image that it reads.
+
+    Returns:
+        Columns and rows, where the image extends from 0 to its size.
+    """
+    down, along = (
+        np.linspace(0, size - 1, min(size, 33)).round().astype(int) for size in grid.shape[:2]
+    )
+    border = np.concatenate(
+        [grid[0, along], grid[down[1:], -1], grid[-1, along[-2::-1]], grid[down[-2::-1], 0]]
+    )
+    columns, rows = np.asarray(denormalize_grid(jnp.asarray(border), shape)).T
+    return columns + 0.5, rows + 0.5

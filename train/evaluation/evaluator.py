@@ -74,7 +74,7 @@ class Evaluator:
         """
         count, devices = self.experiment.spec.counts[split], self.mesh.shape[AXIS]
         size = -(-min(batch_size, count) // devices) * devices
-        sharding = NamedSharding(self.mesh, PartitionSpec(AXIS))  # type: ignore[arg-type]
+        sharding = NamedSharding(self.mesh, PartitionSpec(AXIS))
         every = np.minimum(np.arange(-(-count // size) * size), count - 1).astype(np.int32)
         every = every.reshape(-1, size)[:, part_of_process(sharding, size)]
         rows: Any = itertools.repeat(None)

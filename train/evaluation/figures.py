@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
@@ -13,20 +12,20 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from stn_jax.coordinates import denormalize_grid
 from train.errors import UserError
-from train.evaluation.drawing import WRONG, Drawing, style
+from train.evaluation.curves import read_curves
+from train.evaluation.drawing import WRONG, Drawing, outline, style, to_color
 from train.evaluation.drawing import save as save
 from train.evaluation.evaluator import MAX_VISUALIZED as MAX_VISUALIZED
 from train.evaluation.evaluator import Evaluator, load_run
+from train.evaluation.html_report import write_report
 from train.evaluation.volumes import draw_volumes
 from train.experiment import Experiment
 from train.run.json_files import replace
-from train.run.log import read_metrics
 from train.run.progress import log
+from train.run.workdir import REPORT
 from train.step.state import Params
 from train.step.step import Evaluated, Visualization
-from train.tasks.task import warp_metrics
 
 FILM = 6
 """Number of images on the filmstrip; their snapshots are saved during training."""
@@ -64,6 +63,8 @@ def draw_figures(
 ) -> Drawn:
     """Draws all figures of a run, as many as possible: the task's, the curves and the filmstrip.
 
+    Last comes ``report.html``, which contains them.
+
     Args:
         workdir: work directory, with its metrics and snapshots.
         evaluator: evaluator with the examples.
@@ -84,7 +85,9 @@ def draw_figures(
         drawing.attempt(
             "the filmstrip", lambda: save(folder / "learning.png", draw_filmstrip(snapshots))
         )
-    return Drawn(picture or curves, drawing.failures)
+    page = Drawing(workdir)
+    page.attempt(REPORT, lambda: write_report(workdir, experiment))
+    return Drawn(picture or curves, drawing.failures + page.failures)
 
 
 def draw_examples(shown: Visualization, captions: Sequence[tuple[str, bool]], title: str) -> Figure:
@@ -153,9 +156,7 @@ def _draw_example(
 
 
 def _show(ax: Axes, image: np.ndarray, x: float, y: float, size: float) -> tuple[float, ...]:
-    """Draws an image ``(h, w, c)`` in [0, 1]: 3 channels in colour, 2 in red and green.
-
-    Of any other number of channels, it draws the first one in grey.
+    """Draws an image ``(h, w, c)`` in [0, 1].
 
     Returns:
         Left, upper edge, and the side of one pixel.
@@ -163,10 +164,8 @@ def _show(ax: Axes, image: np.ndarray, x: float, y: float, size: float) -> tuple
     height, width = image.shape[:2]
     pixel = size / max(height, width)
     left, top = x + (size - width * pixel) / 2, y + (size - height * pixel) / 2
-    if image.shape[-1] == 2:
-        image = np.concatenate([image, np.zeros_like(image[..., :1])], axis=-1)
     ax.imshow(
-        np.clip(image if image.shape[-1] == 3 else image[..., 0], 0, 1),
+        to_color(image),
         cmap="gray",
         vmin=0,
         vmax=1,
@@ -189,9 +188,8 @@ def _show_input(
     ax.add_patch(tile)
     left, top, pixel = _show(ax, image, x + 0.1, y + 0.1, 0.78)
     for grid, color in zip(grids, OUTLINES, strict=False):
-        border = np.concatenate([grid[0], grid[1:, -1], grid[-1, -2::-1], grid[-2::-1, 0]])
-        columns, rows = np.asarray(denormalize_grid(jnp.asarray(border), image.shape[:2])).T
-        xs, ys = left + (columns + 0.5) * pixel, top + (rows + 0.5) * pixel
+        columns, rows = outline(grid, (image.shape[0], image.shape[1]))
+        xs, ys = left + columns * pixel, top + rows * pixel
         for line in (
             *ax.plot(xs, ys, color=color, linewidth=1.2, solid_joinstyle="round", zorder=2),
             *ax.plot(xs[0], ys[0], "o", color=color, markersize=3.2, zorder=2),
@@ -201,31 +199,24 @@ def _show_input(
 
 def draw_curves(workdir: Path, experiment: Experiment) -> Figure:
     """Draws each metric against the step."""
-    table = dict(experiment.task.metrics) | warp_metrics(experiment.network)
-    panels = [
-        (name, metric) for name, metric in table.items() if read_metrics(workdir, "train", name)[0]
-    ]
+    curves = read_curves(workdir, experiment)
     with style():
         fig, axes = plt.subplots(
-            1, len(panels), figsize=(3.1 * len(panels), 2.7), layout="constrained", squeeze=False
+            1, len(curves), figsize=(3.1 * len(curves), 2.7), layout="constrained", squeeze=False
         )
-        for ax, (name, metric) in zip(axes[0], panels, strict=True):
-            for split, color in (("train", TRAIN), ("valid", EVALUATED), ("test", EVALUATED)):
-                steps, values = read_metrics(workdir, split, name)
-                if not steps or (split == "test" and read_metrics(workdir, "valid", name)[0]):
-                    continue
-                marker: dict[str, Any] = (
-                    {"marker": "o", "markersize": 3} if color == EVALUATED else {}
-                )
-                ax.plot(steps, values, color=color, label=split, **marker)
-            if metric.log_scale:
+        for ax, curve in zip(axes[0], curves, strict=True):
+            for split, (steps, values) in curve.lines.items():
+                options: dict[str, Any] = {"marker": "o", "markersize": 3, "color": EVALUATED}
+                options = {"color": TRAIN} if split == "train" else options
+                ax.plot(steps, values, label=split, **options)
+            if curve.log_scale:
                 ax.set_yscale("log", nonpositive="mask")
                 ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
                 ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
                 ax.yaxis.set_minor_locator(NullLocator())
             else:
                 ax.set_ylim(bottom=0)
-            ax.set_title(metric.title)
+            ax.set_title(curve.title)
             ax.set_xlabel("step")
         axes[0, 0].legend(frameon=False, handlelength=1.2)
     return fig
@@ -302,7 +293,7 @@ def save_snapshot(workdir: Path, evaluator: Evaluator, params: Params, step: int
 
 
 def plot(workdir: Path) -> int:
-    """Draws the figures of a run again; the verb ``plot``.
+    """Draws the figures of a run and writes its report.html again; the verb ``plot``.
 
     Args:
         workdir: work directory of a run.
@@ -320,5 +311,5 @@ def plot(workdir: Path) -> int:
     _, failures = draw_figures(workdir, evaluator, run.params, evaluated, split)
     if failures:
         raise UserError(f"{'; '.join(failures)}.")
-    log(f"figures are in {workdir / 'figures'}")
+    log(f"figures are in {workdir / 'figures'}, and all together in {workdir / REPORT}")
     return 0

@@ -254,7 +254,7 @@ def explain(error: BaseException) -> str:
     return text if len(text) <= 300 else f"{text[:150]} ... {text[-150:]}"
 
 
-def _without_wildcards(folder: Path) -> tuple[tempfile.TemporaryDirectory | None, Path]:
+def _without_wildcards(folder: Path) -> tuple[tempfile.TemporaryDirectory[str] | None, Path]:
     """Returns a path to a folder that Orbax can use, and the temporary folder that it needs.
 
     Orbax takes brackets, stars and question marks in a path for patterns, and then finds nothing.

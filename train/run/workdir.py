@@ -6,6 +6,7 @@ data.json      shapes, classes, a checksum          figures/      pictures
 held_out.json  which examples were held out, if any
 metrics.jsonl  metrics by step                      tensorboard/  the same for TensorBoard
 summary.json   the result; written last, so it exists if and only if the run is finished
+report.html    all of it on one page, after that
 """
 
 import json
@@ -26,7 +27,7 @@ from train.run.json_files import read_json, write_json, write_text
 from train.run.progress import log
 
 CONFIG, DATA, SUMMARY = "config.json", "data.json", "summary.json"
-HELD_OUT, METRICS = "held_out.json", "metrics.jsonl"
+HELD_OUT, METRICS, REPORT = "held_out.json", "metrics.jsonl", "report.html"
 FOLDERS = ("checkpoints", "snapshots", "figures", "tensorboard")
 
 _LENGTH = "train.steps"
@@ -87,7 +88,7 @@ def _check_foreign(workdir: Path) -> None:
     Raises:
         UserError: naming them.
     """
-    ours = (DATA, SUMMARY, HELD_OUT, METRICS, *FOLDERS)
+    ours = (DATA, SUMMARY, HELD_OUT, METRICS, REPORT, *FOLDERS)
     found = [name for name in ours if os.path.lexists(workdir / name)]
     if found:
         raise UserError(

@@ -44,7 +44,7 @@ class Network:
         precision: of activations and products, see `train.step.precision`.
     """
 
-    graph: nnx.GraphDef
+    graph: nnx.GraphDef[nnx.Module]
     paths: dict[str, tuple[Any, ...]]
     identities: tuple[np.ndarray, ...]
     uses_dropout: bool
