@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from stn_jax.sampling.platforms import native
+
 ROOT = Path(__file__).parents[1]
 LIBRARY = sorted((ROOT / "stn_jax").rglob("*.py"))
 TRAIN = sorted((ROOT / "train").rglob("*.py"))
@@ -122,20 +124,24 @@ import jax.numpy as jnp
 import stn_jax as stn
 from test_house import calls_of
 image, grid = jnp.ones((2, 4, 5, 3)), jnp.zeros((2, 3, 3, 2))
-entered = calls_of(lambda: stn.grid_sample(image, grid))
+entered = calls_of(lambda: stn.grid_sample(image, grid, backend="{backend}"))
 for entry in sorted(entered):
     print(*entry)
 """
 
 
-def test_a_forward_call_passes_through_few_functions_and_files():
+@pytest.mark.parametrize("backend", [
+    "gather", pytest.param("native", marks=pytest.mark.skipif(
+        not native.IS_INSTALLED, reason="stn-jax-cpu is not installed"
+    )),
+])  # fmt: skip
+def test_a_forward_call_passes_through_few_functions_and_files(backend):
     """The first call of a process: checks, traces, lowers and runs. Lambdas count."""
-    done = subprocess.run(
-        [sys.executable, "-c", PROBE], cwd=ROOT, capture_output=True, text=True, check=False
-    )
+    probe = [sys.executable, "-c", PROBE.format(backend=backend)]
+    done = subprocess.run(probe, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     entered = [line.split() for line in done.stdout.splitlines()]
     files = {name for name, *_ in entered}
-    assert any(name.endswith("gather.py") for name in files)  # it went all the way
+    assert any(name.endswith(f"{backend}.py") for name in files)  # it went all the way
     assert len(entered) <= 47, done.stdout
     assert len(files) <= 13, sorted(files)
