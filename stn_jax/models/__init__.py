@@ -2,6 +2,9 @@
 
 import stn_jax.nn  # noqa: F401  (first: it says how to install Flax)
 from stn_jax.models._blocks import Prediction as Prediction
+from stn_jax.models.co_localization import CoLocalizer as CoLocalizer
+from stn_jax.models.co_localization import StridedLocalizer as StridedLocalizer
+from stn_jax.models.co_localization import Windows as Windows
 from stn_jax.models.cub import PartNet as PartNet
 from stn_jax.models.cub import ResidualBackbone as ResidualBackbone
 from stn_jax.models.distorted_mnist import CNN as CNN
@@ -10,6 +13,10 @@ from stn_jax.models.distorted_mnist import PAPER as PAPER
 from stn_jax.models.distorted_mnist import STN as STN
 from stn_jax.models.distorted_mnist import ConvolutionalLocalizer as ConvolutionalLocalizer
 from stn_jax.models.distorted_mnist import FullyConnectedLocalizer as FullyConnectedLocalizer
+from stn_jax.models.inverse_compositional import GeometricPredictor as GeometricPredictor
+from stn_jax.models.inverse_compositional import (
+    InverseCompositionalSTN as InverseCompositionalSTN,
+)
 from stn_jax.models.parallel import ParallelSTN as ParallelSTN
 from stn_jax.models.projection import Projection as Projection
 from stn_jax.models.recurrent import RecurrentSTN as RecurrentSTN

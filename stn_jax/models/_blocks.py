@@ -104,15 +104,21 @@ class ConvolutionalFeatures(nnx.Module):
 
     def __call__(self, x: Float[Array, "b *shape c"]) -> Float[Array, "b *out_shape c2"]:
         """Returns the feature maps."""
+        return self.activations(x)[-1]
+
+    def activations(self, x: Float[Array, "b *shape c"]) -> list[Array]:
+        """Returns the images that the first layer sees, then the feature maps of each layer."""
         check_input(x, self.input_shape)
         x = average_pool(x, self.shrink)
+        maps = [x]
         for index, layer in enumerate(self.layers):
             x = pad_pixels(x, self.pad)
             if self.pool_last or index < len(self.layers) - 1:
                 x = convolve_pool_relu(layer, x)
             else:
                 x = jax.nn.relu(layer(x))
-        return x
+            maps.append(x)
+        return maps
 
 
 def convolve_pool_relu(
@@ -212,6 +218,11 @@ class Convolutional(nnx.Module):
     ) -> Float[Array, "b k"]:
         """Returns the logits; ``keys`` as for the classifier."""
         return self.classifier(self.features(x), keys=keys)
+
+    def activations(self, x: Float[Array, "b h w c"]) -> list[Array]:
+        """Returns the feature maps of each convolution, then the logits."""
+        _, *maps = self.features.activations(x)
+        return [*maps, self.classifier(maps[-1])]
 
 
 @dataclass(frozen=True)

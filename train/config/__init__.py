@@ -12,8 +12,10 @@ from train.data.distortions import Elastic as Elastic
 from train.data.distortions import Extruded as Extruded
 from train.data.distortions import NoDistortion as NoDistortion
 from train.data.distortions import Perspective as Perspective
+from train.data.distortions import Perturbed as Perturbed
 from train.data.distortions import Rotation as Rotation
 from train.data.house_numbers import HouseNumbers as HouseNumbers
+from train.data.scenes import Scenes as Scenes
 from train.data.sources import Images as Images
 from train.data.volume import BrainVolume as BrainVolume
 from train.step.optimizer import SGD as SGD
@@ -26,6 +28,7 @@ from train.step.optimizer import Staircase as Staircase
 from train.tasks.addition import Addition as Addition
 from train.tasks.classification import Classification as Classification
 from train.tasks.classification import CrossEntropy as CrossEntropy
+from train.tasks.co_localization import CoLocalization as CoLocalization
 from train.tasks.registration import Registration as Registration
 from train.tasks.sequence import Sequence as Sequence
 from train.tasks.similarity import CrossCorrelation as CrossCorrelation

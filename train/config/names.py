@@ -10,13 +10,17 @@ from stn_jax.models import (
     CNN,
     FCN,
     PAPER,
+    CoLocalizer,
     ConvolutionalLocalizer,
     FullyConnectedLocalizer,
+    GeometricPredictor,
+    InverseCompositionalSTN,
     ParallelSTN,
     PartNet,
     Projection,
     RecurrentSTN,
     RegistrationNet,
+    StridedLocalizer,
     TutorialNet,
 )
 from train.data.distortions import (
@@ -29,11 +33,13 @@ from train.data.distortions import (
     Extruded,
     NoDistortion,
     Perspective,
+    Perturbed,
     Rotation,
 )
 from train.step.optimizer import SGD, Adam, Constant, Cosine, Linear, Milestones, Staircase
 from train.tasks.addition import Addition
 from train.tasks.classification import Classification, CrossEntropy
+from train.tasks.co_localization import CoLocalization
 from train.tasks.registration import Registration
 from train.tasks.sequence import Sequence
 from train.tasks.similarity import CrossCorrelation, SquaredError
@@ -42,13 +48,20 @@ NAMES: dict[str, dict[str, Any]] = {
     "model": PAPER
     | {
         "2xst_fcn": ParallelSTN(),
+        "co_localizer": CoLocalizer(),
+        "ic_stn": InverseCompositionalSTN(),
         "parts": PartNet(),
         "rnn_spn": RecurrentSTN(),
         "tutorial": TutorialNet(),
         "registration": RegistrationNet(),
     },
     "classifier": {"fcn": FCN(), "cnn": CNN(), "projection": Projection()},
-    "localization": {"fc": FullyConnectedLocalizer(), "conv": ConvolutionalLocalizer()},
+    "localization": {
+        "fc": FullyConnectedLocalizer(),
+        "conv": ConvolutionalLocalizer(),
+        "strided": StridedLocalizer(),
+        "predictor": GeometricPredictor(),
+    },
     "transform": {
         "affine": stn.Affine(),
         "affine_3d": stn.Affine(ndim=3),
@@ -69,6 +82,7 @@ NAMES: dict[str, dict[str, Any]] = {
         "P": Perspective(),
         "E": Elastic(),
         "TC": Cluttered(),
+        "perturbed": Perturbed(),
         "augmentation": Augmentation(),
         "augmented": Augmented(),
         "deformation": Deformation(),
@@ -78,6 +92,7 @@ NAMES: dict[str, dict[str, Any]] = {
         "classification": Classification(),
         "addition": Addition(),
         "sequence": Sequence(),
+        "co_localization": CoLocalization(),
         "registration": Registration(),
     },
     "similarity": {"ncc": CrossCorrelation(), "mse": SquaredError()},

@@ -59,11 +59,14 @@ class Network:
         rounds = self.precision == "bfloat16"
         if rounds:
             params, inputs = round_operands(params, inputs)
-        flat = {self.paths[name]: nnx.Param(value) for name, value in params.items()}
-        module = nnx.merge(self.graph, nnx.from_flat_state(flat))
         options = {} if keys is None else {"keys": keys}
-        prediction = _forward(module)(inputs, **options)
+        prediction = _forward(self.module(params))(inputs, **options)
         return widen(prediction) if rounds else prediction
+
+    def module(self, params: Params) -> Any:
+        """Returns the Flax module with these parameters."""
+        flat = {self.paths[name]: nnx.Param(value) for name, value in params.items()}
+        return nnx.merge(self.graph, nnx.from_flat_state(flat))
 
     def identity(self, warps: tuple[Warp, ...], index: int) -> np.ndarray:
         """Returns the theta of the identity of one of a prediction's warps.

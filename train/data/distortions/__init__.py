@@ -10,4 +10,5 @@ from train.data.distortions.extrusion import Extruded as Extruded
 from train.data.distortions.grids import RTS as RTS
 from train.data.distortions.grids import Elastic as Elastic
 from train.data.distortions.grids import Perspective as Perspective
+from train.data.distortions.grids import Perturbed as Perturbed
 from train.data.distortions.grids import Rotation as Rotation

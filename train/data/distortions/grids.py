@@ -5,6 +5,8 @@
     P     scale U(0.75, 1), then each of the 4 corners moved by N(0, 5)
     E     scale U(0.75, 1), then 16 control points of a thin plate spline moved by N(0, 1.5)
 
+and that of IC-STN's experiment, `Perturbed`.
+
 A new one is a subclass of `GridDistortion` with a ``grid``.
 """
 
@@ -174,6 +176,32 @@ class Perspective(GridDistortion):
         theta = stn.homography_from_points(corners, _CORNERS)
         in_front = jnp.sign(theta[2, :2] @ corners[0] + theta[2, 2])
         return stn.projective_grid(theta * in_front, frame.shape)
+
+
+@dataclass(frozen=True)
+class Perturbed(GridDistortion):
+    """IC-STN's perturbation: the corners are read elsewhere, as a homography has it.
+
+    On a canvas larger than the image, none of it is cut off: its middle is what the smaller canvas
+    shows.
+
+    References:
+        Lin and Lucey, "Inverse Compositional Spatial Transformer Networks", 2017.
+    """
+
+    sigma: float = 3.5
+    """Standard deviation of each corner's shift along each axis, in pixels of a digit of 28."""
+    shift: float = 3.5
+    """The same of a shift of all corners together."""
+
+    def grid(self, key: Array, frame: Frame, level: Array | float) -> Float[Array, "H W 2"]:
+        """Returns the grid of the homography from the image's corners to where they are read."""
+        noise = random.normal(key, (5, 2), frame.dtype)
+        shifts = self.sigma * noise[:4] + self.shift * noise[4:]
+        theta = stn.homography_from_points(_CORNERS, _CORNERS + level * 2 / DIGIT * shifts)
+        return stn.projective_grid(
+            stn.compose(theta, stn.scaling(frame.canvas / frame.image)), frame.shape
+        )
 
 
 @dataclass(frozen=True)
