@@ -1,8 +1,20 @@
-"""x"""
+"""Co-localization of digits in clutter of 16 patches: appendix A.2, TC.
+
+Its windows are compared by the layers of a CNN, which is trained first, in about 2 minutes:
+
+    python -m train fit configs/mnist_r_cnn.py --train.steps 1000 --train.eval-every 500
+
+One class is one run: ``--data.digit 3``, say. An error is a digit whose box and window have an
+intersection over union of at most 0.5.
+
+Command:  python -m train fit configs/colocalization_tc.py
+Cost:     about 2 minutes on 2 CPU cores for a digit
+Expected: 7.0 % test error in the paper for the easiest class, 25.0 % for the hardest
+"""
 
 from configs._colocalization import row
 from train.config import Config
 
 
 def get_config() -> Config:
-    return row(16)
+    return row(patches=16)

@@ -1,4 +1,9 @@
-"""x"""
+"""STN on perturbed digits, with the layers of IC-STN: it sees what is left of them.
+
+Command:  python -m train fit configs/icstn_stn.py
+Cost:     about 12 minutes on 2 CPU cores, by the time of a step
+Expected: 4.94 % test error in the paper
+"""
 
 from configs._icstn import single
 from train.config import Config

@@ -112,7 +112,10 @@ class InverseCompositionalSTN:
         *sides, channels = input_shape
         window = self.window or tuple(sides)
         if any(np.subtract(sides, window) < 0):
-            raise ValueError(f"window={window} does not fit; the images have {tuple(sides)} pixels.")
+            raise ValueError(
+                f"window={window} does not fit; the images have {tuple(sides)} pixels, and it must "
+                "lie in them."
+            )
         shape = (*window, channels)
         transformer = SpatialTransformer(
             self.localization.build(shape, self.transform, rngs=rngs),
@@ -164,7 +167,7 @@ class InverseCompositionalNetwork(nnx.Module):
         transformer, shape = self.transformer, tuple(self.transformer.shape or ())
         part = np.divide(shape, x.shape[1:3]).astype(np.float32)[::-1]  # along x and y
         with jax.named_scope("grid"):
-            grid = transformer.transform.grid(theta, shape) * part
+            grid = transformer.transform.grid(theta, shape) * part[None, None, None]
         with jax.named_scope("sampler"):
             features = grid_sample(x, grid, padding_mode=transformer.padding_mode)
         return Warp(features, theta, grid)

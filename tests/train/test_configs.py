@@ -12,12 +12,22 @@ import numpy as np
 import pytest
 from bird_files import make_birds
 from brain import make_brain, write_volume
+from encoder_run import write_encoder
 from house_number_files import make_house_numbers
 from running import ROOT, interrupt_after
 
 from stn_jax.models import STN
 from train.cli import main
-from train.config import Birds, BrainVolume, Config, Extruded, HouseNumbers, Images
+from train.config import (
+    Birds,
+    BrainVolume,
+    CoLocalization,
+    Config,
+    Extruded,
+    HouseNumbers,
+    Images,
+    Scenes,
+)
 from train.config.files import load_config
 from train.config.serialize import flatten, from_dict, to_dict
 from train.experiment import Experiment
@@ -43,13 +53,25 @@ def small_data(tmp_path_factory: pytest.TempPathFactory) -> dict[type, dict[str,
     labels = np.arange(40) % 10
     arrays = {"x_train": images, "y_train": labels, "x_test": images[:10], "y_test": labels[:10]}
     np.savez(folder / "digits.npz", **arrays)
+    np.savez(folder / "classes.npz", **arrays | {"y_train": labels % 2, "y_test": labels[:10] % 2})
     make_house_numbers(folder / "numbers", {"train": 40, "test": 10})
     return {
         Images: {"name": str(folder / "digits.npz"), "valid_fraction": 0.2},
+        Scenes: {"name": str(folder / "classes.npz"), "count": 4},
         Birds: {"folder": str(make_birds(folder / "birds", 60)), "valid_fraction": 0.2},
         HouseNumbers: {"folder": str(folder / "numbers"), "valid_fraction": 0.2},
         BrainVolume: {"path": str(write_volume(folder / "brain.nii", make_brain()))},
     }
+
+
+@pytest.fixture(scope="module")
+def encoder(
+    small_data: dict[type, dict[str, Any]], tmp_path_factory: pytest.TempPathFactory
+) -> str:
+    """The work directory of a CNN, which describes windows in co-localization."""
+    workdir = tmp_path_factory.mktemp("encoder") / "run"
+    write_encoder(workdir, Path(small_data[Images]["name"]))
+    return str(workdir)
 
 
 @each
@@ -71,10 +93,13 @@ def test_command_cost_and_expected_error_are_stated(path: Path) -> None:
     ],
 )
 def test_every_config_is_built_and_written_down(
-    path: Path, small_data: dict[type, dict[str, Any]]
+    path: Path, small_data: dict[type, dict[str, Any]], request: pytest.FixtureRequest
 ) -> None:
     config = load_config(path)
     assert from_dict(json.loads(json.dumps(to_dict(config))), Path("nowhere")) == config
+    if isinstance(config.task, CoLocalization):
+        encoder = request.getfixturevalue("encoder")
+        config = dataclasses.replace(config, task=CoLocalization(encoder=encoder))
     config = dataclasses.replace(
         config,
         data=dataclasses.replace(config.data, **small_data[type(config.data)]),
@@ -100,10 +125,14 @@ def test_every_config_is_built_and_written_down(
     ],
 )
 def test_two_steps_evaluation_checkpoint_resumption_and_picture(
-    path: Path, small_data: dict[type, dict[str, Any]], tmp_path: Path
+    path: Path,
+    small_data: dict[type, dict[str, Any]],
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
 ) -> None:
     config = load_config(path)
     command = ["fit", str(path), "--workdir", str(tmp_path / "run"), *SHORT, *tiny(config)]
+    command += encoder_options(config, request)
     command += data_options(small_data[type(config.data)])
     with interrupt_after(4):
         assert main(command) == 130
@@ -121,10 +150,14 @@ def test_two_steps_evaluation_checkpoint_resumption_and_picture(
 @pytest.mark.slow
 @each
 def test_two_steps_at_full_size(
-    path: Path, small_data: dict[type, dict[str, Any]], tmp_path: Path
+    path: Path,
+    small_data: dict[type, dict[str, Any]],
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
 ) -> None:
     config = load_config(path)
     command = ["fit", str(path), "--workdir", str(tmp_path / "run")]
+    command += encoder_options(config, request)
     command += ["--train.steps", "2", "--optim.warmup-steps", "1"]
     if isinstance(config.data, Images):
         command += ["--data.name", "bundled"]
@@ -132,6 +165,8 @@ def test_two_steps_at_full_size(
         command += data_options(small_data[type(config.data)])
     if isinstance(config.data, HouseNumbers):
         command += ["--train.batch-size", "32"]
+    if isinstance(config.data, Scenes):
+        command += ["--train.batch-size", "4"]
     if isinstance(config.data, Birds):
         command += ["--train.batch-size", "2", "--train.eval-batch-size", "2"]
     assert main(command) == 0
@@ -142,6 +177,13 @@ def data_options(fields: dict[str, Any]) -> list[str]:
     """Returns the options that replace fields of the data."""
     pairs = [(f"--data.{name.replace('_', '-')}", str(value)) for name, value in fields.items()]
     return [text for pair in pairs for text in pair]
+
+
+def encoder_options(config: Config, request: pytest.FixtureRequest) -> list[str]:
+    """Returns the option that names the CNN of co-localization."""
+    if not isinstance(config.task, CoLocalization):
+        return []
+    return ["--task.encoder", str(request.getfixturevalue("encoder"))]
 
 
 def tiny(config: Config) -> list[str]:

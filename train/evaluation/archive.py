@@ -22,9 +22,9 @@ COLORS = 48
 
 
 def archive(runs: Iterable[Run], folder: Path) -> list[Path]:
-    """Copies finished runs to ``folder/CONFIG``, with ``_seedN`` for seeds other than 0.
+    """Copies finished runs to ``folder/CONFIG``, with ``_digitN``, and ``_seedN`` for N above 0.
 
-    ``config.json`` is copied without `PLACES` but the seed: where data lie on this machine.
+    ``config.json`` is copied without `PLACES`, such as where data lie on this machine.
 
     Args:
         runs: the runs.
@@ -38,8 +38,9 @@ def archive(runs: Iterable[Run], folder: Path) -> list[Path]:
     """
     written: dict[Path, Path] = {}
     for run in runs:
-        seed = run.summary["seed"]
-        target = folder / (f"{run.name}_seed{seed}" if seed else run.name)
+        name, seed = run.name, run.repeat["seed"]
+        name += f"_digit{run.repeat['digit']}" if "digit" in run.repeat else ""
+        target = folder / (f"{name}_seed{seed}" if seed else name)
         if target.resolve() == run.folder.resolve():
             continue
         if target in written:
@@ -51,7 +52,7 @@ def archive(runs: Iterable[Run], folder: Path) -> list[Path]:
         shutil.copyfile(run.folder / SUMMARY, target / SUMMARY)
         config = read_json(run.folder / CONFIG, (), "restore it, or leave this run out")
         for part, field in PLACES:
-            if field != "seed" and isinstance(config.get(part), dict):
+            if isinstance(config.get(part), dict):
                 config[part].pop(field, None)
         write_json(target / CONFIG, config)
         for name in PICTURES:

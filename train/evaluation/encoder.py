@@ -1,4 +1,4 @@
-"""Descriptors of images: the activations of all layers of a CNN that was trained before."""
+"""Descriptors of images: the activations of the layers of a CNN that was trained before."""
 
 import os
 from pathlib import Path
@@ -25,8 +25,11 @@ class Encoder:
         self.input_shape: tuple[int, ...] = classifier.features.input_shape
 
     def __call__(self, images: Float[Array, "b h w c"]) -> Float[Array, "b f"]:
-        """Returns the activations of each layer, the logits last, side by side."""
-        return jnp.concatenate([flatten(x) for x in self.classifier.activations(images)], axis=-1)
+        """Returns the activations of all layers, the logits last, side by side, at length 1."""
+        layers = [flatten(x) for x in self.classifier.activations(images)]
+        descriptors = jnp.concatenate(layers, axis=-1)
+        squares = jnp.sum(descriptors**2, axis=-1, keepdims=True)
+        return descriptors / jnp.sqrt(squares + 1e-6)  # of a dark image they may all be 0
 
 
 def load_encoder(workdir: str) -> Encoder:

@@ -103,7 +103,7 @@ def draw_examples(shown: Visualization, captions: Sequence[tuple[str, bool]], ti
     drawn = shown.warps[: len(OUTLINES)]
     warps = [(np.asarray(warp.grid), np.asarray(warp.features)) for warp in drawn]
     wide = 1 + len(warps)
-    columns = 8 // wide  # even if fewer are shown, so that the title fits
+    columns = max(2, 8 // wide)  # even if fewer are shown, so that the title fits
     fig, ax = _canvas(columns * (wide + 0.15), 1.3 * -(-len(captions) // columns), title)
     for i, (caption, right) in enumerate(captions):
         x, y = i % columns * (wide + 0.15), i // columns * 1.3 + 0.2

@@ -3,6 +3,7 @@
 References:
     Jaderberg et al., "Spatial Transformer Networks", 2015, tables 1 to 3 and appendix A.
     Sonderby et al., "Recurrent Spatial Transformer Networks", 2015.
+    Lin and Lucey, "Inverse Compositional Spatial Transformer Networks", 2017.
     Lasagne/Recipes, examples/spatial_transformer_network.ipynb; MatConvNet's example.
 """
 
@@ -118,6 +119,12 @@ TABLES = (
         },
     ),
     Table(
+        "Co-localization of digits (appendix A.2; in clutter 7 to 25 by digit): not found, %",
+        "test_error",
+        {"co-localization": "colocalization"},
+        {"T": ("t", (0.0,)), "TC": ("tc", (None,))},
+    ),
+    Table(
         "Digits extruded to volumes (appendix A.3, no figures): test error, %",
         "test_error",
         {"volumes": "mnist_3d"},
@@ -131,6 +138,17 @@ TABLES = (
             "CNN": ("cnn", (2.9,)),
             "FFN-SPN": ("ffn_spn", (2.0,)),
             "RNN-SPN": ("rnn_spn", (1.5,)),
+        },
+    ),
+    Table(
+        "Perturbed by homographies (IC-STN; 1 and 2 compositions without figures): test error, %",
+        "test_error",
+        {"perturbed": "icstn"},
+        {
+            "STN": ("stn", (4.94,)),
+            "IC-STN, 1 composition": ("1", (None,)),
+            "IC-STN, 2 compositions": ("2", (None,)),
+            "IC-STN, 4 compositions": ("4", (1.23,)),
         },
     ),
     Table(

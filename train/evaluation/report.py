@@ -23,8 +23,11 @@ MISSING = "missing"
 UNKNOWN = "unknown"
 """What stands for a fact that a summary does not hold."""
 
-PLACES = (("train", "seed"), ("train", "mesh"), ("data", "manual_dir"), ("data", "data_dir"))
-"""Fields of a config that may differ between runs of one experiment."""
+PLACES = (("train", "mesh"), ("data", "manual_dir"), ("data", "data_dir"))
+"""Fields of a config that say where a run took place; they may differ within an experiment."""
+
+REPEATS = {"seed": ("train", "seed"), "digit": ("data", "digit")}
+"""Fields of a config over which the numbers of an experiment are averaged."""
 
 
 class Run(NamedTuple):
@@ -34,13 +37,15 @@ class Run(NamedTuple):
         folder: its work directory, or a folder with its ``config.json`` and ``summary.json``.
         name: name of its config.
         summary: the content of ``summary.json``.
-        settings: its config as text, without `PLACES`.
+        settings: its config as text, without `PLACES` and `REPEATS`.
+        repeat: the values of `REPEATS`, of those that its config has.
     """
 
     folder: Path
     name: str
     summary: dict[str, Any]
     settings: str
+    repeat: dict[str, Any]
 
     def number(self, key: str) -> float | None:
         """Returns a number of the summary, or None where it has none."""
@@ -65,7 +70,7 @@ class Sheet(NamedTuple):
 def report(places: Sequence[Path], *, markdown: bool = False, copy_to: Path | None = None) -> int:
     """Prints the tables of the papers beside the numbers of finished runs; the verb ``report``.
 
-    Runs of one config that differ in the seed alone are averaged. Where a config was trained in
+    Runs of one config that differ in the seed or the digit alone are averaged. Where a config was trained in
     several ways, say for 1,000 and for 20,000 steps, the table has the longest; every run is listed
     below.
 
@@ -145,36 +150,39 @@ def read_run(folder: Path) -> Run | None:
                 f"{remedy}."
             )
     config = read_json(folder / CONFIG, (), remedy)
-    for part, field in PLACES:
-        if isinstance(config.get(part), dict):
-            config[part].pop(field, None)
+    repeat = {"seed": summary["seed"]}
+    for part, field in (*PLACES, *REPEATS.values()):
+        value = config[part].pop(field, None) if isinstance(config.get(part), dict) else None
+        if value is not None and (part, field) == REPEATS["digit"]:
+            repeat["digit"] = value
     name = summary.get("config")
     if not isinstance(name, str) or not re.fullmatch(r"\w[\w.+-]*", name):
         name = folder.name
-    return Run(folder, name, summary, json.dumps(config, sort_keys=True))
+    return Run(folder, name, summary, json.dumps(config, sort_keys=True), repeat)
 
 
 def select(runs: Iterable[Run], name: str) -> list[Run]:
-    """Returns the runs of a config that stand in a table: its longest, one for each seed.
+    """Returns the runs of a config that stand in a table: its longest, one for each repetition.
 
     Raises:
-        UserError: if two of them have the same seed.
+        UserError: if two of them have the same seed, and digit.
     """
     ways: dict[str, dict[Any, Run]] = {}
     for run in runs:
         if run.name == name:
-            seeds = ways.setdefault(run.settings, {})
-            other = seeds.setdefault(run.summary["seed"], run)
+            repeats = ways.setdefault(run.settings, {})
+            other = repeats.setdefault(tuple(map(str, run.repeat.values())), run)
             if other is not run:
+                same = " and ".join(f"{field} {value}" for field, value in run.repeat.items())
                 raise UserError(
-                    f"{other.folder} and {run.folder} are runs of {name} with seed "
-                    f"{run.summary['seed']}; leave one out."
+                    f"{other.folder} and {run.folder} are runs of {name} with {same}; leave one "
+                    "out."
                 )
     if not ways:
         return []
 
-    def length(seeds: dict[Any, Run]) -> tuple[float, int]:
-        return max(run.number("steps") or 0 for run in seeds.values()), len(seeds)
+    def length(repeats: dict[Any, Run]) -> tuple[float, int]:
+        return max(run.number("steps") or 0 for run in repeats.values()), len(repeats)
 
     return list(max(ways.values(), key=length).values())
 
@@ -189,37 +197,53 @@ def compare(table: Table, runs: Sequence[Run]) -> Sheet:
     header = ["network"]
     for column in table.columns:
         header += [f"{column}, paper", "ours"]
-    rows, pairs = [], []
+    rows, pairs, notes = [], [], []
     for row in table.rows:
         texts = [row]
         for name, figure in table.cells(row):
-            chosen = (run.number(table.metric) for run in select(runs, name))
-            values = [value for value in chosen if value is not None]
-            text = _mean_and_spread(table, values)
+            chosen = [run for run in select(runs, name) if run.number(table.metric) is not None]
+            values = [run.number(table.metric) or 0.0 for run in chosen]
+            text = _mean_and_spread(table, values, _name_repeats(chosen))
+            notes += _list_digits(table, row, chosen)
             if values and figure is not None:
                 pairs.append((figure, statistics.fmean(values)))
                 text = f"**{text}**" if table.is_no_worse(pairs[-1][1], figure) else text
             texts += ["none" if figure is None else f"{figure}", text]
         rows.append(texts)
-    notes = []
     if pairs:
         theirs, ours = (
             table.text.format(statistics.fmean(one)) for one in zip(*pairs, strict=True)
         )
         good = sum(table.is_no_worse(value, figure) for figure, value in pairs)
         cells = f"{len(pairs)} measured cell{'s' * (len(pairs) != 1)}"
-        notes = [f"Mean over {cells}: paper {theirs}, ours {ours}; no worse in {good}."]
+        notes.append(f"Mean over {cells}: paper {theirs}, ours {ours}; no worse in {good}.")
     return Sheet(table.title, header, rows, notes)
 
 
-def _mean_and_spread(table: Table, values: Sequence[float]) -> str:
+def _mean_and_spread(table: Table, values: Sequence[float], repeats: str) -> str:
     if not values:
         return MISSING
     mean = table.text.format(statistics.fmean(values))
     if len(values) == 1:
         return mean
     low, high = table.text.format(min(values)), table.text.format(max(values))
-    return f"{mean} ({low} to {high}, {len(values)} seeds)"
+    return f"{mean} ({low} to {high}, {len(values)} {repeats})"
+
+
+def _name_repeats(runs: Sequence[Run]) -> str:
+    """Returns what runs differ in: seeds, digits, or both."""
+    differ = [x for x in REPEATS if len({str(run.repeat.get(x)) for run in runs}) > 1]
+    return f"{differ[0]}s" if len(differ) == 1 else "runs"
+
+
+def _list_digits(table: Table, row: str, runs: Sequence[Run]) -> list[str]:
+    """Returns a line with the number of each digit, where runs have one."""
+    found: dict[Any, list[float]] = {}
+    for run in sorted(runs, key=lambda run: str(run.repeat.get("digit"))):
+        if "digit" in run.repeat:
+            found.setdefault(run.repeat["digit"], []).append(run.number(table.metric) or 0.0)
+    each = (f"{digit}: {table.text.format(statistics.fmean(x))}" for digit, x in found.items())
+    return [f"{row} by digit: {', '.join(each)}."] if found else []
 
 
 def list_runs(runs: Sequence[Run]) -> Sheet:

@@ -27,10 +27,12 @@ if TYPE_CHECKING:
 class CoLocalization(TaskPart):
     """Windows on two images shall look more alike than a window and a random crop of its image.
 
-    Alike is what has near descriptors: the activations of all layers of a trained classifier. The
-    boxes of the data only measure; nothing is trained on them.
+    Alike is what has near descriptors: the activations of all layers of a trained classifier,
+    scaled to length 1. The boxes of the data only measure; nothing is trained on them. The loss
+    compares each example with the others of its batch, on the same device.
 
-    The loss compares each example with the others of its batch, on the same device.
+    Where descriptors are not scaled, or windows may have any size, they shrink to a dark point or
+    grow: then all look alike. The paper says of neither how it was kept from that.
 
     References:
         Jaderberg et al., "Spatial Transformer Networks", 2015, appendix A.2.
@@ -39,14 +41,22 @@ class CoLocalization(TaskPart):
     encoder: str = "runs/mnist_r_cnn"
     """Work directory of the finished run of a CNN, whose layers describe a window."""
     margin: float = 1.0
-    """By how much a random crop shall be farther, in squared distance."""
+    """By how much a random crop shall be farther, in squared distance; 4 is the largest there is."""
+    size_penalty: float = 0.6
+    """Weight of the logarithm, without its sign, of a window's size relative to a random crop's."""
     threshold: float = 0.5
     """Intersection over union with the true box above which a digit is found."""
 
     def __post_init__(self) -> None:
         """Checks types and ranges."""
         super().__post_init__()
-        check(self, "task", positive=("margin",), fraction=("threshold",))
+        check(
+            self,
+            "task",
+            positive=("margin",),
+            not_negative=("size_penalty",),
+            fraction=("threshold",),
+        )
 
     def build(self, spec: DataSpec, distortion: Any) -> "CommonObject":
         """Returns the task for data with ``images`` and ``boxes``.
@@ -123,8 +133,17 @@ class CommonObject(Task):
 
     def loss(self, prediction: Any, targets: Targets) -> Float[Array, "b"]:
         """Returns what is minimised; it does not see the boxes."""
-        windows, crops = prediction.warps[-1].features, targets.crop
-        return triplet_loss(self.encoder(windows), self.encoder(crops), self.config.margin)
+        window = prediction.warps[-1]
+        descriptors = self.encoder(window.features), self.encoder(targets.crop)
+        cost = triplet_loss(*descriptors, self.config.margin)
+        return cost + self.config.size_penalty * size_cost(window.grid, self.crop_size)
+
+    @property
+    def crop_size(self) -> np.ndarray:
+        """Sides along x and y of a crop, where those of a scene are 2."""
+        shapes = self.encoder.input_shape, self.input_shape
+        height, width, _ = 2 * np.divide(*shapes, dtype=np.float32)
+        return np.array([width, height])
 
     def error(self, prediction: Any, targets: Targets) -> Float[Array, "b"]:
         """Returns 1 where a digit is not found, else 0."""
@@ -173,6 +192,20 @@ def triplet_loss(
     hinge = jnp.maximum(near - far[:, None] + margin, 0)
     others = 1 - np.eye(count, dtype=np.float32)
     return jnp.sum(hinge * others, axis=-1) / max(count - 1, 1)
+
+
+def size_cost(grid: Float[Array, "b h w 2"], size: np.ndarray) -> Float[Array, "b"]:
+    """Returns the logarithm of a grid's sides relative to a size, without sign, averaged over axes.
+
+    Example:
+        >>> import stn_jax as stn
+        >>> grid = stn.attention_grid(jnp.array([[0.5, 0.0, 0.0]]), (4, 4))
+        >>> size_cost(grid, np.array([1.0, 2.0], np.float32)).round(4).tolist()
+        [0.3466]
+    """
+    low, high = jnp.split(grid_box(grid), 2, axis=-1)
+    ratio = jnp.maximum((high - low) / size[None], 1e-3)
+    return jnp.mean(jnp.abs(jnp.log(ratio)), axis=-1)
 
 
 def grid_box(grid: Float[Array, "b h w 2"]) -> Float[Array, "b 4"]:

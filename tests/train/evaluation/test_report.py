@@ -157,6 +157,30 @@ def test_where_higher_is_better_bold_is_no_lower() -> None:
     assert compare(table, []).rows == [["a", "75.0", "missing"]]
 
 
+def test_classes_are_averaged_and_listed_and_copied_apart(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for digit, error in ((3, 1.0), (0, 0.0), (8, 2.0)):
+        folder = write_run(tmp_path / "runs" / f"a{digit}", "colocalization_t", error)
+        config = json.loads((folder / "config.json").read_text())
+        config["data"]["digit"] = digit
+        (folder / "config.json").write_text(json.dumps(config))
+    copies = tmp_path / "copies"
+    assert main(["report", str(tmp_path / "runs"), "--markdown", "--copy-to", str(copies)]) == 0
+    page = capsys.readouterr().out
+    assert "| T | 0.0 | 1.00 (0.00 to 2.00, 3 digits) |" in page
+    assert "\n\nT by digit: 0: 0.00, 3: 1.00, 8: 2.00.\n" in page
+    names = [f"colocalization_t_digit{digit}" for digit in (0, 3, 8)]
+    assert sorted(path.name for path in copies.iterdir()) == names
+    assert main(["report", str(copies), "--markdown"]) == 0
+    assert capsys.readouterr().out == page
+    write_run(tmp_path / "runs" / "b", "colocalization_t", 0.0)
+    path = tmp_path / "runs" / "b" / "config.json"
+    path.write_text((tmp_path / "runs" / "a3" / "config.json").read_text())
+    assert main(["report", str(tmp_path / "runs")]) == 2
+    check_error(capsys, ["are runs of colocalization_t with seed 0 and digit 3; leave one out"])
+
+
 def test_every_cell_has_a_config_and_every_config_of_a_table_its_cell() -> None:
     names = [cell.config for table in TABLES for cell in table]
     assert len(names) == len(set(names))

@@ -16,7 +16,7 @@ from train.data.dataset import DataSpec
 PARTS = NAMES["distortion"]
 KINDS = tuple(kind for kind, part in PARTS.items() if hasattr(part, "canvas"))
 """Those that distort in evaluation too; augmentation has tests of its own."""
-CANVAS = {"none": 28, "R": 28, "RTS": 42, "P": 28, "E": 28, "TC": 60}
+CANVAS = {"none": 28, "R": 28, "RTS": 42, "P": 28, "E": 28, "TC": 60, "perturbed": 28}
 PATCHES = 6
 COUNT = 400
 KEYS = random.split(random.key(0), COUNT)

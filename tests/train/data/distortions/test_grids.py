@@ -4,8 +4,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from distorting import COUNT, KEYS, batch, centroids, dot, many
+from distorting import COUNT, KEYS, PARTS, batch, centroids, dot, many
 from jax import random
+
+from train.data.distortions.grids import Frame
 
 # --- R
 
@@ -125,3 +127,30 @@ def test_elastic_keeps_the_expected_area():
     out = np.asarray(many(KEYS, white(), "E", 42)).sum(axis=(1, 2, 3)) / 28**2
     assert out.mean() == pytest.approx(0.7708, rel=0.05)
     assert out.min() > 0.4
+
+
+# --- the perturbation of IC-STN
+
+
+def test_perturbation_reads_corners_and_all_together_elsewhere():
+    """A corner of the image's place on a larger canvas reads N(0, 3.5) + N(0, 3.5) away from it."""
+    part = PARTS["perturbed"]
+    frame = Frame((28, 28), (56, 56), jnp.float32)
+    grids = np.asarray(jax.jit(jax.vmap(lambda key: part.grid(key, frame, 1.0)))(KEYS))
+    assert np.isfinite(grids).all()
+    inner = grids[:, 14:42, 14:42]  # where the image would be
+    corners = inner[:, [0, 0, -1, -1], [0, -1, 0, -1]] * 14  # pixel centres, near the corners
+    moved = corners - 13.5 * np.array([[-1, -1], [1, -1], [-1, 1], [1, 1]])[None]
+    spread = moved.std(axis=0)
+    assert spread == pytest.approx(np.sqrt(2) * 3.5, rel=0.15)
+    assert moved.mean(axis=(0, 1)) == pytest.approx(0, abs=1.0)
+    together = [np.corrcoef(moved[:, 0, axis], moved[:, 3, axis])[0, 1] for axis in (0, 1)]
+    assert together == pytest.approx([0.5, 0.5], abs=0.15)
+
+
+def test_a_larger_canvas_shows_more_of_the_same_perturbation(digits):
+    """Its middle is what the small canvas shows, pixel by pixel."""
+    small = many(KEYS[:8], digits[0] / 255.0, "perturbed", 0)
+    large = many(KEYS[:8], digits[0] / 255.0, "perturbed", 56)
+    np.testing.assert_allclose(large[:, 14:42, 14:42], small, atol=1e-4)
+    assert (np.asarray(large).sum(axis=(1, 2, 3)) > np.asarray(small).sum(axis=(1, 2, 3)) - 1).all()
