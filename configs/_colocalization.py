@@ -1,7 +1,11 @@
-"""What the two rows of the paper's co-localization (appendix A.2) share."""
+"""What the two rows of the paper's co-localization (appendix A.2) share.
+
+The recipe is ours: Adam, all 100 scenes in each step. With SGD, descriptors as they are and no
+penalties, as far as the paper says how it trained, windows left the scenes or shrank to a point.
+"""
 
 from stn_jax.models import CoLocalizer
-from train.config import SGD, CoLocalization, Config, Constant, NoDistortion, Scenes, TrainConfig
+from train.config import Adam, CoLocalization, Config, Constant, NoDistortion, Scenes, TrainConfig
 
 
 def row(patches: int) -> Config:
@@ -10,8 +14,8 @@ def row(patches: int) -> Config:
         data=Scenes(patches=patches),
         distortion=NoDistortion(),
         model=CoLocalizer(),
-        task=CoLocalization(),
-        optim=SGD(learning_rate=0.01, momentum=0.9, schedule=Constant(), clip_norm=1.0),
+        task=CoLocalization(outside_penalty=1.0),
+        optim=Adam(learning_rate=1e-3, schedule=Constant()),
         train=TrainConfig(
             steps=1000, batch_size=100, eval_batch_size=100, log_every=50, eval_every=100
         ),

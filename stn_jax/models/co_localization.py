@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 import jax
-import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
@@ -116,14 +115,15 @@ class CoLocalizer:
         Jaderberg et al., "Spatial Transformer Networks", 2015, appendix A.2.
 
     Example:
+        >>> import jax.numpy as jnp
         >>> net = CoLocalizer().build((84, 84, 1), 0, rngs=nnx.Rngs(0))
         >>> [warp] = net.forward(jnp.ones((2, 84, 84, 1))).warps
         >>> warp.features.shape, warp.theta.tolist()
         ((2, 28, 28, 1), [[1.0, 0.0, 0.0], [1.0, 0.0, 0.0]])
     """
 
-    localization: Any = StridedLocalizer()  # noqa: RUF009
-    transform: Transform = Attention()
+    localization: Any = StridedLocalizer()
+    transform: Transform = Attention()  # noqa: RUF009
     output_shape: tuple[int, int] = (28, 28)
     padding_mode: Literal["zeros", "border", "reflection", "wrap"] = "zeros"
 

@@ -1,4 +1,4 @@
-"""IC-STN: a transformer that looks at what its window reads, again and again, and composes warps."""
+"""IC-STN: a transformer that looks again at what its window reads, and composes its warps."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -43,7 +43,8 @@ class GeometricPredictor:
             ValueError: for images too small for the convolutions, or sizes that are not positive.
         """
         check_input_shape(input_shape, transform)
-        layers, shape = [], tuple(input_shape)
+        layers: list[Any] = []
+        shape = tuple(input_shape)
         for index, count in enumerate(self.filters, 1):
             layer = ConvolutionalFeatures(
                 shape,
@@ -52,7 +53,8 @@ class GeometricPredictor:
                 pool_last=index == len(self.filters),
                 rngs=rngs,
             )
-            layers, shape = [*layers, layer], layer.output_shape
+            layers.append(layer)
+            shape = layer.output_shape
         head = FullyConnectedLocalization(shape, transform, hidden=self.hidden, rngs=rngs)
         return nnx.Sequential(*layers, head)
 
@@ -91,8 +93,8 @@ class InverseCompositionalSTN:
     """
 
     classifier: Any = CNN((3,), (9,), pool_last=False)  # noqa: RUF009
-    localization: Any = GeometricPredictor()  # noqa: RUF009
-    transform: Transform = Projective()
+    localization: Any = GeometricPredictor()
+    transform: Transform = Projective()  # noqa: RUF009
     compositions: int = 4
     window: tuple[int, int] | None = (28, 28)
     padding_mode: Literal["zeros", "border", "reflection", "wrap"] = "zeros"

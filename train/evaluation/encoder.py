@@ -25,11 +25,12 @@ class Encoder:
         self.input_shape: tuple[int, ...] = classifier.features.input_shape
 
     def __call__(self, images: Float[Array, "b h w c"]) -> Float[Array, "b f"]:
-        """Returns the activations of all layers, the logits last, side by side, at length 1."""
+        """Returns the activations of all layers, the logits last, each layer's at length 1."""
         layers = [flatten(x) for x in self.classifier.activations(images)]
-        descriptors = jnp.concatenate(layers, axis=-1)
-        squares = jnp.sum(descriptors**2, axis=-1, keepdims=True)
-        return descriptors / jnp.sqrt(squares + 1e-6)  # of a dark image they may all be 0
+        squares = [jnp.sum(x**2, axis=-1, keepdims=True) for x in layers]
+        # The activations of a dark image may all be 0.
+        parts = [x / jnp.sqrt(y + 1e-6) for x, y in zip(layers, squares, strict=True)]
+        return jnp.concatenate(parts, axis=-1)
 
 
 def load_encoder(workdir: str) -> Encoder:

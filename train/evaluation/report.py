@@ -70,9 +70,9 @@ class Sheet(NamedTuple):
 def report(places: Sequence[Path], *, markdown: bool = False, copy_to: Path | None = None) -> int:
     """Prints the tables of the papers beside the numbers of finished runs; the verb ``report``.
 
-    Runs of one config that differ in the seed or the digit alone are averaged. Where a config was trained in
-    several ways, say for 1,000 and for 20,000 steps, the table has the longest; every run is listed
-    below.
+    Runs of one config that differ in the seed or the digit alone are averaged. Where a config was
+    trained in several ways, say for 1,000 and for 20,000 steps, the table has the longest; every
+    run is listed below.
 
     Args:
         places: work directories, or folders of them.

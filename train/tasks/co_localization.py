@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-from jax import Array, lax, random
+from jax import Array, lax
 from jaxtyping import Float
 
 from train.checks import check
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 class CoLocalization(TaskPart):
     """Windows on two images shall look more alike than a window and a random crop of its image.
 
-    Alike is what has near descriptors: the activations of all layers of a trained classifier,
-    scaled to length 1. The boxes of the data only measure; nothing is trained on them. The loss
-    compares each example with the others of its batch, on the same device.
+    Alike is what has near descriptors: the activations of all layers of a trained classifier, each
+    layer's scaled to length 1. The boxes of the data only measure; nothing is trained on them. The
+    loss compares each example with the others of its batch, on the same device.
 
     Where descriptors are not scaled, or windows may have any size, they shrink to a dark point or
     grow: then all look alike. The paper says of neither how it was kept from that.
@@ -41,7 +41,7 @@ class CoLocalization(TaskPart):
     encoder: str = "runs/mnist_r_cnn"
     """Work directory of the finished run of a CNN, whose layers describe a window."""
     margin: float = 1.0
-    """By how much a random crop shall be farther, in squared distance; 4 is the largest there is."""
+    """By how much a random crop shall be farther, in squared distance."""
     size_penalty: float = 0.6
     """Weight of the logarithm, without its sign, of a window's size relative to a random crop's."""
     threshold: float = 0.5
@@ -95,9 +95,7 @@ class CommonObject(Task):
     num_outputs = 0
     monitor = "loss"
 
-    def __init__(
-        self, config: CoLocalization, spec: DataSpec, distortion: Any, encoder: "Encoder"
-    ):
+    def __init__(self, config: CoLocalization, spec: DataSpec, distortion: Any, encoder: "Encoder"):
         missing = [name for name in ("images", "boxes") if name not in spec.arrays]
         if missing:
             raise ValueError(
@@ -165,8 +163,11 @@ class CommonObject(Task):
         shown = evaluator.visualize(params, split, indices)
         overlaps = evaluated.metrics["iou"][indices]
         fig = draw_boxes(
-            *(shown.inputs, evaluated.targets.box[indices], grid_box(shown.warps[-1].grid)),
-            *(overlaps, overlaps > self.config.threshold),
+            shown.inputs,
+            evaluated.targets.box[indices],
+            np.asarray(grid_box(shown.warps[-1].grid)),
+            overlaps,
+            overlaps > self.config.threshold,
             f"{figures.SPLIT_NAMES[split]} scenes: the digit's box green, the window orange",
         )
         return figures.save(folder / "transformer.png", fig)
@@ -175,9 +176,9 @@ class CommonObject(Task):
 def triplet_loss(
     windows: Float[Array, "b f"], crops: Float[Array, "b f"], margin: float
 ) -> Float[Array, "b"]:
-    """Returns the mean hinge of each example over the other examples m of the batch:
+    """Returns the mean hinge of each example n over the other examples m of the batch.
 
-    ``max(0, |windows_n - windows_m|^2 - |windows_n - crops_n|^2 + margin)``.
+    The hinge is ``max(0, |windows_n - windows_m|^2 - |windows_n - crops_n|^2 + margin)``.
 
     Example:
         >>> windows, crops = jnp.array([[0.0], [1.0], [3.0]]), jnp.array([[2.0], [1.0], [4.0]])

@@ -19,5 +19,9 @@ def test_each_image_has_its_two_boxes_and_says_how_well_they_fit() -> None:
             assert color == expected
             np.testing.assert_allclose(edges, box)
     texts = [text for ax in fig.axes for text in ax.findobj(Text) if text.get_text()]
-    assert [(text.get_text(), text.get_color()) for text in texts] == [("IoU 0.90", "black"), ("IoU 0.40", WRONG), ("IoU 0.60", "black")]
+    assert [(text.get_text(), text.get_color()) for text in texts] == [
+        ("IoU 0.90", "black"),
+        ("IoU 0.40", WRONG),
+        ("IoU 0.60", "black"),
+    ]
     plt.close(fig)
