@@ -5,7 +5,7 @@ penalties, as far as the paper says how it trained, windows left the scenes or s
 """
 
 from stn_jax.models import CoLocalizer
-from train.config import Adam, CoLocalization, Config, Constant, NoDistortion, Scenes, TrainConfig
+from train.config import Adam, CoLocalization, Config, NoDistortion, Scenes, TrainConfig
 
 
 def row(patches: int) -> Config:
@@ -15,8 +15,8 @@ def row(patches: int) -> Config:
         distortion=NoDistortion(),
         model=CoLocalizer(),
         task=CoLocalization(outside_penalty=1.0),
-        optim=Adam(learning_rate=1e-3, schedule=Constant()),
+        optim=Adam(learning_rate=1e-3),
         train=TrainConfig(
-            steps=1000, batch_size=100, eval_batch_size=100, log_every=50, eval_every=100
+            steps=800, batch_size=100, eval_batch_size=100, log_every=50, eval_every=100
         ),
     )

@@ -53,11 +53,12 @@ def small_data(tmp_path_factory: pytest.TempPathFactory) -> dict[type, dict[str,
     labels = np.arange(40) % 10
     arrays = {"x_train": images, "y_train": labels, "x_test": images[:10], "y_test": labels[:10]}
     np.savez(folder / "digits.npz", **arrays)
-    np.savez(folder / "classes.npz", **arrays | {"y_train": labels % 2, "y_test": labels[:10] % 2})
+    one = {"x_train": np.tile(images, (3, 1, 1)), "y_train": np.arange(120) % 2}
+    np.savez(folder / "one.npz", **arrays | one | {"y_test": labels[:10] % 2})
     make_house_numbers(folder / "numbers", {"train": 40, "test": 10})
     return {
         Images: {"name": str(folder / "digits.npz"), "valid_fraction": 0.2},
-        Scenes: {"name": str(folder / "classes.npz"), "count": 4},
+        Scenes: {"name": str(folder / "one.npz"), "count": 4, "canvas": 56},
         Birds: {"folder": str(make_birds(folder / "birds", 60)), "valid_fraction": 0.2},
         HouseNumbers: {"folder": str(folder / "numbers"), "valid_fraction": 0.2},
         BrainVolume: {"path": str(write_volume(folder / "brain.nii", make_brain()))},

@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from stn_jax.nn.localization import flatten
@@ -25,12 +26,15 @@ class Encoder:
         self.input_shape: tuple[int, ...] = classifier.features.input_shape
 
     def __call__(self, images: Float[Array, "b h w c"]) -> Float[Array, "b f"]:
-        """Returns the activations of all layers, the logits last, each layer's at length 1."""
+        """Returns the activations of all layers, the logits last, as vectors of length 1.
+
+        Each layer has the same share of the length.
+        """
         layers = [flatten(x) for x in self.classifier.activations(images)]
         squares = [jnp.sum(x**2, axis=-1, keepdims=True) for x in layers]
         # The activations of a dark image may all be 0.
         parts = [x / jnp.sqrt(y + 1e-6) for x, y in zip(layers, squares, strict=True)]
-        return jnp.concatenate(parts, axis=-1)
+        return jnp.concatenate(parts, axis=-1) / np.float32(len(parts)) ** 0.5
 
 
 def load_encoder(workdir: str) -> Encoder:

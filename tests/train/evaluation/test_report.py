@@ -174,7 +174,7 @@ def test_classes_are_averaged_and_listed_and_copied_apart(
     assert sorted(path.name for path in copies.iterdir()) == names
     assert main(["report", str(copies), "--markdown"]) == 0
     assert capsys.readouterr().out == page
-    write_run(tmp_path / "runs" / "b", "colocalization_t", 0.0)
+    write_run(tmp_path / "runs" / "b", "colocalization_t", 5.0)
     path = tmp_path / "runs" / "b" / "config.json"
     path.write_text((tmp_path / "runs" / "a3" / "config.json").read_text())
     assert main(["report", str(tmp_path / "runs")]) == 2

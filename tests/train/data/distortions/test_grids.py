@@ -150,7 +150,8 @@ def test_perturbation_reads_corners_and_all_together_elsewhere():
 
 def test_a_larger_canvas_shows_more_of_the_same_perturbation(digits):
     """Its middle is what the small canvas shows, pixel by pixel."""
-    small = many(KEYS[:8], digits[0] / 255.0, "perturbed", 0)
-    large = many(KEYS[:8], digits[0] / 255.0, "perturbed", 56)
+    image = digits[0].astype(jnp.float32) / 255
+    small = many(KEYS[:8], image, "perturbed", 0)
+    large = many(KEYS[:8], image, "perturbed", 56)
     np.testing.assert_allclose(large[:, 14:42, 14:42], small, atol=1e-4)
     assert (np.asarray(large).sum(axis=(1, 2, 3)) > np.asarray(small).sum(axis=(1, 2, 3)) - 1).all()
