@@ -13,6 +13,7 @@ from jaxtyping import Array, Float, Key
 
 from stn_jax.models._cpu_convolution import convolve as convolve
 from stn_jax.models._cpu_convolution import convolve_and_pool as convolve_and_pool
+from stn_jax.models._cpu_convolution import max_pool as max_pool
 from stn_jax.nn.localization import (
     FullyConnectedLocalization,
     average_pool,

@@ -8,7 +8,7 @@ import jax
 from flax import nnx
 from jaxtyping import Array, Float
 
-from stn_jax.models._cpu_convolution import max_pool
+from stn_jax.models._blocks import max_pool
 from stn_jax.models.distorted_mnist import build_transformer
 from stn_jax.nn import FullyConnectedLocalization, SpatialTransformer
 from stn_jax.nn.localization import check_input, check_input_shape, check_positive

@@ -201,8 +201,8 @@ def size_cost(grid: Float[Array, "b h w 2"], size: np.ndarray) -> Float[Array, "
     Example:
         >>> import stn_jax as stn
         >>> grid = stn.attention_grid(jnp.array([[0.5, 0.0, 0.0]]), (4, 4))
-        >>> size_cost(grid, np.array([1.0, 2.0], np.float32)).round(4).tolist()
-        [0.3466]
+        >>> size_cost(grid, np.array([1.0, 2.0], np.float32)).round(4)
+        Array([0.3466], dtype=float32)
     """
     low, high = jnp.split(grid_box(grid), 2, axis=-1)
     ratio = jnp.maximum((high - low) / size[None], 1e-3)
@@ -230,9 +230,9 @@ def intersection_over_union(
     """Returns how much boxes (x0, y0, x1, y1) overlap, from 0 to 1.
 
     Example:
-        >>> one, other = jnp.array([[0.0, 0.0, 2.0, 2.0]]), jnp.array([[1.0, 0.0, 3.0, 2.0]])
-        >>> intersection_over_union(one, other).round(4).tolist()
-        [0.3333]
+        >>> one, other = jnp.array([[0.0, 0.0, 2.0, 2.0]]), jnp.array([[1.0, 0.0, 2.0, 2.0]])
+        >>> intersection_over_union(one, other).tolist()
+        [0.5]
     """
     low = jnp.maximum(one[:, :2], other[:, :2])
     high = jnp.minimum(one[:, 2:], other[:, 2:])
