@@ -28,8 +28,8 @@ class CoLocalization(TaskPart):
     """Windows on two images shall look more alike than a window and a random crop of its image.
 
     Alike is what has near descriptors: the activations of all layers of a trained classifier, each
-    layer's scaled to one length, all together to 1. The boxes of the data only measure; nothing is trained on them. The
-    loss compares each example with the others of its batch, on the same device.
+    layer's scaled to one length, all together to 1. The boxes of the data only measure; nothing is
+    trained on them. The loss compares each example with the others of its batch, on one device.
 
     Where descriptors are not scaled, or windows may have any size, they shrink to a dark point or
     grow: then all look alike. The paper says of neither how it was kept from that.
