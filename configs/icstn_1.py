@@ -1,7 +1,7 @@
 """IC-STN with one composition, on perturbed digits.
 
 Command:  python -m train fit configs/icstn_1.py
-Cost:     about 40 minutes on 2 busy CPU cores, by the time of a step
+Cost:     about 50 minutes on 2 busy CPU cores, by the time of a step
 Expected: 1.23 % test error in the paper with 4 compositions, 4.94 % of one STN
 """
 

@@ -1,7 +1,7 @@
 """IC-STN with four compositions, on perturbed digits.
 
 Command:  python -m train fit configs/icstn_4.py
-Cost:     about 100 minutes on 2 busy CPU cores, by the time of a step
+Cost:     about 95 minutes on 2 busy CPU cores, by the time of a step
 Expected: 1.23 % test error in the paper
 """
 
