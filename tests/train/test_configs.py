@@ -41,6 +41,8 @@ SHORT = (
     "--train.steps 4 --train.batch-size 4 --train.log-every 2 --train.eval-every 2 "
     "--train.checkpoint-every 2 --train.eval-batch-size 8 --optim.warmup-steps 1"
 ).split()
+SIZES = (".hidden", ".filters", ".encoder", ".decoder")
+"""Fields of networks with the sizes of layers, one for each."""
 SMALL = "--data.shape 16 24 16 --data.landmarks 20 --data.counts 40 4 4".split()
 each = pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 
@@ -191,7 +193,7 @@ def tiny(config: Config) -> list[str]:
     """Returns options that make the layers of a network small."""
     options = []
     for path, value in flatten(to_dict(config)).items():
-        if path.endswith((".hidden", ".filters", ".encoder", ".decoder")):
+        if path.startswith("model.") and path.endswith(SIZES):
             options += [f"--{path}", *(["2"] * len(value))] if value else []
         elif path.endswith(".units"):
             options += [f"--{path}", "2"]
