@@ -66,6 +66,7 @@ def test_all_peers_agree(script):
         assert cell["timings"].keys() == expected
 
 
+@pytest.mark.slow
 def test_differing_peer_is_not_timed(script, monkeypatch, capsys):
     peers = importlib.import_module("peers")
 
@@ -100,6 +101,7 @@ def other_checkout(tmp_path):
     return folder.parent
 
 
+@pytest.mark.slow
 def test_previous_checkout_is_compared(script, other_checkout, capsys):
     arguments = ["--sizes", "2,6,5,2", "--passes", "both", "--repeats", "2"]
     arguments += ["--peers", "previous", "--previous", str(other_checkout)]

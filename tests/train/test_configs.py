@@ -37,6 +37,8 @@ pytestmark = pytest.mark.usefixtures("plain_numerics", "compilation_cache")
 CONFIGS = sorted((ROOT / "configs").glob("[!_]*.py"))
 SAMPLE = ("quickstart_cnn", "mnist_r_fcn", "mnist_e_st_cnn_tps", "mnist_tc_cnn")
 """Those of the quick tests; the other tests train ST-FCN on RTS."""
+TWINS = ("cub", "mnist_p_", "mnist_e_")
+"""Beginnings of configs whose networks are large, or those of other configs."""
 SHORT = (
     "--train.steps 4 --train.batch-size 4 --train.log-every 2 --train.eval-every 2 "
     "--train.checkpoint-every 2 --train.eval-batch-size 8 --optim.warmup-steps 1"
@@ -91,7 +93,7 @@ def test_command_cost_and_expected_error_are_stated(path: Path) -> None:
 @pytest.mark.parametrize(
     "path",
     [
-        pytest.param(path, marks=[pytest.mark.slow] * path.stem.startswith("cub"), id=path.stem)
+        pytest.param(path, marks=[pytest.mark.slow] * path.stem.startswith(TWINS), id=path.stem)
         for path in CONFIGS
     ],
 )

@@ -96,6 +96,7 @@ def report():
     return json.loads(done.stdout.splitlines()[-1])
 
 
+@pytest.mark.slow
 def test_sharded_operands_give_the_values_of_one_device(report):
     assert len(report) > 30
     wrong = {

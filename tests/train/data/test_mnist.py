@@ -112,6 +112,7 @@ def test_missing_or_damaged_mnist_files_are_refused(small_mnist, tmp_path):
 
 
 @needs_mnist
+@pytest.mark.slow
 def test_full_mnist_is_read(tmp_path):
     dataset = read("mnist", data_dir=str(tmp_path), manual_dir=str(WHOLE_MNIST))
     assert dataset.x_train.shape == (60_000, 28, 28, 1)
