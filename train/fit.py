@@ -37,8 +37,8 @@ from train.run.workdir import (
 )
 from train.step.state import TrainState, non_finite_names
 
-SNAPSHOT_FRACTIONS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
-"""Fractions of the run at which the filmstrip has an image, besides the first and last step."""
+SNAPSHOT_FRACTIONS = np.geomspace(0.01, 1, 16).tolist()
+"""Fractions of the run at which a snapshot is taken, besides step 0: often while much changes."""
 
 
 def fit(
