@@ -15,6 +15,7 @@ from train.config.config import Config
 from train.config.serialize import flatten, to_dict, user_sources
 from train.errors import TrainingError
 from train.evaluation.evaluator import Evaluator
+from train.evaluation.snapshots import save_snapshot
 from train.evaluation.warm_start import start_from
 from train.experiment import Experiment
 from train.run.checkpoints import Checkpoints, HostState
@@ -124,7 +125,7 @@ def _fit(
         round(fraction * steps / run.log_every) * run.log_every for fraction in SNAPSHOT_FRACTIONS
     } | {steps}
     if step == 0:
-        figures.save_snapshot(workdir, evaluator, replicate(state.eval_params, mesh), 0)
+        save_snapshot(workdir, evaluator, replicate(state.eval_params, mesh), 0)
 
     logged = step // run.log_every * run.log_every
     warm = False
@@ -185,7 +186,7 @@ def _fit(
                     checkpoints.save("best", state, step, host_state)
             if step in snapshot_steps:
                 params = replicate(state.eval_params, mesh)
-                figures.save_snapshot(workdir, evaluator, params, step)
+                save_snapshot(workdir, evaluator, params, step)
 
             # Save; where a signal has come, at once.
             stopping = interrupt.requested

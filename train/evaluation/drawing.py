@@ -3,7 +3,7 @@
 import contextlib
 import functools
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import matplotlib
@@ -15,6 +15,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib import font_manager
 from matplotlib.figure import Figure
+from PIL import Image
 
 from stn_jax.coordinates import denormalize_grid
 from train.run.json_files import replace
@@ -35,6 +36,15 @@ def find_fonts() -> list[str]:
 
 WRONG = "#d1242f"
 """Colour of what says that a prediction is wrong."""
+
+OUTLINES = ("#ffb000", "#3ddbd9", "#ff7eb6", "#8fd14f")
+"""Colour of the window of each transformer of a network; the first four are drawn."""
+
+ANIMATED_DPI, ANIMATED_COLORS = 100, 48
+"""Resolution and number of colours of an animation: six digits have about 300 kB."""
+
+FIRST_FRAME, FRAME, LAST_FRAME = 1000, 400, 2500
+"""For how long a frame of an animation is shown, in milliseconds."""
 
 STYLE = {
     "font.family": find_fonts(),
@@ -100,6 +110,22 @@ def save(path: Path, fig: Figure) -> Path:
     with style():
         replace(path, functools.partial(fig.savefig, dpi=160))
     plt.close(fig)
+    return path
+
+
+def save_animation(path: Path, frames: Iterable[Figure]) -> Path:
+    """Saves figures of one size as an animation that repeats (GIF), and returns its path."""
+    images = []
+    for fig in frames:
+        with style():
+            fig.set_dpi(ANIMATED_DPI)
+            fig.canvas.draw()
+        image = Image.fromarray(np.asarray(fig.canvas.buffer_rgba())[..., :3].copy())
+        images.append(image.quantize(ANIMATED_COLORS, dither=Image.Dither.NONE))
+        plt.close(fig)
+    times = [FIRST_FRAME, *[FRAME] * (len(images) - 2), LAST_FRAME][-len(images) :]
+    options = {"save_all": True, "append_images": images[1:], "duration": times, "loop": 0}
+    replace(path, functools.partial(images[0].save, **options))
     return path
 
 

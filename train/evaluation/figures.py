@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
@@ -14,33 +13,32 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from train.errors import UserError
 from train.evaluation.curves import read_curves
-from train.evaluation.drawing import WRONG, Drawing, outline, style, to_color
+from train.evaluation.drawing import (
+    OUTLINES,
+    WRONG,
+    Drawing,
+    outline,
+    save_animation,
+    style,
+    to_color,
+)
 from train.evaluation.drawing import save as save
 from train.evaluation.evaluator import MAX_VISUALIZED as MAX_VISUALIZED
 from train.evaluation.evaluator import Evaluator, load_run
 from train.evaluation.html_report import write_report
+from train.evaluation.snapshots import Snapshot, load_snapshots, pick_moments
 from train.evaluation.volumes import draw_volumes
 from train.experiment import Experiment
-from train.run.json_files import replace
 from train.run.progress import log
 from train.run.workdir import REPORT
 from train.step.state import Params
 from train.step.step import Evaluated, Visualization
-
-FILM = 6
-"""Number of images on the filmstrip; their snapshots are saved during training."""
-
-FILM_SPLIT = "valid"
-"""Where the images of the filmstrip come from."""
 
 SPLIT_NAMES = {"test": "Test", "valid": "Validation", "train": "Training"}
 """How titles call the splits."""
 
 TILE = 1.15
 """Side of one image on a sheet, inches."""
-
-OUTLINES = ("#ffb000", "#3ddbd9", "#ff7eb6", "#8fd14f")
-"""Colour of the window of each transformer of a network; the first four are drawn."""
 
 BAND = "#262626"
 TRAIN, EVALUATED = "#9aa5b1", "#0b62c4"
@@ -80,11 +78,7 @@ def draw_figures(
     curves = drawing.attempt(
         "the curves", lambda: save(folder / "curves.png", draw_curves(workdir, experiment))
     )
-    snapshots = sorted((workdir / "snapshots").glob("[0-9]*.npz"))
-    if snapshots:
-        drawing.attempt(
-            "the filmstrip", lambda: save(folder / "learning.png", draw_filmstrip(snapshots))
-        )
+    drawing.attempt("the filmstrip", lambda: _draw_training(workdir, folder))
     page = Drawing(workdir)
     page.attempt(REPORT, lambda: write_report(workdir, experiment))
     return Drawn(picture or curves, drawing.failures + page.failures)
@@ -140,15 +134,20 @@ def _draw_example(
     warps: Sequence[tuple[np.ndarray, np.ndarray]],
     *,
     at: tuple[float, float],
+    toward: tuple[int, int] = (1, 0),
 ) -> None:
-    """Draws an image, and in the next tiles the output of each transformer, given its grid too."""
+    """Draws an image, and in the next tiles the output of each transformer, given its grid too.
+
+    The next tiles are to the right of it, or below it with ``toward=(0, 1)``.
+    """
     x, y = at
     if not warps:
         _show(ax, image, x, y, 0.98)
         return
     _show_input(ax, image, [grid for grid, _ in warps], x, y)
     for k, (_, features) in enumerate(warps):
-        left, top, pixel = _show(ax, features, x + 1 + k, y, 0.98)
+        tile = x + (1 + k) * toward[0], y + (1 + k) * toward[1]
+        left, top, pixel = _show(ax, features, *tile, 0.98)
         if len(warps) > 1:
             height, width = features.shape[0] * pixel, features.shape[1] * pixel
             frame = Rectangle((left, top), width, height, fill=False, edgecolor=OUTLINES[k])
@@ -251,45 +250,39 @@ def draw_confusion(matrix: np.ndarray, names: Sequence[str]) -> Figure:
     return fig
 
 
-def draw_filmstrip(snapshots: Sequence[Path]) -> Figure:
+def _draw_training(workdir: Path, folder: Path) -> Path | None:
+    """Draws the snapshots of a run as a sheet and as an animation, if there are any."""
+    snapshots = load_snapshots(workdir)
+    if not snapshots:
+        return None
+    save(folder / "learning.png", draw_filmstrip(pick_moments(snapshots)))
+    return save_animation(folder / "learning.gif", map(draw_frame, snapshots))
+
+
+def draw_filmstrip(snapshots: Sequence[Snapshot]) -> Figure:
     """Draws the same few images at successive steps, each beside the transformers' outputs."""
-    arrays = [np.load(path) for path in snapshots]
-    count, warps = len(arrays[0]["images"]), len(arrays[0].files) // 2
+    count, warps = len(snapshots[0].images), len(snapshots[0].warps)
     wide = 1.15 + warps
     title = "Images with the window that the transformer reads, and its output, during training"
-    fig, ax = _canvas(count * wide, 1.06 * len(arrays), title, left=0.5)
-    for j, (path, frame) in enumerate(zip(snapshots, arrays, strict=True)):
+    fig, ax = _canvas(count * wide, 1.06 * len(snapshots), title, left=0.5)
+    for j, snapshot in enumerate(snapshots):
         y = 1.06 * j + 0.06
-        label = f"step\n{int(path.stem):,}"
+        label = f"step\n{snapshot.step:,}"
         ax.text(-0.08, y + 0.5, label, ha="right", va="center", fontsize=9)
-        for i in range(count):
-            each = [(frame[f"grid{k}"][i], frame[f"features{k}"][i]) for k in range(warps)]
-            _draw_example(ax, frame["images"][i], each, at=(i * wide, y))
+        for i, image in enumerate(snapshot.images):
+            each = [(grids[i], features[i]) for grids, features in snapshot.warps]
+            _draw_example(ax, image, each, at=(i * wide, y))
     return fig
 
 
-def save_snapshot(workdir: Path, evaluator: Evaluator, params: Params, step: int) -> None:
-    """Saves a few images with the current output of each transformer, if there is one.
-
-    A snapshot that cannot be saved does not stop a run. Process 0 alone saves it.
-    """
-    if jax.process_index():
-        return
-    split = FILM_SPLIT if FILM_SPLIT in evaluator.arrays else "train"
-    count = evaluator.experiment.spec.counts[split]
-    indices = np.linspace(0, count - 1, min(FILM, count)).round()  # of all classes, where sorted
-    shown = evaluator.visualize(params, split, indices)
-    if not shown.warps or shown.warps[0].grid.ndim != 4:
-        return
-    folder = workdir / "snapshots"
-    arrays = {"images": shown.inputs}
-    for k, warp in enumerate(shown.warps[: len(OUTLINES)]):
-        arrays |= {f"grid{k}": warp.grid, f"features{k}": warp.features}
-    try:
-        folder.mkdir(exist_ok=True)
-        replace(folder / f"{step:07}.npz", lambda path: np.savez_compressed(path, **arrays))
-    except OSError as error:
-        log(f"the snapshot of step {step:,} cannot be saved in {folder} ({error.strerror})")
+def draw_frame(snapshot: Snapshot) -> Figure:
+    """Draws the images of one snapshot in a row, above the transformers' outputs."""
+    title, high = f"step {snapshot.step:,}", 1.02 + len(snapshot.warps)
+    fig, ax = _canvas(1.06 * len(snapshot.images), high, title)
+    for i, image in enumerate(snapshot.images):
+        each = [(grids[i], features[i]) for grids, features in snapshot.warps]
+        _draw_example(ax, image, each, at=(1.06 * i, 0.02), toward=(0, 1))
+    return fig
 
 
 def plot(workdir: Path) -> int:

@@ -6,11 +6,10 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from train.config.files import CONFIG_FILE
 from train.config.serialize import flatten
 from train.evaluation.curves import read_curves
+from train.evaluation.snapshots import load_snapshots, pick_moments
 from train.evaluation.svg import data_url, define_image, draw_curve, draw_input, encode
 from train.experiment import Experiment
 from train.run.json_files import read_json, write_text
@@ -92,25 +91,21 @@ def _curves(workdir: Path, experiment: Experiment) -> str:
 
 def _windows(workdir: Path) -> str:
     """Returns a row for each image of the snapshots, and a column for each step."""
-    paths = sorted((workdir / "snapshots").glob("[0-9]*.npz"))
-    if not paths:
+    moments = pick_moments(load_snapshots(workdir))
+    if not moments:
         return ""
-    frames = []
-    for path in paths:
-        with np.load(path) as arrays:
-            frames.append(dict(arrays))
-    images, count = frames[0]["images"], sum(name.startswith("grid") for name in frames[0])
+    images = moments[0].images
     keys = [f"input{i}" for i in range(len(images))]
     defined = "".join(define_image(key, image) for key, image in zip(keys, images, strict=True))
-    head = "".join(f"<th>step {int(path.stem):,}</th>" for path in paths)
+    head = "".join(f"<th>step {moment.step:,}</th>" for moment in moments)
     rows = []
     for i, key in enumerate(keys):
         cells = []
-        for frame in frames:
-            grids = [frame[f"grid{k}"][i] for k in range(count)]
+        for moment in moments:
+            grids = [grid[i] for grid, _ in moment.warps]
             outputs = "".join(
-                f'<img class="w{k}" alt="" src="{encode(frame[f"features{k}"][i])}">'
-                for k in range(count)
+                f'<img class="w{k}" alt="" src="{encode(features[i])}">'
+                for k, (_, features) in enumerate(moment.warps)
             )
             shown = draw_input(key, images.shape[1:3], grids)
             cells.append(f'<td>{shown}<div class="outputs">{outputs}</div></td>')
