@@ -4,7 +4,7 @@ import numbers
 from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY, dataclass
 from fractions import Fraction
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Unpack
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +15,7 @@ from jaxtyping import Array, Float
 from stn_jax import _checks as checks
 from stn_jax.coordinates import ALIGN_CORNERS
 from stn_jax.sampling import kernels, padding
-from stn_jax.sampling.grid_sample import grid_sample
+from stn_jax.sampling.grid_sample import TransformOptions, grid_sample
 from stn_jax.sampling.separable import separable_sample
 from stn_jax.transforms.affine import Affine, AffineFamily
 from stn_jax.transforms.base import Transform
@@ -43,7 +43,7 @@ def spatial_transform(
     transform: Transform = Affine(),
     antialias: bool = False,
     align_corners: bool = ALIGN_CORNERS,
-    **options: Any,
+    **options: Unpack[TransformOptions],
 ) -> jax.Array:
     """Transforms an image: ``grid_sample(image, transform.grid(params, shape))``.
 
@@ -84,11 +84,12 @@ def spatial_transform(
     auto = options.get("backend", "auto") == "auto"
     checks.antialias(antialias, options.get("mode", "bilinear"), options.get("max_levels"))
     if antialias and auto and isinstance(transform, AffineFamily) and transform.separable:
-        options = {k: v for k, v in options.items() if k not in ("backend", "max_levels")}
+        inexact = ("backend", "max_levels")
+        exact: dict[str, Any] = {k: v for k, v in options.items() if k not in inexact}
         theta = transform.matrix(params)
         scale = jnp.stack([theta[..., axis, axis] for axis in range(transform.ndim)], axis=-1)
         return separable_sample(
-            image, scale, theta[..., -1], shape, align_corners=align_corners, **options
+            image, scale, theta[..., -1], shape, align_corners=align_corners, **exact
         )
     grid = transform.grid(params, shape, align_corners=align_corners)
     return grid_sample(image, grid, antialias=antialias, align_corners=align_corners, **options)

@@ -42,7 +42,8 @@ usage: python -m train VERB ...
       estimate memory, communication and time of a step on a TPU; no TPU is needed
 
 python -m train fit CONFIG --help lists the options of a config, python -m train VERB --help those
-of another verb, --version the version. CONFIG is a file such as configs/quickstart.py;
+of another verb, --version the version, --tyro-print-completion bash (or zsh, fish) a script for
+completion. CONFIG is a file such as configs/quickstart.py;
 docs/training.md says what it may hold."""
 
 
@@ -186,6 +187,10 @@ def _run(arguments: list[str]) -> int:
 
         print(f"stn_jax {stn_jax.__version__}")
         return 0
+    if verb == "--tyro-print-completion":
+        from train.completion import print_completion
+
+        return print_completion(rest)
     if verb in CONFIGURED:
         return _run_config(verb, rest)
     if verb not in VERBS:
@@ -247,24 +252,9 @@ def _run_config(verb: str, rest: list[str]) -> int:
     if not path.is_file():
         raise UserError(f"config file {str(path)!r} does not exist; {_known_configs(path.stem)}.")
     from train.config.files import load_config, run_file, sources_of
-    from train.config.options import options_of, parse
+    from train.config.options import parse
 
-    config = load_config(path)
-
-    options: dict[str, tuple[Any, Any, str]] = {
-        "fit": {
-            "workdir": (str, f"runs/{path.stem}", "Folder for everything that the run writes."),
-            **options_of(Processes),
-        },
-        "compile": {
-            "topology": (
-                str,
-                "v5e:2x4",
-                "Generation and shape of the slice: v4, v5e, v5p, v6e or tpu7x; one chip is "
-                "v5e:1x1.",
-            )
-        },
-    }[verb]
+    config, options = load_config(path), options_for(verb, path)
     parsed = parse(config, options, rest[1:], prog=f"python -m train {verb} {path}")
     if parsed is None:  # --help was asked for
         return 0
@@ -277,6 +267,17 @@ def _run_config(verb: str, rest: list[str]) -> int:
     from train.plan.compile import compile_for
 
     return compile_for(config, command.topology)
+
+
+def options_for(verb: str, config: Path) -> dict[str, tuple[Any, Any, str]]:
+    """Returns the options of a verb that begins with a config file, besides the config's own."""
+    from train.config.options import options_of
+
+    if verb == "fit":
+        text = "Folder for everything that the run writes."
+        return {"workdir": (str, f"runs/{config.stem}", text), **options_of(Processes)}
+    text = "Generation and shape of the slice: v4, v5e, v5p, v6e or tpu7x; one chip is v5e:1x1."
+    return {"topology": (str, "v5e:2x4", text)}
 
 
 def _connect(command: Processes) -> AbstractContextManager[Any]:

@@ -8,7 +8,7 @@ Convention:
 
 import functools
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 import jax
 import jax.numpy as jnp
@@ -23,6 +23,29 @@ from stn_jax.coordinates import ALIGN_CORNERS
 from stn_jax.sampling import kernels, operator, platforms, pyramid
 from stn_jax.sampling.interpolation import Interpolation
 from stn_jax.sampling.padding import PADDING_MODES
+
+
+class SamplingOptions(TypedDict, total=False):
+    """Options of `grid_sample` that functions built on it pass on."""
+
+    padding_mode: str
+    fill_value: ArrayLike | Sequence[float]
+    cubic_coefficient: float
+    max_levels: int | np.integer | None
+    backend: str
+
+
+class BilinearOptions(SamplingOptions, total=False):
+    """Options of `bilinear_sample`."""
+
+    antialias: bool | np.bool_
+    align_corners: bool
+
+
+class TransformOptions(SamplingOptions, total=False):
+    """Options of `stn_jax.spatial_transform`."""
+
+    mode: str
 
 
 def grid_sample(
@@ -112,7 +135,9 @@ def grid_sample(
     )
 
 
-def bilinear_sample(image: ArrayLike, grid: ArrayLike, **options: Any) -> jax.Array:
+def bilinear_sample(
+    image: ArrayLike, grid: ArrayLike, **options: Unpack[BilinearOptions]
+) -> jax.Array:
     """Samples bilinearly (trilinearly on volumes): `grid_sample` with the mode fixed.
 
     Args:

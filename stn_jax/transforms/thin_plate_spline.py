@@ -112,7 +112,7 @@ class ThinPlateSpline(Transform):
         32
     """
 
-    control_points: tuple[Any, ...] = (4, 4)
+    control_points: tuple[int, int] | tuple[tuple[float, float], ...] = (4, 4)
     regularization: float = 0.0
 
     def __post_init__(self) -> None:

@@ -57,8 +57,14 @@ def parse(
     config, rest = _replace_parts(config, [_rename(one, config) for one in arguments])
     for argument in rest:
         _check_option(argument, config, options, prog)
+    found: Any = call_tyro(make_command(config, options), rest, prog=prog)
+    return None if found is None else (_apply(config, found.config), found)
+
+
+def make_command(config: Config, options: Options) -> type:
+    """Returns a dataclass of the options of a config and further ones, for tyro to parse."""
     view = _view(config)
-    command = dataclasses.make_dataclass(
+    return dataclasses.make_dataclass(
         "Command",
         [
             ("config", Annotated[type(view), tyro.conf.arg(name="")], view),
@@ -69,8 +75,6 @@ def parse(
         ],
         frozen=True,
     )
-    found: Any = call_tyro(command, rest, prog=prog)
-    return None if found is None else (_apply(config, found.config), found)
 
 
 def _rename(argument: str, config: Config) -> str:

@@ -10,6 +10,7 @@ import stn_jax as stn
 from stn_jax.nn import Warp
 from train.cli import main
 from train.evaluation import figures
+from train.evaluation.snapshots import load_snapshots
 from train.step.step import Visualization
 
 pytestmark = pytest.mark.usefixtures("plain_numerics")
@@ -17,11 +18,31 @@ pytestmark = pytest.mark.usefixtures("plain_numerics")
 
 def test_figures_are_drawn(finished_run: Path) -> None:
     names = {path.name for path in (finished_run / "figures").iterdir()}
-    assert {"transformer.png", "confusion.png", "curves.png", "learning.png"} <= names
+    assert {
+        "transformer.png",
+        "confusion.png",
+        "curves.png",
+        "learning.png",
+        "learning.gif",
+    } <= names
     for name in names:
         with Image.open(finished_run / "figures" / name) as image:
             assert min(image.size) > 100
             assert len(image.convert("RGB").getcolors(1 << 24) or ()) > 10
+
+
+def test_an_animation_has_a_frame_for_each_snapshot(finished_run: Path) -> None:
+    path = finished_run / "figures" / "learning.gif"
+    assert path.stat().st_size < 400_000
+    steps = [snapshot.step for snapshot in load_snapshots(finished_run)]
+    with Image.open(path) as image:
+        assert image.n_frames == len(steps) > 5
+        assert image.info["loop"] == 0
+        frames = []
+        for k in range(image.n_frames):
+            image.seek(k)
+            frames.append(image.convert("RGB").tobytes())
+    assert len(set(frames)) == len(steps)
 
 
 def test_plot_draws_the_same_figures(finished_run: Path) -> None:
