@@ -4,7 +4,7 @@ import functools
 import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 import jax
 import jax.numpy as jnp
@@ -119,14 +119,14 @@ class ThinPlateSpline(Transform):
         """Checks the control points and the regularisation."""
         object.__setattr__(self, "control_points", _hashable(self.control_points))
         _check_regularization(self.regularization)
-        if np.ndim(self.control_points) == 1:
+        if _are_counts(self.control_points):
             _check_counts(self.control_points)
         _check_points(self.points)
 
     @property
     def points(self) -> np.ndarray:
         """The control points ``(k, 2)``, (x, y)."""
-        if np.ndim(self.control_points) == 1:
+        if _are_counts(self.control_points):
             rows, columns = (np.linspace(-1, 1, size) for size in self.control_points)
             return np.array([(x, y) for y in rows for x in columns])
         return np.asarray(self.control_points, np.float64)
@@ -266,6 +266,11 @@ def _hashable(control_points: Any) -> tuple[Any, ...]:
         tuple(item) if isinstance(item, list) else item
         for item in np.asarray(control_points).tolist()
     )
+
+
+def _are_counts(control_points: tuple[Any, ...]) -> TypeGuard[tuple[int, int]]:
+    """Returns whether control points are said as (rows, columns)."""
+    return np.ndim(control_points) == 1
 
 
 def _check_offsets(offsets: Array, k: int) -> None:

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib import font_manager
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -40,8 +41,8 @@ WRONG = "#d1242f"
 OUTLINES = ("#ffb000", "#3ddbd9", "#ff7eb6", "#8fd14f")
 """Colour of the window of each transformer of a network; the first four are drawn."""
 
-ANIMATED_DPI, ANIMATED_COLORS = 100, 48
-"""Resolution and number of colours of an animation: six digits have about 300 kB."""
+ANIMATED_DPI, ANIMATED_COLORS = 100, 64
+"""Resolution and number of colours of an animation: six digits in 16 frames have 200 kB."""
 
 FIRST_FRAME, FRAME, LAST_FRAME = 1000, 400, 2500
 """For how long a frame of an animation is shown, in milliseconds."""
@@ -119,13 +120,19 @@ def save_animation(path: Path, frames: Iterable[Figure]) -> Path:
     for fig in frames:
         with style():
             fig.set_dpi(ANIMATED_DPI)
-            fig.canvas.draw()
-        image = Image.fromarray(np.asarray(fig.canvas.buffer_rgba())[..., :3].copy())
+            canvas = FigureCanvasAgg(fig)
+            canvas.draw()
+        image = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
         images.append(image.quantize(ANIMATED_COLORS, dither=Image.Dither.NONE))
         plt.close(fig)
-    times = [FIRST_FRAME, *[FRAME] * (len(images) - 2), LAST_FRAME][-len(images) :]
-    options = {"save_all": True, "append_images": images[1:], "duration": times, "loop": 0}
-    replace(path, functools.partial(images[0].save, **options))
+    first, *others = images
+    times = [FIRST_FRAME, *[FRAME] * (len(others) - 1), LAST_FRAME][-len(images) :]
+    replace(
+        path,
+        lambda target: first.save(
+            target, save_all=True, append_images=others, duration=times, loop=0
+        ),
+    )
     return path
 
 
