@@ -18,6 +18,6 @@ def row(patches: int) -> Config:
         task=CoLocalization(outside_penalty=1.0),
         optim=Adam(learning_rate=1e-3),
         train=TrainConfig(
-            steps=800, batch_size=100, eval_batch_size=100, log_every=50, eval_every=100
+            steps=1200, batch_size=100, eval_batch_size=100, log_every=50, eval_every=100
         ),
     )

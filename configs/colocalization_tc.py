@@ -8,7 +8,7 @@ One class is one run: ``--data.digit 3``, say. An error is a digit whose box and
 intersection over union of at most 0.5.
 
 Command:  python -m train fit configs/colocalization_tc.py
-Cost:     about 2 minutes on 2 busy CPU cores for a digit
+Cost:     about 1 minute on 2 CPU cores for a digit
 Expected: 7.0 % test error in the paper for the easiest class, 25.0 % for the hardest
 """
 

@@ -59,6 +59,14 @@ class Processes:
     """Number of this process, from 0 on."""
 
 
+@dataclasses.dataclass(frozen=True)
+class Slice:
+    """The devices that a program is compiled for."""
+
+    topology: str = "v5e:2x4"
+    """Generation and shape of the slice: v4, v5e, v5p, v6e or tpu7x; one chip is v5e:1x1."""
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Evaluate(Processes):
     """Evaluates the trained network of a work directory, without changing anything there."""
@@ -276,8 +284,7 @@ def options_for(verb: str, config: Path) -> dict[str, tuple[Any, Any, str]]:
     if verb == "fit":
         text = "Folder for everything that the run writes."
         return {"workdir": (str, f"runs/{config.stem}", text), **options_of(Processes)}
-    text = "Generation and shape of the slice: v4, v5e, v5p, v6e or tpu7x; one chip is v5e:1x1."
-    return {"topology": (str, "v5e:2x4", text)}
+    return options_of(Slice)
 
 
 def _connect(command: Processes) -> AbstractContextManager[Any]:

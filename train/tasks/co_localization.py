@@ -32,7 +32,9 @@ class CoLocalization(TaskPart):
     trained on them. The loss compares each example with the others of its batch, on one device.
 
     Where descriptors are not scaled, or windows may have any size, they shrink to a dark point or
-    grow: then all look alike. The paper says of neither how it was kept from that.
+    grow: then all look alike. The paper says of neither how it was kept from that. Here a penalty
+    on a window's size is weak until windows have found the object, which a strong one keeps them
+    from, and then strong, as a weak one leaves them larger than it.
 
     References:
         Jaderberg et al., "Spatial Transformer Networks", 2015, appendix A.2.
@@ -42,8 +44,12 @@ class CoLocalization(TaskPart):
     """Work directory of the finished run of a CNN, whose layers describe a window."""
     margin: float = 1.0
     """By how much a random crop shall be farther, in squared distance."""
-    size_penalty: float = 0.6
+    size_penalty: float = 2.0
     """Weight of the logarithm, without its sign, of a window's size relative to a random crop's."""
+    first_size_penalty: float = 0.6
+    """That weight until windows have found the object."""
+    search_steps: int = 600
+    """Number of steps until then."""
     threshold: float = 0.5
     """Intersection over union with the true box above which a digit is found."""
 
@@ -54,7 +60,7 @@ class CoLocalization(TaskPart):
             self,
             "task",
             positive=("margin",),
-            not_negative=("size_penalty",),
+            not_negative=("size_penalty", "first_size_penalty", "search_steps"),
             fraction=("threshold",),
         )
 
@@ -75,10 +81,12 @@ class Targets(NamedTuple):
     Attributes:
         crop: a random crop of the scene, of the size that the encoder sees, ``(h, w, c)``.
         box: the true box, (x0, y0, x1, y1), normalised.
+        size_penalty: weight of the penalty on a window's size, at this step.
     """
 
     crop: Array
     box: Array
+    size_penalty: Array
 
 
 class CommonObject(Task):
@@ -127,14 +135,21 @@ class CommonObject(Task):
         """Returns a scene, and a random crop of it with the true box."""
         scene, shape = to_float(rows["images"][0]), self.encoder.input_shape
         corner = draw_integers(key, np.subtract(scene.shape, shape))
-        return scene, Targets(lax.dynamic_slice(scene, corner, shape), rows["boxes"][0])
+        crop = lax.dynamic_slice(scene, corner, shape)
+        return scene, Targets(crop, rows["boxes"][0], self.size_penalty(step))
+
+    def size_penalty(self, step: Array | None) -> Array:
+        """Returns the weight of the penalty on sizes at a step; that of evaluation is the last."""
+        first, last = self.config.first_size_penalty, self.config.size_penalty
+        is_searching = False if step is None else step < self.config.search_steps
+        return jnp.where(is_searching, first, last)
 
     def loss(self, prediction: Any, targets: Targets) -> Float[Array, "b"]:
         """Returns what is minimised; it does not see the boxes."""
         window = prediction.warps[-1]
         descriptors = self.encoder(window.features), self.encoder(targets.crop)
         cost = triplet_loss(*descriptors, self.config.margin)
-        return cost + self.config.size_penalty * size_cost(window.grid, self.crop_size)
+        return cost + targets.size_penalty * size_cost(window.grid, self.crop_size)
 
     @property
     def crop_size(self) -> np.ndarray:

@@ -106,6 +106,16 @@ def test_an_example_is_a_scene_with_a_crop_of_it(task: CommonObject) -> None:
     np.testing.assert_allclose(task.crop_size, [2 * 28 / 50, 2 * 28 / 40])
 
 
+def test_the_penalty_on_sizes_is_weak_until_windows_have_found_the_object(
+    task: CommonObject,
+) -> None:
+    config = task.config
+    weights = [task.size_penalty(step) for step in (jnp.int32(0), config.search_steps - 1)]
+    assert weights == [config.first_size_penalty] * 2
+    assert task.size_penalty(jnp.int32(config.search_steps)) == config.size_penalty
+    assert task.size_penalty(None) == config.size_penalty
+
+
 def test_descriptors_are_all_layers_at_equal_lengths(encoder: str) -> None:
     found = load_encoder(encoder)
     images = random.uniform(random.key(0), (3, 28, 28, 1), jnp.float32)
