@@ -4,7 +4,7 @@ import functools
 import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, TypeGuard
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -112,21 +112,21 @@ class ThinPlateSpline(Transform):
         32
     """
 
-    control_points: tuple[int, int] | tuple[tuple[float, float], ...] = (4, 4)
+    control_points: tuple[Any, ...] = (4, 4)
     regularization: float = 0.0
 
     def __post_init__(self) -> None:
         """Checks the control points and the regularisation."""
         object.__setattr__(self, "control_points", _hashable(self.control_points))
         _check_regularization(self.regularization)
-        if _are_counts(self.control_points):
+        if np.ndim(self.control_points) == 1:
             _check_counts(self.control_points)
         _check_points(self.points)
 
     @property
     def points(self) -> np.ndarray:
         """The control points ``(k, 2)``, (x, y)."""
-        if _are_counts(self.control_points):
+        if np.ndim(self.control_points) == 1:
             rows, columns = (np.linspace(-1, 1, size) for size in self.control_points)
             return np.array([(x, y) for y in rows for x in columns])
         return np.asarray(self.control_points, np.float64)
@@ -266,11 +266,6 @@ def _hashable(control_points: Any) -> tuple[Any, ...]:
         tuple(item) if isinstance(item, list) else item
         for item in np.asarray(control_points).tolist()
     )
-
-
-def _are_counts(control_points: tuple[Any, ...]) -> TypeGuard[tuple[int, int]]:
-    """Returns whether control points are said as (rows, columns)."""
-    return np.ndim(control_points) == 1
 
 
 def _check_offsets(offsets: Array, k: int) -> None:
