@@ -119,7 +119,7 @@ def pixel_pitch(size: Any, *, align_corners: bool = ALIGN_CORNERS) -> Any:
 
 
 def identity_grid(
-    shape: Sequence[int],
+    shape: Sequence[Any],
     *,
     align_corners: bool = ALIGN_CORNERS,
     dtype: DTypeLike = jnp.float32,
@@ -148,7 +148,7 @@ def _identity_grid(shape: tuple[Any, ...], align_corners: bool, dtype: jnp.dtype
 
 
 def open_grid(
-    shape: Sequence[int],
+    shape: Sequence[Any],
     *,
     align_corners: bool = ALIGN_CORNERS,
     dtype: DTypeLike = jnp.float32,
@@ -182,7 +182,7 @@ def open_grid(
 
 
 def denormalize_grid(
-    grid: ArrayLike, shape: Sequence[int], *, align_corners: bool = ALIGN_CORNERS
+    grid: ArrayLike, shape: Sequence[Any], *, align_corners: bool = ALIGN_CORNERS
 ) -> Float[Array, "*points n"]:
     """Turns a normalised grid into pixel coordinates, as `stn_jax.sample_pixels` takes them.
 
@@ -205,7 +205,7 @@ def denormalize_grid(
 
 
 def normalize_grid(
-    points: ArrayLike, shape: Sequence[int], *, align_corners: bool = ALIGN_CORNERS
+    points: ArrayLike, shape: Sequence[Any], *, align_corners: bool = ALIGN_CORNERS
 ) -> Float[Array, "*points n"]:
     """Turns pixel coordinates into a normalised grid; the inverse of `denormalize_grid`.
 
