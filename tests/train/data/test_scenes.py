@@ -8,14 +8,14 @@ import pytest
 from train.config import Scenes
 from train.data.dataset import DataError, describe
 
-LABELS = np.arange(80) % 4
+LABELS = np.arange(800) % 4
 
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Images of 8 x 8 whose pixels are 10 times their label, and 5."""
     path = tmp_path_factory.mktemp("digits") / "digits.npz"
-    images = np.broadcast_to((10 * LABELS + 5)[:, None, None], (80, 8, 8)).astype(np.uint8)
+    images = np.broadcast_to((10 * LABELS + 5)[:, None, None], (800, 8, 8)).astype(np.uint8)
     np.savez(path, x_train=images, y_train=LABELS, x_test=images[:8], y_test=LABELS[:8])
     return path
 
@@ -59,7 +59,7 @@ def test_scenes_are_those_of_testing_and_others_choose_the_parameters(source: Pa
     ("fields", "words"),
     [
         ({"digit": 4}, r"data.digit=4 is not allowed; .* has the classes 0 to 3"),
-        ({"count": 99}, r"has 18 train images of class 0; give --data.count 18 or below"),
+        ({"count": 99}, r"has 20 valid images of class 0; give --data.count 20 or below"),
         ({"canvas": 7}, r"data.canvas=7 is too small for images of 8 x 8; give 8 or above"),
         ({"patch_size": 9}, r"data.patch_size=9 is larger than the images, 8 x 8; give 8 or below"),
     ],
