@@ -1,11 +1,12 @@
 """MNIST and other sets of tensorflow-datasets, without TensorFlow."""
 
 import contextlib
+import functools
 import logging
 import math
 import os
 import urllib.request
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -64,15 +65,16 @@ def load_mnist(
     with _explain_errors(
         f"MNIST cannot be prepared in {folder}", "choose another --data.data-dir."
     ):
+        make_builder = functools.partial(MnistIdx, data_dir=folder, file_format="array_record")
         with _silent():
-            builder = MnistIdx(data_dir=folder, file_format="array_record")
+            builder = make_builder()
             prepared = builder.is_prepared()
         if not prepared:
             originals = manual_dir.expanduser() if manual_dir else _download(folder / "downloads")
             find_mnist(originals)  # here, since tensorflow-datasets would wrap its errors
             config = tfds.download.DownloadConfig(manual_dir=originals)
             with _silent():
-                builder.download_and_prepare(download_config=config)
+                builder = _prepare(make_builder, download_config=config)
     return _read_splits(name, builder, image_size, memory_limit)
 
 
@@ -108,15 +110,30 @@ def load_named(
     with _explain_errors(
         f"{name} is not prepared in {folder} and cannot be prepared on this machine", remedy
     ):
+        make_builder = functools.partial(
+            tfds.builder, name, data_dir=folder, file_format="array_record"
+        )
         try:
             with _silent():
-                builder = tfds.builder(name, data_dir=folder, file_format="array_record")
+                builder = make_builder()
                 prepared = builder.is_prepared()
         except tfds.core.DatasetNotFoundError as error:
             raise UnknownName(name) from error
         if not prepared:
-            builder.download_and_prepare()
+            builder = _prepare(make_builder)
     return _read_splits(name, builder, image_size, memory_limit)
+
+
+def _prepare(make_builder: Callable[[], Any], **options: Any) -> Any:
+    """Returns the builder of a set that is prepared now, by this process or, meanwhile, another."""
+    builder = make_builder()
+    try:
+        builder.download_and_prepare(**options)
+    except Exception:
+        builder = make_builder()
+        if not builder.is_prepared():
+            raise
+    return builder
 
 
 def _tensorflow_datasets() -> Any:
@@ -137,7 +154,7 @@ def _download(folder: Path) -> Path:
         url, path = f"{MIRROR}{file.name}.gz", folder / f"{file.name}.gz"
         if path.exists():
             continue
-        part = path.with_suffix(".part")
+        part = path.with_suffix(f".{os.getpid()}.part")
         try:
             with urllib.request.urlopen(url, timeout=30) as response:
                 part.write_bytes(response.read(MAX_BYTES))

@@ -14,6 +14,7 @@ from PIL import Image
 from train.data import mnist
 from train.data.idx import MNIST, IdxFile
 from train.data.lazy import LazyArray
+from train.data.mnist_builder import MnistIdx
 
 
 @pytest.fixture
@@ -61,6 +62,20 @@ def test_mnist_is_prepared_once_without_tensorflow(small_mnist, tmp_path, bundle
     np.testing.assert_array_equal(again.x_train, dataset.x_train)
     np.testing.assert_array_equal(again.y_train, dataset.y_train)
     assert "tensorflow" not in sys.modules
+
+
+def test_mnist_that_another_process_prepares_meanwhile(small_mnist, tmp_path, bundled, monkeypatch):
+    fields = {"data_dir": str(tmp_path / "data"), "manual_dir": str(small_mnist)}
+    generate = MnistIdx._split_generators
+
+    def overtaken(*args):
+        monkeypatch.setattr(MnistIdx, "_split_generators", generate)
+        read("mnist", **fields)
+        return generate(*args)
+
+    monkeypatch.setattr(MnistIdx, "_split_generators", overtaken)
+    check_small_mnist(read("mnist", **fields), bundled)
+    assert MnistIdx._split_generators is generate
 
 
 def test_mnist_is_read_by_index(small_mnist, tmp_path, bundled):
