@@ -8,12 +8,14 @@ from typing import Any
 
 from train.config.files import CONFIG_FILE
 from train.config.serialize import flatten
+from train.data.dataset import SPLITS
 from train.evaluation.curves import read_curves
 from train.evaluation.snapshots import load_snapshots, pick_moments
 from train.evaluation.svg import data_url, define_image, draw_curve, draw_input, encode
 from train.experiment import Experiment
 from train.run.json_files import read_json, write_text
 from train.run.workdir import CONFIG, REMEDY, REPORT, SUMMARY
+from train.tasks.task import Metric
 
 TEMPLATE = Path(__file__).with_name("report.html")
 
@@ -39,6 +41,9 @@ TITLES = {
 DRAWN_HERE = ("curves", "learning")
 """Figures that the page draws itself."""
 
+FORMATS = {"seconds": "{:,.0f} s", "examples_per_second": "{:,.0f} examples/s"}
+"""How times of the summary are written; a metric says itself how it is."""
+
 MAX_CLASSES = 25
 """Largest number of classes whose confusion is a table; that of more is the figure."""
 
@@ -62,12 +67,14 @@ def write_report(workdir: Path, experiment: Experiment) -> Path:
         _section("Curves", _curves(workdir, experiment)),
         _section("The transformer's window during training", _windows(workdir)),
         *_figures(workdir, summary, experiment.spec.info.get("class_names", ())),
-        _section("Numbers", _table(_numbers(summary).items())),
-        _section("What was run", _table(_facts(summary)) + _config(workdir, config)),
+        _section("Numbers", _table(_numbers(summary, experiment.task.metrics))),
+        _section("What was run", _table(_facts(summary, experiment)) + _config(workdir, config)),
     ]
     name = str(summary.get("config") or workdir.name)
     page = string.Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
-        title=escape(name), result=escape(str(summary["result"])), sections="\n".join(sections)
+        title=escape(f"{Path(experiment.spec.name).name}, {name}"),
+        result=escape(str(summary["result"])),
+        sections="\n".join(sections),
     )
     write_text(workdir / REPORT, page)
     return workdir / REPORT
@@ -157,17 +164,25 @@ def _confusion(matrix: Sequence[Sequence[int]], names: Sequence[str]) -> str:
     )
 
 
-def _numbers(summary: Mapping[str, Any]) -> dict[str, str]:
-    """Returns each number of the summary as text, with the errors of the classes left out."""
-    return {
-        name.replace("_", " "): f"{value:,}" if isinstance(value, int) else f"{value:,.6g}"
-        for name, value in flatten(dict(summary)).items()
-        if isinstance(value, int | float) and not name.startswith("class_errors.")
-    }
+def _numbers(
+    summary: Mapping[str, Any], metrics: Mapping[str, Metric]
+) -> Iterable[tuple[str, str]]:
+    """Yields each number of the summary as text, but for the errors of the classes."""
+    for name, value in flatten(dict(summary)).items():
+        if not isinstance(value, int | float) or name.startswith("class_errors."):
+            continue
+        metric = metrics.get(name.partition("_")[2])
+        text = FORMATS.get(name) or (metric.text if metric else "")
+        plain = "{:,}" if isinstance(value, int) else "{:,.4g}"
+        yield name.replace("_", " "), (text or plain).format(value)
 
 
-def _facts(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
-    return [(text, str(summary[name])) for name, text in RAN.items() if summary.get(name)]
+def _facts(summary: Mapping[str, Any], experiment: Experiment) -> list[tuple[str, str]]:
+    """Returns what was run: the data and how many examples of them, then entries of the summary."""
+    spec = experiment.spec
+    counts = ", ".join(f"{spec.counts[key]:,} {key}" for key in SPLITS if spec.counts.get(key))
+    ran = [(text, str(summary[key])) for key, text in RAN.items() if summary.get(key)]
+    return [("data", f"{spec.name}: {counts} examples"), *ran]
 
 
 def _config(workdir: Path, config: Mapping[str, Any]) -> str:

@@ -61,6 +61,8 @@ def test_the_page_says_what_was_run_and_what_came_of_it(finished_run: Path) -> N
     for text in ("Curves", "cross-entropy", "window during training", "step 0", "step 40"):
         assert text in words
     assert "Labels and predictions" in words
+    for text in ("digits.npz, tiny", "21 test examples", "examples/s", " %"):
+        assert text in words
     assert "optim.localization_rate 0.5" in words
     assert "def get_config()" in words
 
