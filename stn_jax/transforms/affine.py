@@ -16,10 +16,10 @@ from stn_jax.transforms.base import Transform, evaluate
 from stn_jax.transforms.inputs import as_coordinates, check_ndim, check_shape, compiled
 
 
-def affine_map(
+def affine_coordinates(
     theta: Float[Array, "r n_plus_1"], axes: Sequence[Float[Array, "..."]]
-) -> Float[Array, "*shape r"]:
-    """Maps points, given as one array for each coordinate, by one matrix.
+) -> list[Float[Array, "*shape"]]:
+    """Returns the coordinates, one array each, of points that one matrix maps.
 
     ``theta_x x + theta_y y + t``: sums of products and no matmul, so that no backend rounds it.
     Given an open grid, the transpose sums over rows and over columns before it multiplies.
@@ -30,7 +30,14 @@ def affine_map(
         for entry, coordinate in zip(row[:-1], axes, strict=True):
             total = total + entry * coordinate
         moved.append(total)
-    return jnp.stack(moved, axis=-1)
+    return moved
+
+
+def affine_map(
+    theta: Float[Array, "r n_plus_1"], axes: Sequence[Float[Array, "..."]]
+) -> Float[Array, "*shape r"]:
+    """Maps points, given as one array for each coordinate, by one matrix."""
+    return jnp.stack(affine_coordinates(theta, axes), axis=-1)
 
 
 def affine_grid(
