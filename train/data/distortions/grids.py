@@ -2,7 +2,7 @@
 
     R     rotation U(-90, 90) degrees
     RTS   rotation U(-45, 45) degrees, scale U(0.7, 1.2), random place on a canvas of 42
-    P     scale U(0.75, 1), then each of the 4 corners moved by N(0, 5) along its diagonal
+    P     scale U(0.75, 1), then each of the 4 corners moved outwards by N(0, 5)
     E     scale U(0.75, 1), then 16 control points of a thin plate spline moved by N(0, 1.5)
 
 and that of IC-STN's experiment, `Perturbed`.
@@ -152,24 +152,25 @@ class RTS(GridDistortion):
 
 @dataclass(frozen=True)
 class Perspective(GridDistortion):
-    """P: a scale, then a homography that stretches each corner along its diagonal.
+    """P: a scale, then a homography that stretches each corner away from the centre, or to it.
 
-    The paper stretches "each corner by an amount" with a standard deviation of 5 pixels; this is
-    its plain sense, one number for each corner. With one for each of its axes, networks err three
-    to four times as often as the paper's, those with a transformer too.
+    The paper stretches "each corner by an amount" and says no more of it. Here it is one number,
+    by which the corner moves along both axes. With a number for each axis an FCN errs 12 % of the
+    time after 8,000 steps, with the number along the diagonal 1.6 %, and so 3.0 %, near to the
+    paper's 3.1.
     """
 
     scale: tuple[float, float] = (0.75, 1.0)
     """The scale is uniform between these."""
     sigma: float = 5.0
-    """Standard deviation of what a corner moves away from the centre, in pixels of a digit of 28;
-    it stays on its side of the centre, at a tenth of its distance or more."""
+    """Standard deviation of what a corner moves outwards along each axis, in pixels of a digit of
+    28; it stays on its side of the centre, at a tenth of its distance or more."""
 
     def grid(self, key: Array, frame: Frame, level: Array | float) -> Float[Array, "H W 2"]:
         """Returns the grid of the homography from the moved corners to the original ones."""
         size, move = random.split(key)
         scale = level * random.uniform(size, (), frame.dtype, *self.scale) + (1 - level)
-        amounts = level * self.sigma / (DIGIT / 2**0.5) * random.normal(move, (4, 1), frame.dtype)
+        amounts = level * self.sigma * (2 / DIGIT) * random.normal(move, (4, 1), frame.dtype)
         stretched = jnp.maximum(scale + amounts, 0.1 * scale) * _CORNERS
         theta = stn.homography_from_points(stretched * (frame.image / frame.canvas)[None], _CORNERS)
         return stn.projective_grid(theta, frame.shape)
