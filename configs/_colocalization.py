@@ -1,8 +1,7 @@
 """What the two rows of the paper's co-localization (appendix A.2) share.
 
-The recipe is ours: Adam, all 100 scenes in each step. With SGD, descriptors as they are and no
-penalties, as far as the paper says how it trained, windows left the scenes or shrank to a point.
-With the recipe most digits are found without clutter; in clutter windows stay at the whole scene.
+The recipe is ours: Adam, all 100 scenes in each step. With SGD and descriptors as they are, as far
+as the paper says how it trained, windows left the scenes, shrank to a point or agreed on darkness.
 """
 
 from stn_jax.models import CoLocalizer

@@ -1,11 +1,10 @@
-"""Descriptors of images: the activations of the layers of a CNN that was trained before."""
+"""What describes images: the activations of the layers of a CNN that was trained before."""
 
 import os
 from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
@@ -15,7 +14,10 @@ from train.evaluation.evaluator import load_run
 
 
 class Encoder:
-    """A trained CNN as a function from images to descriptors; its weights are constants.
+    """A trained CNN as a function from images to the activations of its layers, the logits last.
+
+    The activations of a dark image are subtracted, so that those of nothing are 0. Weights are
+    constants.
 
     Args:
         classifier: as `stn_jax.models.CNN` builds it, with NumPy arrays as parameters.
@@ -24,17 +26,13 @@ class Encoder:
     def __init__(self, classifier: Any):
         self.classifier = classifier
         self.input_shape: tuple[int, ...] = classifier.features.input_shape
+        dark = classifier.activations(np.zeros((1, *self.input_shape), np.float32))
+        self.dark = [np.asarray(flatten(layer)) for layer in dark]
 
-    def __call__(self, images: Float[Array, "b h w c"]) -> Float[Array, "b f"]:
-        """Returns the activations of all layers, the logits last, as vectors of length 1.
-
-        Each layer has the same share of the length.
-        """
-        layers = [flatten(x) for x in self.classifier.activations(images)]
-        squares = [jnp.sum(x**2, axis=-1, keepdims=True) for x in layers]
-        # The activations of a dark image may all be 0.
-        parts = [x / jnp.sqrt(y + 1e-6) for x, y in zip(layers, squares, strict=True)]
-        return jnp.concatenate(parts, axis=-1) / np.float32(len(parts)) ** 0.5
+    def __call__(self, images: Float[Array, "b h w c"]) -> list[Float[Array, "b f"]]:
+        """Returns a vector of each image for each layer."""
+        layers = self.classifier.activations(images)
+        return [flatten(x) - dark for x, dark in zip(layers, self.dark, strict=True)]
 
 
 def load_encoder(workdir: str) -> Encoder:

@@ -1,13 +1,13 @@
 """Co-localization: a window is put on what the images of a collection have in common."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-from jax import Array, lax
+from jax import Array, lax, random
 from jaxtyping import Float
 
 from train.checks import check
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
 class CoLocalization(TaskPart):
     """Windows on two images shall look more alike than a window and a random crop of its image.
 
-    Alike is what has near descriptors: the activations of all layers of a trained classifier, each
-    layer's scaled to one length, all together to 1. The boxes of the data only measure; nothing is
-    trained on them. The loss compares each example with the others of its batch, on one device.
+    Alike is what has descriptors of one direction: the activations of all layers of a trained
+    classifier, less those of a dark image. The boxes of the data only measure; nothing is trained
+    on them. The loss compares each example with the others of its batch, on one device.
 
-    Where descriptors are not scaled, or windows may have any size, they shrink to a dark point or
-    grow: then all look alike. The paper says of neither how it was kept from that. Here a penalty
-    on a window's size is weak until windows have found the object, which a strong one keeps them
-    from, and then strong, as a weak one leaves them larger than it.
+    The paper does not say what kept its windows from a dark place, where all look alike, nor from
+    shrinking to a point. Here what is nearly dark is like nothing, not even itself (`describe`),
+    and a window's size has a price. Scenes are moved a little at each step, so that the network
+    learns where digits are, and not 100 scenes by heart.
 
     References:
         Jaderberg et al., "Spatial Transformer Networks", 2015, appendix A.2.
@@ -44,12 +44,12 @@ class CoLocalization(TaskPart):
     """Work directory of the finished run of a CNN, whose layers describe a window."""
     margin: float = 1.0
     """By how much a random crop shall be farther, in squared distance."""
-    size_penalty: float = 2.0
+    floor: float = 0.3
+    """How dark counts as dark: a share of the strongest activations among the batch's crops."""
+    size_penalty: float = 0.6
     """Weight of the logarithm, without its sign, of a window's size relative to a random crop's."""
-    first_size_penalty: float = 0.6
-    """That weight until windows have found the object."""
-    search_steps: int = 600
-    """Number of steps until then."""
+    shift: int = 10
+    """Pixels by which a scene is moved along each axis, at most, in training."""
     threshold: float = 0.5
     """Intersection over union with the true box above which a digit is found."""
 
@@ -59,8 +59,8 @@ class CoLocalization(TaskPart):
         check(
             self,
             "task",
-            positive=("margin",),
-            not_negative=("size_penalty", "first_size_penalty", "search_steps"),
+            positive=("margin", "floor"),
+            not_negative=("size_penalty", "shift"),
             fraction=("threshold",),
         )
 
@@ -81,12 +81,10 @@ class Targets(NamedTuple):
     Attributes:
         crop: a random crop of the scene, of the size that the encoder sees, ``(h, w, c)``.
         box: the true box, (x0, y0, x1, y1), normalised.
-        size_penalty: weight of the penalty on a window's size, at this step.
     """
 
     crop: Array
     box: Array
-    size_penalty: Array
 
 
 class CommonObject(Task):
@@ -132,24 +130,22 @@ class CommonObject(Task):
         }
 
     def example(self, key: Array, rows: dict[str, Array], step: Array | None) -> tuple[Any, Any]:
-        """Returns a scene, and a random crop of it with the true box."""
-        scene, shape = to_float(rows["images"][0]), self.encoder.input_shape
+        """Returns a scene, in training moved, and a random crop of it with the true box."""
+        scene, box = to_float(rows["images"][0]), rows["boxes"][0]
+        if step is not None:
+            scene, box = move(random.fold_in(key, 1), scene, box, self.config.shift)
+        shape = self.encoder.input_shape
         corner = draw_integers(key, np.subtract(scene.shape, shape))
-        crop = lax.dynamic_slice(scene, corner, shape)
-        return scene, Targets(crop, rows["boxes"][0], self.size_penalty(step))
-
-    def size_penalty(self, step: Array | None) -> Array:
-        """Returns the weight of the penalty on sizes at a step; that of evaluation is the last."""
-        first, last = self.config.first_size_penalty, self.config.size_penalty
-        is_searching = False if step is None else step < self.config.search_steps
-        return jnp.where(is_searching, first, last)
+        return scene, Targets(lax.dynamic_slice(scene, corner, shape), box)
 
     def loss(self, prediction: Any, targets: Targets) -> Float[Array, "b"]:
         """Returns what is minimised; it does not see the boxes."""
         window = prediction.warps[-1]
-        descriptors = self.encoder(window.features), self.encoder(targets.crop)
+        windows, crops = self.encoder(window.features), self.encoder(targets.crop)
+        floors = [self.config.floor * jnp.max(jnp.sum(x**2, axis=-1)) for x in crops]
+        descriptors = describe(windows, floors), describe(crops, floors)
         cost = triplet_loss(*descriptors, self.config.margin)
-        return cost + targets.size_penalty * size_cost(window.grid, self.crop_size)
+        return cost + self.config.size_penalty * size_cost(window.grid, self.crop_size)
 
     @property
     def crop_size(self) -> np.ndarray:
@@ -188,24 +184,57 @@ class CommonObject(Task):
         return figures.save(folder / "transformer.png", fig)
 
 
+def move(key: Array, scene: Array, box: Array, limit: int) -> tuple[Array, Array]:
+    """Moves a scene, and the box in it, by up to a number of pixels along each axis."""
+    height, width, channels = scene.shape
+    padded = jnp.pad(scene, ((limit, limit), (limit, limit), (0, 0)))
+    y, x, _ = corner = draw_integers(key, np.array([2 * limit, 2 * limit, 0]))
+    offset = jnp.stack([(limit - x) * (2 / width), (limit - y) * (2 / height)])
+    moved = lax.dynamic_slice(padded, corner, (height, width, channels))
+    return moved, box + jnp.tile(offset, 2)
+
+
+def describe(
+    layers: Sequence[Float[Array, "b _"]], floors: Sequence[Float[Array, ""]]
+) -> Float[Array, "b f"]:
+    """Returns a vector of length 1 or less for each example, from the activations of its layers.
+
+    ``x / sqrt(|x|^2 + floor)`` of each layer: a direction, but of what is nearly dark almost 0.
+
+    Args:
+        layers: activations less those of a dark image.
+        floors: for each layer, the squared length at which the vector's is one half.
+
+    Example:
+        >>> describe([jnp.array([[3.0, 4.0], [0.0, 0.0]])], [jnp.array(75.0)]).round(2)
+        Array([[0.3, 0.4],
+               [0. , 0. ]], dtype=float32)
+    """
+    parts = [
+        x / jnp.sqrt(jnp.sum(x**2, axis=-1, keepdims=True) + jnp.maximum(floor, 1e-6))
+        for x, floor in zip(layers, floors, strict=True)
+    ]
+    return jnp.concatenate(parts, axis=-1) / np.float32(len(parts)) ** 0.5
+
+
 def triplet_loss(
     windows: Float[Array, "b f"], crops: Float[Array, "b f"], margin: float
 ) -> Float[Array, "b"]:
     """Returns the mean hinge of each example n over the other examples m of the batch.
 
-    The hinge is ``max(0, |windows_n - windows_m|^2 - |windows_n - crops_n|^2 + margin)``.
+    The hinge is ``max(0, d(windows_n, windows_m) - d(windows_n, crops_n) + margin)`` with ``d(a, b)
+    = 2 - 2 a.b``, which is ``|a - b|^2`` where a and b have length 1. A shorter one is far from
+    all.
 
     Example:
-        >>> windows, crops = jnp.array([[0.0], [1.0], [3.0]]), jnp.array([[2.0], [1.0], [4.0]])
-        >>> triplet_loss(windows, crops, 1.0).tolist()
-        [3.0, 3.5, 6.5]
+        >>> windows, crops = jnp.array([[1.0, 0.0], [0.6, 0.8]]), jnp.array([[0.0, 1.0]] * 2)
+        >>> triplet_loss(windows, crops, 1.0).round(4).tolist()
+        [0.0, 1.399999976158142]
     """
     count = len(windows)
-    squares = jnp.sum(windows**2, axis=-1)
     products = jnp.matmul(windows, windows.T, precision=lax.Precision.HIGHEST)
-    near = squares[:, None] + squares[None] - 2 * products
-    far = jnp.sum((windows - crops) ** 2, axis=-1)
-    hinge = jnp.maximum(near - far[:, None] + margin, 0)
+    own = jnp.sum(windows * crops, axis=-1)
+    hinge = jnp.maximum(2 * (own[:, None] - products) + margin, 0)
     others = 1 - np.eye(count, dtype=np.float32)
     return jnp.sum(hinge * others, axis=-1) / max(count - 1, 1)
 

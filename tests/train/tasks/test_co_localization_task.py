@@ -20,6 +20,7 @@ from train.errors import UserError
 from train.evaluation.encoder import load_encoder
 from train.tasks.co_localization import (
     CommonObject,
+    describe,
     grid_box,
     intersection_over_union,
     size_cost,
@@ -64,7 +65,9 @@ def predict(grids: Any, images: Any) -> Any:
 
 
 def test_the_loss_is_that_of_a_loop_over_triplets() -> None:
-    windows, crops = np.random.default_rng(0).normal(size=(2, 6, 4)).astype(np.float32)
+    """Of vectors of length 1, the paper's: the hinge of squared distances."""
+    vectors = np.random.default_rng(0).normal(size=(2, 6, 4)).astype(np.float32)
+    windows, crops = vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
     expected = np.zeros(6)
     for n in range(6):
         for m in set(range(6)) - {n}:
@@ -72,6 +75,12 @@ def test_the_loss_is_that_of_a_loop_over_triplets() -> None:
             far = np.sum((windows[n] - crops[n]) ** 2)
             expected[n] += max(0.0, near - far + 1.5) / 5
     np.testing.assert_allclose(triplet_loss(windows, crops, 1.5), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_windows_on_darkness_are_not_alike() -> None:
+    dark, digit = np.zeros((6, 4), np.float32), np.eye(4, dtype=np.float32)[[0] * 6]
+    np.testing.assert_array_equal(triplet_loss(dark, dark, 1.0), 1)
+    np.testing.assert_array_equal(triplet_loss(digit, dark, 1.0), 0)
 
 
 def test_intersection_over_union_counts_pixels() -> None:
@@ -106,27 +115,47 @@ def test_an_example_is_a_scene_with_a_crop_of_it(task: CommonObject) -> None:
     np.testing.assert_allclose(task.crop_size, [2 * 28 / 50, 2 * 28 / 40])
 
 
-def test_the_penalty_on_sizes_is_weak_until_windows_have_found_the_object(
-    task: CommonObject,
-) -> None:
-    config = task.config
-    weights = [task.size_penalty(step) for step in (jnp.int32(0), config.search_steps - 1)]
-    assert weights == [config.first_size_penalty] * 2
-    assert task.size_penalty(jnp.int32(config.search_steps)) == config.size_penalty
-    assert task.size_penalty(None) == config.size_penalty
+def test_training_moves_scenes_with_their_boxes(task: CommonObject) -> None:
+    """A bright square of the size of its box stays inside it, as far as it stays in the scene."""
+    scene = np.zeros((1, 40, 50, 1), np.uint8)
+    scene[:, 15:25, 20:35] = 255
+    box = np.array([[20 / 25 - 1, 15 / 20 - 1, 35 / 25 - 1, 25 / 20 - 1]], np.float32)
+    data = {"images": jnp.asarray(scene), "boxes": jnp.asarray(box)}
+    places = set()
+    for seed in range(8):
+        moved, targets = make_examples(
+            task, random.key(seed), data, jnp.zeros(1, jnp.int32), jnp.int32(0)
+        )
+        rows, columns = np.nonzero(np.asarray(moved[0, ..., 0]))
+        found = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
+        edges = (np.asarray(targets.box[0]) + 1) * [25, 20, 25, 20]
+        np.testing.assert_allclose(edges, found, atol=1e-4)
+        places.add(tuple(found))
+    assert len(places) > 4
+    offsets = np.array(sorted(places)) - [20, 15, 35, 25]
+    assert 5 < np.abs(offsets).max() <= task.config.shift
 
 
-def test_descriptors_are_all_layers_at_equal_lengths(encoder: str) -> None:
+def test_activations_are_those_of_all_layers_less_those_of_darkness(encoder: str) -> None:
     found = load_encoder(encoder)
     images = random.uniform(random.key(0), (3, 28, 28, 1), jnp.float32)
-    descriptors = np.asarray(found(images))
-    assert descriptors.shape == (3, 10 * 10 * 2 + 2 * 2 * 3 + 10)
-    logits = np.asarray(found.classifier(images))
-    logits = logits / np.linalg.norm(logits, axis=1, keepdims=True)
-    np.testing.assert_allclose(descriptors[:, -10:], logits / 3**0.5, rtol=1e-3, atol=1e-4)
-    for layer in np.split(descriptors, [200, 212], axis=1):
-        np.testing.assert_allclose(np.linalg.norm(layer, axis=1), 3**-0.5, rtol=1e-3)
-    assert np.isfinite(jax.grad(lambda x: found(x).sum())(jnp.zeros((1, 28, 28, 1)))).all()
+    layers = found(images)
+    assert [layer.shape for layer in layers] == [(3, 10 * 10 * 2), (3, 2 * 2 * 3), (3, 10)]
+    dark = jnp.zeros((1, 28, 28, 1))
+    difference = found.classifier(images) - found.classifier(dark)
+    np.testing.assert_allclose(layers[-1], difference, rtol=1e-3, atol=1e-4)
+    for layer in found(dark):
+        np.testing.assert_allclose(layer, 0, atol=1e-6)
+
+
+def test_descriptors_are_directions_but_for_what_is_dark() -> None:
+    layers = [jnp.array([[3.0, 4.0], [0.3, 0.4], [0.0, 0.0]]), jnp.array([[0.0], [0.5], [0.0]])]
+    found = np.asarray(describe(layers, [jnp.array(1.0), jnp.array(1.0)]))
+    lengths = np.array([[25 / 26, 0], [0.25 / 1.25, 0.25 / 1.25], [0, 0]]) / 2
+    np.testing.assert_allclose(found[:, :2] ** 2 @ [1, 1], lengths[:, 0], rtol=1e-5)
+    np.testing.assert_allclose(found[:, 2] ** 2, lengths[:, 1], rtol=1e-5)
+    slopes = jax.grad(lambda x: describe([x], [jnp.array(0.0)]).sum())(jnp.zeros((1, 3)))
+    assert np.isfinite(slopes).all()
 
 
 def test_the_loss_moves_windows_and_the_boxes_only_measure(task: CommonObject) -> None:
