@@ -206,9 +206,9 @@ def describe(
         floors: for each layer, the squared length at which the vector's is one half.
 
     Example:
-        >>> describe([jnp.array([[3.0, 4.0], [0.0, 0.0]])], [jnp.array(75.0)]).round(2)
-        Array([[0.3, 0.4],
-               [0. , 0. ]], dtype=float32)
+        >>> found = describe([jnp.array([[3.0, 4.0], [0.0, 0.0]])], [jnp.array(75.0)])
+        >>> np.asarray(found).round(2).tolist() == np.float32([[0.3, 0.4], [0, 0]]).tolist()
+        True
     """
     parts = [
         x / jnp.sqrt(jnp.sum(x**2, axis=-1, keepdims=True) + jnp.maximum(floor, 1e-6))
