@@ -14,6 +14,12 @@ def test_pixels_count_row_by_row():
     np.testing.assert_array_equal(found, np.ravel_multi_index(indices, (3, 4, 5)))
 
 
+def test_pixels_of_an_image_too_large_for_float32_count_exactly():
+    indices = np.array([[4199, 4198, 3995], [4001, 4199, 217]])  # beyond 2 ** 24, odd
+    found = gather.row_major(list(jnp.asarray(indices, jnp.int32)), (4200, 4200))
+    np.testing.assert_array_equal(found, indices[0] * 4200 + indices[1])
+
+
 def test_whole_pixels_are_read():
     image = np.arange(24.0).reshape(3, 4, 2)
     indices = np.array([[0, 2], [1, 1]]), np.array([[0, 3], [1, 0]])

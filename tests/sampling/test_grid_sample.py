@@ -45,6 +45,18 @@ def test_far_points_are_outside(mode):
         assert jnp.isfinite(value).all()
 
 
+@pytest.mark.parametrize("backend", ALL)
+@pytest.mark.parametrize(
+    ("align_corners", "expected"), [(False, [26.0, 21.75, 4.75]), (True, [68.0, 37.75, 73.25])]
+)
+def test_each_mirror_counts(backend, align_corners, expected):
+    image = np.arange(100, dtype=np.float32).reshape(10, 10, 1)
+    points = np.float32([[[26.0, 42.0], [-33.25, 57.5], [104.75, -61.0]]])
+    options = {"padding_mode": "reflection", "align_corners": align_corners, "backend": backend}
+    value = stn.sample_pixels(image, points, **options)
+    np.testing.assert_allclose(value[0, :, 0], expected, atol=1e-4)  # what PyTorch gives
+
+
 def test_axes_of_one_pixel():
     image, grid = jnp.full((1, 1, 1), 3.0), jnp.zeros((1, 1, 2))
     for padding_mode, align_corners in itertools.product(PADDING_MODES, (False, True)):
@@ -97,6 +109,15 @@ def test_low_precision_images_keep_float32_coordinates(dtype):
     exact = stn.grid_sample(image, grid, padding_mode="border")
     step = jnp.finfo(dtype).eps
     np.testing.assert_allclose(value.astype(jnp.float32), exact, atol=float(step))
+
+
+@pytest.mark.parametrize("backend", ALL)
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
+def test_low_precision_images_are_read_at_fractions_of_a_pixel(dtype, backend):
+    stripes = jnp.tile(jnp.array([0, 1], dtype), 112)[None, :, None]  # a ramp would hide half a pixel
+    points = np.float32([[[118.61, 0.0], [172.25, 0.0], [218.83, 0.0]]])
+    value = stn.sample_pixels(stripes, points, backend=backend).astype(jnp.float32)
+    np.testing.assert_allclose(value[0, :, 0], [0.61, 0.25, 0.83], atol=0.004)
 
 
 @pytest.mark.parametrize("x64", [False, True])
