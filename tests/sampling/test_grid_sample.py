@@ -114,7 +114,7 @@ def test_low_precision_images_keep_float32_coordinates(dtype):
 @pytest.mark.parametrize("backend", ALL)
 @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
 def test_low_precision_images_are_read_at_fractions_of_a_pixel(dtype, backend):
-    stripes = jnp.tile(jnp.array([0, 1], dtype), 112)[None, :, None]  # a ramp would hide half a pixel
+    stripes = jnp.tile(jnp.array([0, 1], dtype), 112)[None, :, None]  # a ramp hides half a pixel
     points = np.float32([[[118.61, 0.0], [172.25, 0.0], [218.83, 0.0]]])
     value = stn.sample_pixels(stripes, points, backend=backend).astype(jnp.float32)
     np.testing.assert_allclose(value[0, :, 0], [0.61, 0.25, 0.83], atol=0.004)
