@@ -29,7 +29,7 @@ PASSES = {
     "theta": ("s", GREEN, "gradient for theta"),
     "both": ("D", ORANGE, "both gradients"),
 }
-STYLE = {
+STYLE: dict[Any, object] = {
     "font.family": "DejaVu Sans",
     "font.size": 11,
     "text.color": INK,

@@ -84,7 +84,8 @@ def peak_in_process(name: str, size: str, pass_: str, backend: str) -> int | Non
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(f"{' '.join(command)} failed:\n{done.stderr[-2000:]}")
-    return json.loads(done.stdout.splitlines()[-1])
+    peak: int | None = json.loads(done.stdout.splitlines()[-1])
+    return peak
 
 
 def print_peaks(console: Console, rows: Sequence[dict[str, Any]], peers: Sequence[str]) -> None:

@@ -138,7 +138,8 @@ def ours(mode: str, backend: str = "auto", library: ModuleType = stn) -> Callabl
 
     def sample(theta: jax.Array, image: jax.Array, shape: tuple[int, ...]) -> jax.Array:
         grid = library.affine_grid(theta, shape)
-        return library.grid_sample(image, grid, mode=mode, backend=backend)
+        values: jax.Array = library.grid_sample(image, grid, mode=mode, backend=backend)
+        return values
 
     return sample
 
@@ -203,7 +204,8 @@ def dm_pix(job: Job) -> Peer:
     need_bilinear(job, "dm_pix")
 
     def read(image: jax.Array, axes: list[jax.Array]) -> jax.Array:
-        return dm_pix.flat_nd_linear_interpolate_constant(image, jnp.stack(axes))
+        values: jax.Array = dm_pix.flat_nd_linear_interpolate_constant(image, jnp.stack(axes))
+        return values
 
     return jax_peer(job, with_affine_grid(by_channel(read)), interior=True, tolerance=0.02)
 
@@ -314,7 +316,9 @@ def opencv(job: Job) -> Peer:
 
     def remap(image: np.ndarray, matrix: np.ndarray) -> np.ndarray:
         map_x, map_y = (a * x + (b * y + c) for a, b, c in matrix)
-        return cv2.remap(image, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+        border = cv2.BORDER_CONSTANT
+        values: np.ndarray = cv2.remap(image, map_x, map_y, cv2.INTER_LINEAR, borderMode=border)
+        return values
 
     def remap_all(images: np.ndarray) -> np.ndarray:
         return np.stack([remap(*pair) for pair in zip(images, matrices, strict=True)])

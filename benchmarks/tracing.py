@@ -47,7 +47,8 @@ def operands(size: str) -> tuple[jax.Array, jax.Array]:
     random = np.random.default_rng(0)
     image = random.standard_normal((batch, *spatial, channels), dtype=np.float32)
     grid = random.uniform(-1, 1, (batch, *spatial, len(spatial))).astype(np.float32)
-    return jax.block_until_ready(jax.device_put((image, grid)))
+    placed: tuple[jax.Array, jax.Array] = jax.block_until_ready(jax.device_put((image, grid)))
+    return placed
 
 
 def prepare(sample: Sample, stage: str, arrays: tuple[jax.Array, jax.Array]) -> None:

@@ -40,7 +40,8 @@ def auto_axes(split: Callable[..., Split]) -> Callable[..., Callable[..., Array]
                 jax.jit(lambda *arrays: function(*arrays, *others)), out_sharding=sharding
             )
             with jax.sharding.use_abstract_mesh(mesh):
-                return inside(*arrays)
+                result: Array = inside(*arrays)
+            return result
 
         return run
 

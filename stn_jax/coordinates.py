@@ -7,15 +7,15 @@ Convention:
     *centres* of the border pixels, and an axis of length 1 has coordinate 0.
 """
 
-import functools
 from collections.abc import Sequence
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike, DTypeLike
 from jaxtyping import Array, Float
+
+from stn_jax._jit import jit
 
 ALIGN_CORNERS = False
 """The default of every ``align_corners`` argument in this library. Stated here and nowhere else."""
@@ -28,7 +28,7 @@ def coordinate_dtype(*arrays: ArrayLike) -> jnp.dtype:
     the image's values and never reaches coordinates.
     """
     is_double = any(jnp.result_type(a) == jnp.float64 for a in arrays)
-    return jnp.dtype(jnp.float64 if is_double else jnp.float32)
+    return np.dtype(np.float64 if is_double else np.float32)
 
 
 def normalized_to_pixel(
@@ -79,7 +79,8 @@ def pixel_to_normalized(
         >>> pixel_to_normalized(jnp.array([0.0, 3.0]), 4)
         Array([-0.75,  0.75], dtype=float32)
     """
-    return _normalized(jnp.asarray(coordinate), size, align_corners)
+    normalized: Array = _normalized(jnp.asarray(coordinate), size, align_corners)
+    return normalized
 
 
 def _normalized(coordinate: Any, size: Any, align_corners: bool) -> Any:
@@ -92,7 +93,7 @@ def _normalized(coordinate: Any, size: Any, align_corners: bool) -> Any:
     return 2 * coordinate / (size - 1) - 1 if size > 1 else 0 * coordinate
 
 
-def number_like(size: Any, array: Any) -> Any:
+def number_like(size: Any, array: Array | np.ndarray) -> int | Array:
     """A size as a factor of coordinates; that of an exported program may be a symbol."""
     return size if isinstance(size, int) else jnp.asarray(size).astype(array.dtype)
 
@@ -119,7 +120,7 @@ def pixel_pitch(size: Any, *, align_corners: bool = ALIGN_CORNERS) -> Any:
 
 
 def identity_grid(
-    shape: Sequence[Any],
+    shape: Sequence[int],
     *,
     align_corners: bool = ALIGN_CORNERS,
     dtype: DTypeLike = jnp.float32,
@@ -141,7 +142,7 @@ def identity_grid(
     return _identity_grid(tuple(shape), bool(align_corners), jnp.dtype(dtype))
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1, 2))  # so that an eager call transfers nothing
+@jit(static_argnums=(0, 1, 2))  # so that an eager call transfers nothing
 def _identity_grid(shape: tuple[Any, ...], align_corners: bool, dtype: jnp.dtype) -> Array:
     axes = open_grid(shape, align_corners=align_corners, dtype=dtype)
     return jnp.stack([jnp.broadcast_to(axis, shape) for axis in axes], axis=-1)
@@ -182,7 +183,7 @@ def open_grid(
 
 
 def denormalize_grid(
-    grid: ArrayLike, shape: Sequence[Any], *, align_corners: bool = ALIGN_CORNERS
+    grid: ArrayLike, shape: Sequence[int], *, align_corners: bool = ALIGN_CORNERS
 ) -> Float[Array, "*points n"]:
     """Turns a normalised grid into pixel coordinates, as `stn_jax.sample_pixels` takes them.
 
@@ -205,7 +206,7 @@ def denormalize_grid(
 
 
 def normalize_grid(
-    points: ArrayLike, shape: Sequence[Any], *, align_corners: bool = ALIGN_CORNERS
+    points: ArrayLike, shape: Sequence[int], *, align_corners: bool = ALIGN_CORNERS
 ) -> Float[Array, "*points n"]:
     """Turns pixel coordinates into a normalised grid; the inverse of `denormalize_grid`.
 

@@ -5,7 +5,7 @@ Needs selenium of the extra `docs`, Chromium and its driver (Debian: chromium, c
 
 import importlib.util
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -37,7 +37,7 @@ def open_browser() -> Iterator[Any]:
     from selenium import webdriver
 
     options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
+    options.binary_location = str(CHROMIUM)
     for flag in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--hide-scrollbars"):
         options.add_argument(flag)
     # A page that fetches a font elsewhere logs an error.
@@ -50,7 +50,7 @@ def open_browser() -> Iterator[Any]:
         driver.quit()
 
 
-def show(browser: Any, address: str, metrics: dict[str, object], *, dark: bool = False) -> None:
+def show(browser: Any, address: str, metrics: Mapping[str, object], *, dark: bool = False) -> None:
     """Opens a page as a device of this size shows it."""
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
     scheme = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]

@@ -1,7 +1,20 @@
 """Strict numerics for every test: float64 where asked for, no silent change of dtype or rank."""
 
+from collections.abc import Iterator
+
 import jax
+import jaxtyping
+import pytest
 
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+
+@pytest.fixture
+def no_annotations() -> Iterator[None]:
+    """Lets a function see arguments of a wrong type, which annotations would refuse first."""
+    was = jaxtyping.config.jaxtyping_disable
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", was)

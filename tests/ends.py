@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parents[1]
 TOOLS = ["pytest", "pytest-xdist", "hypothesis", "beartype"]
@@ -41,7 +42,7 @@ def pythons() -> dict[tuple[int, int], str]:
     return found
 
 
-def lower_bounds(project: dict) -> list[str]:
+def lower_bounds(project: dict[str, Any]) -> list[str]:
     """Lists ``name==bound`` for the dependencies and those of the extra nn."""
     asked = project["dependencies"] + project["optional-dependencies"]["nn"]
     bounds = [re.fullmatch(r"([\w-]+)>=([\d.]+)", entry.replace(" ", "")) for entry in asked]

@@ -6,7 +6,9 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -16,12 +18,12 @@ BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
 
 @pytest.fixture
-def script(monkeypatch, tmp_path):
+def script(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Any]:
     """Runs the main function of a script and reads the JSON that it writes."""
     monkeypatch.syspath_prepend(str(BENCHMARKS))
     pytest.importorskip("matplotlib")
 
-    def run(name, *arguments):
+    def run(name: str, *arguments: str) -> tuple[dict[str, Any], Path]:
         out = tmp_path / "results" / f"{name}.json"
         with jax.numpy_dtype_promotion("standard"):  # peers rely on promotion
             importlib.import_module(name).main([*arguments, "--out", str(out)])
@@ -32,11 +34,11 @@ def script(monkeypatch, tmp_path):
     return run
 
 
-def quartiles_in_order(timing):
+def quartiles_in_order(timing: dict[str, float]) -> bool:
     return 0 < timing["low"] <= timing["median"] <= timing["high"]
 
 
-def test_sampler_times_all_passes(script, capsys):
+def test_sampler_times_all_passes(script: Callable[..., Any], capsys: Any) -> None:
     arguments = ["--sizes", "2,6,6,1:3,4", "--peers", "torch", "opencv", "--bandwidth", "4096"]
     results, out = script("sampler", "--repeats", "2", *arguments)
     assert [cell["pass"] for cell in results["cells"]] == ["forward", "theta", "both"]
@@ -52,7 +54,7 @@ def test_sampler_times_all_passes(script, capsys):
 
 
 @pytest.mark.slow
-def test_all_peers_agree(script):
+def test_all_peers_agree(script: Callable[..., Any]) -> None:
     for module in ("torch", "kornia", "dm_pix", "cv2"):
         pytest.importorskip(module)
     sizes = ["3,9,8,6", "2,7,6,5,2", "2,6,6,1:3,4"]
@@ -67,11 +69,13 @@ def test_all_peers_agree(script):
 
 
 @pytest.mark.slow
-def test_differing_peer_is_not_timed(script, monkeypatch, capsys):
+def test_differing_peer_is_not_timed(
+    script: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
     peers = importlib.import_module("peers")
 
-    def shifted(job):
-        def sample(theta, image, shape):
+    def shifted(job: Any) -> Any:
+        def sample(theta: jax.Array, image: jax.Array, shape: tuple[int, ...]) -> Any:
             return peers.ours("bilinear")(theta.at[:, 0, 2].add(0.1), image, shape)
 
         return peers.jax_peer(job, sample)
@@ -86,7 +90,7 @@ def test_differing_peer_is_not_timed(script, monkeypatch, capsys):
 
 
 @pytest.fixture
-def other_checkout(tmp_path):
+def other_checkout(tmp_path: Path) -> Path:
     """A copy of stn_jax whose affine_grid shifts by ``SHIFT``, imported inside a function too."""
     folder = tmp_path / "checkout" / "stn_jax"
     shutil.copytree(BENCHMARKS.parent / "stn_jax", folder, ignore=shutil.ignore_patterns("*.pyc"))
@@ -102,7 +106,9 @@ def other_checkout(tmp_path):
 
 
 @pytest.mark.slow
-def test_previous_checkout_is_compared(script, other_checkout, capsys):
+def test_previous_checkout_is_compared(
+    script: Callable[..., Any], other_checkout: Any, capsys: Any
+) -> None:
     arguments = ["--sizes", "2,6,5,2", "--passes", "both", "--repeats", "2"]
     arguments += ["--peers", "previous", "--previous", str(other_checkout)]
     results, _ = script("sampler", *arguments)
@@ -121,7 +127,7 @@ def test_previous_checkout_is_compared(script, other_checkout, capsys):
     assert "DIFFERS" in capsys.readouterr().out
 
 
-def test_previous_needs_a_checkout(script, tmp_path, capsys):
+def test_previous_needs_a_checkout(script: Callable[..., Any], tmp_path: Path, capsys: Any) -> None:
     with pytest.raises(SystemExit):
         script("sampler", "--peers", "previous")
     assert "--previous" in capsys.readouterr().err
@@ -131,7 +137,7 @@ def test_previous_needs_a_checkout(script, tmp_path, capsys):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("stages", [["trace", "lower"], ["first_call"]])
-def test_tracing_compares_stages(script, capsys, stages):
+def test_tracing_compares_stages(script: Callable[..., Any], capsys: Any, stages: Any) -> None:
     arguments = ["--size", "2,4,4,1", "--repeats", "1", "--stages", *stages]
     results, _ = script("tracing", *arguments)
     assert results["stages"].keys() == set(stages)
@@ -142,14 +148,14 @@ def test_tracing_compares_stages(script, capsys, stages):
     assert "ratio" in capsys.readouterr().out
 
 
-def test_tracing_compares_equal_functions(script):
+def test_tracing_compares_equal_functions(script: Callable[..., Any]) -> None:
     tracing = importlib.import_module("tracing")
     arrays = tracing.operands("2,5,4,3")
     ours, theirs = (sample(*arrays) for sample in tracing.SAMPLERS.values())
     np.testing.assert_allclose(ours, theirs, atol=1e-5)
 
 
-def test_scaling_fits_slopes(script):
+def test_scaling_fits_slopes(script: Callable[..., Any]) -> None:
     arguments = ["--small", "--repeats", "2", "--quantities", "pixels", "--passes", "both"]
     results, out = script("scaling", *arguments)
     assert [sweep["quantity"] for sweep in results["sweeps"]] == ["pixels"]
@@ -161,7 +167,7 @@ def test_scaling_fits_slopes(script):
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="memory.py reads /proc")
-def test_memory_measures_peaks_and_residuals(script):
+def test_memory_measures_peaks_and_residuals(script: Callable[..., Any]) -> None:
     pytest.importorskip("torch")
     results, _ = script("memory", "--sizes", "1,64,64,64", "--passes", "both", "--peers", "torch")
     (row,) = results["peaks"]
@@ -172,7 +178,9 @@ def test_memory_measures_peaks_and_residuals(script):
 
 
 @pytest.mark.slow
-def test_large_data_trains_alike_from_a_file(script, monkeypatch):
+def test_large_data_trains_alike_from_a_file(
+    script: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("XLA_FLAGS", raising=False)  # unoptimised programs may round differently
     paths = [str(BENCHMARKS), str(BENCHMARKS.parent)]
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(paths))
@@ -184,7 +192,7 @@ def test_large_data_trains_alike_from_a_file(script, monkeypatch):
         assert found["examples_per_second"] > 0
 
 
-def test_run_lists_all_scripts():
+def test_run_lists_all_scripts() -> None:
     done = subprocess.run(
         [sys.executable, BENCHMARKS / "run.py", "--help"], capture_output=True, text=True
     )
@@ -194,13 +202,13 @@ def test_run_lists_all_scripts():
     )
 
 
-def test_slope_is_the_exponent(script):
+def test_slope_is_the_exponent(script: Callable[..., Any]) -> None:
     scaling = importlib.import_module("scaling")
     x = np.array([1.0, 3.0, 10.0])
     assert scaling.slope(x, 5 * x**0.7) == pytest.approx(0.7)
 
 
-def test_competitors_alternate(script):
+def test_competitors_alternate(script: Callable[..., Any]) -> None:
     timing = importlib.import_module("timing")
     order = []
     calls = {
@@ -213,7 +221,7 @@ def test_competitors_alternate(script):
     assert timing.geometric_mean([2, 8]) == pytest.approx(4)
 
 
-def test_verdict_depends_on_ratio_and_overlap(script):
+def test_verdict_depends_on_ratio_and_overlap(script: Callable[..., Any]) -> None:
     timing = importlib.import_module("timing")
     fast, slow = timing.Timing(1, 0.9, 1.1, 5, 1), timing.Timing(2, 1.9, 2.1, 5, 1)
     near = timing.Timing(1.05, 1.0, 1.2, 5, 1)
@@ -222,7 +230,9 @@ def test_verdict_depends_on_ratio_and_overlap(script):
     assert timing.verdict(fast, near).plain == "1.05x even"
 
 
-def test_spinning_threads_are_reported(script, monkeypatch):
+def test_spinning_threads_are_reported(
+    script: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     timing = importlib.import_module("timing")
     with monkeypatch.context() as patch:
         patch.setattr(timing.time, "process_time", timing.time.perf_counter)  # one busy core

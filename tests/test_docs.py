@@ -4,6 +4,7 @@ import importlib.util
 import re
 import warnings
 from pathlib import Path
+from typing import Any
 
 import jax
 import pytest
@@ -18,20 +19,21 @@ FENCE = re.compile(r"^```([^\n`]*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"\]\(([^)\s]+)\)|(?:src|href)=\"([^\"]+)\"")
 
 
-def title(page):
+def title(page: Path) -> str:
     return str(page.relative_to(ROOT))
 
 
-def missing(block):
+def missing(block: str) -> list[str]:
     """Lists what a block names in its first line, ``# needs torch, kornia``, and is not there."""
     needs = re.match(r"# needs (.+)\n", block)
     names = needs[1].split(", ") if needs else []
     return [name for name in names if importlib.util.find_spec(name) is None]
 
 
-def run(page):
+def run(page: Path) -> dict[str, Any]:
     """Runs a page's blocks in one namespace, each at its own line numbers, and returns it."""
-    text, names = page.read_text(), {}
+    text = page.read_text()
+    names: dict[str, Any] = {}
     for fence in FENCE.finditer(text):
         language, block = fence.groups()
         if language != "python" or missing(block):
@@ -46,7 +48,7 @@ def run(page):
     return names
 
 
-def anchors(page):
+def anchors(page: Path) -> list[str]:
     """Lists the names that GitHub gives to a page's headings."""
     headings = re.findall(r"^#+ (.+)$", FENCE.sub("", page.read_text()), re.MULTILINE)
     return [re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings]
@@ -58,7 +60,7 @@ def anchors(page):
     [pytest.param(page, marks=[pytest.mark.slow] * (page.name != "README.md")) for page in RUN],
     ids=title,
 )
-def test_the_examples_run(page, capsys):
+def test_the_examples_run(page: Path, capsys: pytest.CaptureFixture[str]) -> None:
     names = run(page)
     printed = capsys.readouterr().out
     assert "nan" not in printed
@@ -69,7 +71,7 @@ def test_the_examples_run(page, capsys):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=title)
-def test_links_and_pictures_exist(page):
+def test_links_and_pictures_exist(page: Path) -> None:
     for match in LINK.finditer(FENCE.sub("", page.read_text())):
         link = match[1] or match[2]
         if re.match(r"\w+:", link):
@@ -81,12 +83,12 @@ def test_links_and_pictures_exist(page):
             assert anchor in anchors(target), f"{title(page)} points to {link}"
 
 
-def test_what_is_missing_is_seen():
+def test_what_is_missing_is_seen() -> None:
     assert missing("# needs jax, no_such_library\n") == ["no_such_library"]
     assert not missing("import no_such_library\n")
 
 
-def test_the_readmes_times_are_those_of_the_page_that_has_them():
+def test_the_readmes_times_are_those_of_the_page_that_has_them() -> None:
     readme, page = ((ROOT / name).read_text() for name in ("README.md", "docs/performance.md"))
     times = re.findall(r"([\d.]+) times as long", readme)
     assert len(times) == 3

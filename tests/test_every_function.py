@@ -27,19 +27,25 @@ class Case:
     batched: tuple[bool, ...]
 
     @property
-    def in_axes(self):
+    def in_axes(self) -> tuple[int | None, ...]:
         return tuple(0 if batched else None for batched in self.batched)
 
-    def cast(self, dtype):
+    def cast(self, dtype: Any) -> tuple[np.ndarray, ...]:
         return tuple(a.astype(dtype) for a in self.arrays)
 
-    def single(self, index):
+    def single(self, index: int) -> tuple[np.ndarray, ...]:
         return tuple(
             a[index] if batched else a for a, batched in zip(self.arrays, self.batched, strict=True)
         )
 
 
-def case(function, *shapes, base=0.0, scale=0.1, shared=()):
+def case(
+    function: Callable[..., Any],
+    *shapes: tuple[int, ...],
+    base: Any = 0.0,
+    scale: float = 0.1,
+    shared: tuple[int, ...] = (),
+) -> Case:
     """Arrays ``base + noise`` with a batch axis in front, but for the ``shared`` arguments."""
     rng = np.random.default_rng(0)
     batched = tuple(k not in shared for k in range(len(shapes)))
@@ -51,10 +57,10 @@ def case(function, *shapes, base=0.0, scale=0.1, shared=()):
     return Case(function, tuple(arrays), batched)
 
 
-def member(transform):
+def member(transform: stn.Transform) -> Case:
     """All that a transform makes of parameters, in one dict."""
 
-    def function(params):
+    def function(params: jax.Array) -> dict[str, jax.Array]:
         params = jnp.asarray(params)
         out = {"grid": transform.grid(params, (2, 3, 4)[3 - transform.ndim :])}
         if hasattr(transform, "matrix"):
@@ -155,24 +161,24 @@ NO_ARRAYS = {
 each = pytest.mark.parametrize("name", CASES)
 
 
-def close(found, expected, atol=1e-12):
+def close(found: Any, expected: Any, atol: float = 1e-12) -> None:
     jax.tree.map(
         lambda a, b: np.testing.assert_allclose(a, b, atol=atol, rtol=atol), found, expected
     )
 
 
-def score(value):
+def score(value: jax.Array) -> jax.Array:
     """A weighted sum of squares: plain, a rotation's would be constant."""
     flat = ravel_pytree(value)[0]
     return jnp.sum(jnp.linspace(1, 2, flat.size, dtype=flat.dtype) * flat**2)
 
 
-def test_no_public_name_is_left_out():
+def test_no_public_name_is_left_out() -> None:
     assert {name.split("(")[0] for name in CASES} | set(NO_ARRAYS) == set(stn.__all__)
 
 
 @each
-def test_jit_vmap_grad_jvp_scan_and_checkpoint_agree(name):
+def test_jit_vmap_grad_jvp_scan_and_checkpoint_agree(name: str) -> None:
     """All in one program, hardly optimised: XLA's time is the test's.
 
     Reverse mode goes through `jax.checkpoint` in `lax.scan`, forward mode through `vmap`; that both
@@ -181,19 +187,19 @@ def test_jit_vmap_grad_jvp_scan_and_checkpoint_agree(name):
     function, arrays, in_axes = CASES[name].function, CASES[name].arrays, CASES[name].in_axes
     every = tuple(range(len(arrays)))
 
-    def twice(*arrays):
-        def loss():
+    def twice(*arrays: jax.Array) -> float:
+        def loss() -> jax.Array:
             return score(function(*arrays))
 
         step = jax.checkpoint(lambda total, _: (total + loss(), None))
         return jax.lax.scan(step, 0.0, length=2)[0]
 
-    def mapped(*arrays):
+    def mapped(*arrays: jax.Array) -> tuple[Any, ...]:
         value = jax.vmap(function, in_axes)(*arrays)
         return score(value), value
 
     @functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
-    def program(*arrays):
+    def program(*arrays: jax.Array) -> tuple[Any, ...]:
         return jax.grad(twice, every)(*arrays), jax.jacfwd(mapped, every, has_aux=True)(*arrays)
 
     reverse, (forward, value) = program(*arrays)
@@ -207,12 +213,14 @@ def test_jit_vmap_grad_jvp_scan_and_checkpoint_agree(name):
 
 
 @each
-def test_one_trace_a_shape_and_no_second_compilation(name, caplog):
+def test_one_trace_a_shape_and_no_second_compilation(
+    name: str, caplog: pytest.LogCaptureFixture
+) -> None:
     function, arrays = CASES[name].function, CASES[name].cast(np.float32)
     traces = []
 
     @jax.jit
-    def counted(*arrays):
+    def counted(*arrays: jax.Array) -> Any:
         traces.append(1)
         return function(*arrays)
 
@@ -227,7 +235,7 @@ def test_one_trace_a_shape_and_no_second_compilation(name, caplog):
 
 
 @each
-def test_exports_with_a_symbolic_batch_for_every_platform(name):
+def test_exports_with_a_symbolic_batch_for_every_platform(name: str) -> None:
     function, arrays = CASES[name].function, CASES[name].cast(np.float32)
     (b,) = jax.export.symbolic_shape("b")
     shapes = [

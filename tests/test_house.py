@@ -5,7 +5,9 @@ import re
 import subprocess
 import sys
 import tokenize
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import FrameType
 
 import pytest
 
@@ -17,7 +19,7 @@ TRAIN = sorted((ROOT / "train").rglob("*.py"))
 PLATFORMS = re.compile(r"(?<![a-z])(cpu|gpu|tpu|cuda|rocm)s?(?![a-z])", re.IGNORECASE)
 
 
-def relative(path):
+def relative(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
 
@@ -35,7 +37,7 @@ OF_OTHERS = {  # words for a module of those, or for what a command is for
 }
 
 
-def words_of_code(path):
+def words_of_code(path: Path) -> Iterator[str]:
     """Names, strings and comments of a file; not its docstrings."""
     previous = tokenize.NEWLINE
     for token in tokenize.generate_tokens(io.StringIO(path.read_text()).readline):
@@ -47,26 +49,26 @@ def words_of_code(path):
         previous = token.type
 
 
-def names_of_platforms(path):
+def names_of_platforms(path: Path) -> list[str]:
     words = set(words_of_code(path)) - OF_OTHERS.get(relative(path), set())
     return sorted(word for word in words if PLATFORMS.search(word))
 
 
 @pytest.mark.parametrize("path", LIBRARY + TRAIN, ids=relative)
-def test_no_code_outside_platforms_names_a_platform(path):
+def test_no_code_outside_platforms_names_a_platform(path: Path) -> None:
     found = names_of_platforms(path)
     if relative(path).startswith(MAY_NAME):
         return
     assert not found, f"{relative(path)} names {found}: a platform's code is in platforms/"
 
 
-def test_platforms_name_platforms():
+def test_platforms_name_platforms() -> None:
     """So that the test above looks for what there is."""
     assert names_of_platforms(ROOT / "stn_jax/sampling/platforms/__init__.py")
     assert names_of_platforms(ROOT / "stn_jax/sampling/platforms/cpu_fusion.py")
 
 
-def python_files():
+def python_files() -> list[Path]:
     done = subprocess.run(
         ["git", "ls-files", "*.py"], cwd=ROOT, capture_output=True, text=True, check=False
     )
@@ -75,7 +77,7 @@ def python_files():
     return [ROOT / name for name in done.stdout.split() if (ROOT / name).exists()]
 
 
-def test_no_file_is_longer_than_350_lines():
+def test_no_file_is_longer_than_350_lines() -> None:
     counts = {relative(path): len(path.read_text().splitlines()) for path in python_files()}
     assert not {name: count for name, count in counts.items() if count > 350}
     assert counts["stn_jax/sampling/operator.py"] <= 120
@@ -87,7 +89,7 @@ SHARED = {  # files of the library whose tests are elsewhere
 
 
 @pytest.mark.parametrize("path", LIBRARY, ids=relative)
-def test_every_file_has_its_test(path):
+def test_every_file_has_its_test(path: Path) -> None:
     """tests/room/test_name.py for stn_jax/room/name.py."""
     if path.name == "__init__.py":
         return
@@ -98,12 +100,12 @@ def test_every_file_has_its_test(path):
     assert own.exists(), f"{relative(path)} has no {relative(own)}"
 
 
-def calls_of(function):
+def calls_of(function: Callable[[], object]) -> set[tuple[str, str, int]]:
     """Functions of the library that a call enters, lambdas too, each once; and their files."""
     entered = set()
     library = str(ROOT / "stn_jax")
 
-    def enter(frame, event, argument):
+    def enter(frame: FrameType, event: str, argument: object) -> None:
         code = frame.f_code
         if event == "call" and code.co_filename.startswith(library):
             if not code.co_name.startswith(("<listcomp>", "<genexpr>", "<dictcomp>", "<setcomp>")):
@@ -135,7 +137,7 @@ for entry in sorted(entered):
         not native.IS_INSTALLED, reason="stn-jax-cpu is not installed"
     )),
 ])  # fmt: skip
-def test_a_forward_call_passes_through_few_functions_and_files(backend):
+def test_a_forward_call_passes_through_few_functions_and_files(backend: str) -> None:
     """The first call of a process: checks, traces, lowers and runs. Lambdas count."""
     probe = [sys.executable, "-c", PROBE.format(backend=backend)]
     done = subprocess.run(probe, cwd=ROOT, capture_output=True, text=True, check=False)

@@ -1,5 +1,8 @@
 """Lasagne's transformer layers: its published values, and its mathematics in plain NumPy."""
 
+from collections.abc import Callable
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,8 +13,8 @@ from stn_jax import lasagne
 RNG = np.random.default_rng(0)
 IMAGES = RNG.random((3, 9, 12, 2))
 HALVES = np.hstack([np.zeros((16, 8)), np.ones((16, 8))]).astype(np.float32)[..., None]
-ZOOM = np.float32([[4, 0, 0, 0, 1, 0]])
-ROWS = {
+ZOOM = np.array([[4, 0, 0, 0, 1, 0]], np.float32)
+ROWS: dict[str, list[float]] = {
     "nearest": [0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1],
     "mirror": [0.5, 1, 1, 1, 0, 0, 0, 0, 1, 1, 1, 1, 0, 0, 0, 0.5],
     "wrap": [1, 1, 0, 0, 1, 1, 0, 0, 1, 1, 0, 0, 1, 1, 0, 0],
@@ -23,12 +26,12 @@ INDEX = {
 }
 
 
-def identity_grid(rows, columns):
+def identity_grid(rows: int, columns: int) -> tuple[np.ndarray, np.ndarray]:
     y, x = np.meshgrid(np.linspace(-1, 1, rows), np.linspace(-1, 1, columns), indexing="ij")
     return x, y
 
 
-def sample(image, x, y, border_mode):
+def sample(image: np.ndarray, x: np.ndarray, y: np.ndarray, border_mode: str) -> np.ndarray:
     """Bilinear interpolation in NumPy; each neighbour's index is mapped by itself."""
     total = 0
     rows, columns = ((c + 1) / 2 * (size - 1) for c, size in zip((y, x), image.shape, strict=False))
@@ -38,22 +41,26 @@ def sample(image, x, y, border_mode):
             i_read = INDEX[border_mode](i, image.shape[0]).astype(int)
             j_read = INDEX[border_mode](j, image.shape[1]).astype(int)
             total = total + weight[..., None] * image[i_read, j_read]
-    return total
+    return np.asarray(total)
 
 
-def affine(image, theta, shape, border_mode):
+def affine(
+    image: np.ndarray, theta: np.ndarray, shape: tuple[int, ...], border_mode: str
+) -> np.ndarray:
     x, y = identity_grid(*shape)
-    moved = [row[0] * x + row[1] * y + row[2] for row in theta.reshape(2, 3)]
-    return sample(image, *moved, border_mode)
+    x_s, y_s = (row[0] * x + row[1] * y + row[2] for row in theta.reshape(2, 3))
+    return sample(image, x_s, y_s, border_mode)
 
 
-def spline(image, offsets, shape, border_mode):
+def spline(
+    image: np.ndarray, offsets: np.ndarray, shape: tuple[int, ...], border_mode: str
+) -> np.ndarray:
     """Each of x_s and y_s is an interpolating thin plate spline with its affine part."""
 
-    def basis(x, y):
+    def basis(x: np.ndarray, y: np.ndarray) -> np.ndarray:
         r2 = (x[:, None] - x_k) ** 2 + (y[:, None] - y_k) ** 2
         bumps = r2 * np.log(np.where(r2 > 0, r2, 1))
-        return np.c_[bumps, np.ones(len(x)), x, y]
+        return np.asarray(np.c_[bumps, np.ones(len(x)), x, y])
 
     side = int(np.sqrt(len(offsets) // 2))
     x_k, y_k = (c.ravel() for c in identity_grid(side, side))
@@ -63,18 +70,18 @@ def spline(image, offsets, shape, border_mode):
         np.r_[x_k + offsets[: side**2], 0, 0, 0], np.r_[y_k + offsets[side**2 :], 0, 0, 0]
     ]
     x, y = identity_grid(*shape)
-    moved = (basis(x.ravel(), y.ravel()) @ np.linalg.solve(system, targets)).T
-    return sample(image, *moved.reshape(2, *shape), border_mode)
+    x_s, y_s = (basis(x.ravel(), y.ravel()) @ np.linalg.solve(system, targets)).T.reshape(2, *shape)
+    return sample(image, x_s, y_s, border_mode)
 
 
 @pytest.mark.parametrize("border_mode", lasagne.BORDER_MODES)
-def test_published_border_modes(border_mode):
-    expected = np.broadcast_to(np.float32(ROWS[border_mode])[:, None], (1, 16, 16, 1))
+def test_published_border_modes(border_mode: str) -> None:
+    expected = np.broadcast_to(np.array(ROWS[border_mode], np.float32)[:, None], (1, 16, 16, 1))
     result = lasagne.transformer(HALVES[None], ZOOM, border_mode=border_mode)
     np.testing.assert_allclose(result, expected, atol=1e-5)
 
 
-def test_published_spline_shift():
+def test_published_spline_shift() -> None:
     image = np.zeros((28, 28), np.float32)
     image[[0, -1]] = image[:, [0, -1]] = 1
     expected = np.ones((28, 28))
@@ -86,26 +93,26 @@ def test_published_spline_shift():
     np.testing.assert_allclose(result, np.tile(expected[..., None], (5, 1, 1, 3)), atol=1e-5)
 
 
-def test_published_identities():
+def test_published_identities() -> None:
     images = np.arange(2 * 28 * 28 * 3, dtype=np.float32).reshape(2, 28, 28, 3)
-    theta = np.tile(np.float32([1, 0, 0, 0, 1, 0]), (2, 1))
+    theta = np.tile(np.array([1, 0, 0, 0, 1, 0], np.float32), (2, 1))
     np.testing.assert_allclose(lasagne.transformer(images, theta), images, atol=5e-4)
     offsets = np.zeros((2, 32), np.float32)
     np.testing.assert_allclose(lasagne.tps_transformer(images, offsets), images, atol=5e-4)
 
 
 @pytest.mark.parametrize("border_mode", lasagne.BORDER_MODES)
-def test_affine_is_the_mathematics(border_mode):
+def test_affine_is_the_mathematics(border_mode: str) -> None:
     """Values at random thetas, and the gradient of theta by central differences."""
     theta = np.eye(2, 3).ravel() + RNG.standard_normal((3, 6))
     shape, factor = (12, 5), (0.7, 2.3)
 
-    def expected(theta):
+    def expected(theta: np.ndarray) -> np.ndarray:
         pairs = zip(IMAGES, theta, strict=True)
         return np.stack([affine(image, one, shape, border_mode) for image, one in pairs])
 
     @jax.jit
-    def run(theta):
+    def run(theta: jax.Array) -> tuple[Any, ...]:
         result = lasagne.transformer(
             IMAGES, theta, downsample_factor=factor, border_mode=border_mode
         )
@@ -125,7 +132,7 @@ def test_affine_is_the_mathematics(border_mode):
 
 
 @pytest.mark.parametrize("control_points", [9, 16])
-def test_spline_is_the_mathematics(control_points):
+def test_spline_is_the_mathematics(control_points: int) -> None:
     offsets = 0.2 * RNG.standard_normal((3, 2 * control_points))
     result = lasagne.tps_transformer(
         IMAGES, offsets, control_points=control_points, downsample_factor=1.5, border_mode="mirror"
@@ -135,7 +142,7 @@ def test_spline_is_the_mathematics(control_points):
     np.testing.assert_allclose(result, expected, atol=1e-10)
 
 
-def test_batches():
+def test_batches() -> None:
     """One theta for all images, no batch at all, two axes of batch."""
     theta = jnp.asarray([0.9, 0.1, 0, -0.1, 1.1, 0.2])
     every = lasagne.transformer(IMAGES, theta)
@@ -144,9 +151,9 @@ def test_batches():
     np.testing.assert_allclose(nested[:, 0], every, atol=1e-12)
 
 
-def test_sizes_are_floors():
+def test_sizes_are_floors() -> None:
     images = np.zeros((1, 28, 28, 3), np.float32)
-    theta = np.float32([[1, 0, 0, 0, 1, 0]])
+    theta = np.array([[1, 0, 0, 0, 1, 0]], np.float32)
     for factor, shape in [((0.7, 2.3), (int(28 / 0.7), int(28 / 2.3))), (3, (9, 9))]:
         result = jax.eval_shape(
             lambda x, factor=factor: lasagne.transformer(x, theta, downsample_factor=factor), images
@@ -172,6 +179,6 @@ def test_sizes_are_floors():
         (lambda: lasagne.tps_transformer(HALVES, ZOOM), r"needs \(\*batch, 32\): all x"),
     ],
 )
-def test_errors(call, message):
+def test_errors(call: Callable[..., Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         call()

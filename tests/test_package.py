@@ -8,6 +8,7 @@ import sys
 import tarfile
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,7 +26,7 @@ READ_BY_TESTS = (
 )  # fmt: skip
 
 
-def run(*command, cwd=ROOT):
+def run(*command: str, cwd: Path = ROOT) -> str:
     """Runs a command as a user would, with nothing on the path of imports."""
     env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     done = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, check=False)
@@ -34,7 +35,7 @@ def run(*command, cwd=ROOT):
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory):
+def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """Builds the sdist, and the wheel from it, and returns both paths."""
     folder = tmp_path_factory.mktemp("dist")
     run(sys.executable, "-m", "build", "--no-isolation", "--outdir", str(folder))
@@ -42,12 +43,12 @@ def built(tmp_path_factory):
     return wheel, sdist
 
 
-def test_twine_accepts_both(built):
+def test_twine_accepts_both(built: tuple[Path, Path]) -> None:
     out = run(sys.executable, "-m", "twine", "check", "--strict", *map(str, built))
     assert out.count("PASSED") == 2
 
 
-def test_the_wheel_holds_the_library_alone_and_is_small(built):
+def test_the_wheel_holds_the_library_alone_and_is_small(built: tuple[Path, Path]) -> None:
     wheel, _ = built
     with zipfile.ZipFile(wheel) as file:
         names = file.namelist()
@@ -58,7 +59,7 @@ def test_the_wheel_holds_the_library_alone_and_is_small(built):
     assert sources <= set(names)
 
 
-def test_the_source_distribution_holds_what_the_tests_read(built):
+def test_the_source_distribution_holds_what_the_tests_read(built: tuple[Path, Path]) -> None:
     _, sdist = built
     with tarfile.open(sdist) as file:
         names = {name.partition("/")[2] for name in file.getnames()}
@@ -68,7 +69,7 @@ def test_the_source_distribution_holds_what_the_tests_read(built):
 
 
 @pytest.fixture(scope="module")
-def installed(built, tmp_path_factory):
+def installed(built: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> str:
     """Installs the wheel with the extra nn into an empty environment; returns its Python."""
     folder = tmp_path_factory.mktemp("user") / "venv"
     run(sys.executable, "-m", "venv", str(folder))
@@ -78,7 +79,7 @@ def installed(built, tmp_path_factory):
     return python
 
 
-def test_the_installed_wheel_runs_the_readme(installed, tmp_path):
+def test_the_installed_wheel_runs_the_readme(installed: Any, tmp_path: Path) -> None:
     blocks = re.findall(r"^```python\n(.*?)^```", (ROOT / "README.md").read_text(), re.M | re.S)
     assert len(blocks) >= 2
     (tmp_path / "readme.py").write_text("\n".join(blocks) + "\nprint(stn.__file__)\n")
@@ -86,7 +87,7 @@ def test_the_installed_wheel_runs_the_readme(installed, tmp_path):
     assert "site-packages" in out.splitlines()[-1]
 
 
-def test_the_functions_import_without_flax_and_soon(installed, tmp_path):
+def test_the_functions_import_without_flax_and_soon(installed: Any, tmp_path: Path) -> None:
     code = (
         "import sys, time, jax, jax.numpy; start = time.perf_counter(); import stn_jax; "
         "print(time.perf_counter() - start, 'flax' in sys.modules, 'optax' in sys.modules)"

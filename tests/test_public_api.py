@@ -1,11 +1,15 @@
 """The manners of the public API: names, keyword-only options, one default, full docstrings."""
 
 import inspect
+from collections.abc import Callable
+from types import ModuleType
 
 import pytest
+from jax.typing import DTypeLike
 
 import stn_jax as stn
 import stn_jax.nn
+from stn_jax import lasagne, linen, models
 from stn_jax.coordinates import ALIGN_CORNERS
 
 NAMES = """
@@ -20,13 +24,13 @@ PUBLIC = [(stn, name) for name in stn.__all__] + [(stn.nn, name) for name in stn
 IDS = [f"{module.__name__}.{name}" for module, name in PUBLIC]
 
 
-def test_no_public_name_was_lost():
+def test_no_public_name_was_lost() -> None:
     assert set(NAMES) <= set(stn.__all__)
     assert sorted(stn.__all__) == stn.__all__
 
 
 @pytest.mark.parametrize(("module", "name"), PUBLIC, ids=IDS)
-def test_documented_with_an_example(module, name):
+def test_documented_with_an_example(module: ModuleType, name: str) -> None:
     thing = getattr(module, name)
     text = inspect.getdoc(thing)
     assert text
@@ -39,7 +43,7 @@ def test_documented_with_an_example(module, name):
 
 
 @pytest.mark.parametrize(("module", "name"), PUBLIC, ids=IDS)
-def test_options_are_keyword_only_and_all_else_may_be_named(module, name):
+def test_options_are_keyword_only_and_all_else_may_be_named(module: ModuleType, name: str) -> None:
     thing = getattr(module, name)
     methods = inspect.getmembers(thing, inspect.isfunction) if inspect.isclass(thing) else []
     functions = [thing] if inspect.isfunction(thing) else []
@@ -54,7 +58,7 @@ def test_options_are_keyword_only_and_all_else_may_be_named(module, name):
 
 
 @pytest.mark.parametrize(("module", "name"), PUBLIC, ids=IDS)
-def test_one_default_for_align_corners(module, name):
+def test_one_default_for_align_corners(module: ModuleType, name: str) -> None:
     thing = getattr(module, name)
     functions = [thing] if callable(thing) else []
     functions += [f for _, f in inspect.getmembers(thing, inspect.isfunction)]
@@ -62,3 +66,26 @@ def test_one_default_for_align_corners(module, name):
         parameter = inspect.signature(function).parameters.get("align_corners")
         if parameter is not None:
             assert parameter.default is ALIGN_CORNERS
+
+
+CALLABLE = [
+    thing
+    for module in (stn, stn.nn, linen, lasagne, models)
+    for name, thing in vars(module).items()
+    if not name.startswith("_") and callable(thing)
+]
+
+
+@pytest.mark.parametrize(
+    "thing", CALLABLE, ids=lambda thing: f"{thing.__module__}.{thing.__name__}"
+)
+def test_no_signature_says_any(thing: Callable[..., object]) -> None:
+    functions = [thing.__init__ if inspect.isclass(thing) else thing]
+    for name, method in inspect.getmembers(thing, inspect.isfunction):
+        if method.__module__.startswith("stn_jax") and not name.startswith("_"):
+            functions.append(method)
+    for function in functions:
+        signature = inspect.signature(function)
+        annotations = [p.annotation for p in signature.parameters.values()]
+        for annotation in (*annotations, signature.return_annotation):
+            assert annotation == DTypeLike or "Any" not in str(annotation), function

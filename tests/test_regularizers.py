@@ -1,8 +1,10 @@
 """Penalties are zero where nothing is wrong, and pull the right way where something is."""
 
+from collections.abc import Callable
+from typing import Any
+
 import jax
 import jax.numpy as jnp
-import jaxtyping
 import numpy as np
 import pytest
 
@@ -17,14 +19,14 @@ PENALTIES = [
 ]
 
 
-def jittered(n, scale=0.02, seed=0):
+def jittered(n: int, scale: float = 0.02, seed: int = 0) -> jax.Array:
     shape = SHAPES[n]
     noise = np.random.default_rng(seed).standard_normal((2, *shape, n))
     return stn.identity_grid(shape, dtype=jnp.float64)[None] + scale * noise
 
 
 @pytest.mark.parametrize("n", [2, 3])
-def test_the_identity_costs_nothing(n):
+def test_the_identity_costs_nothing(n: int) -> None:
     for align_corners in (False, True):
         grid = stn.identity_grid(SHAPES[n], align_corners=align_corners, dtype=jnp.float64)
         assert stn.outside_penalty(grid) == 0
@@ -38,7 +40,7 @@ def test_the_identity_costs_nothing(n):
 
 
 @pytest.mark.parametrize("n", [2, 3])
-def test_determinant_of_an_affine_map_is_its_matrix_s(n):
+def test_determinant_of_an_affine_map_is_its_matrix_s(n: int) -> None:
     theta = jnp.asarray(np.random.default_rng(n).standard_normal((4, n, n + 1)))
     determinant = stn.jacobian_determinant(stn.affine_grid(theta, SHAPES[n]))
     expected = np.linalg.det(np.asarray(theta)[..., :n])
@@ -48,7 +50,7 @@ def test_determinant_of_an_affine_map_is_its_matrix_s(n):
 
 
 @pytest.mark.parametrize("n", [2, 3])
-def test_smoothness_of_an_affine_map_is_its_distance_from_a_translation(n):
+def test_smoothness_of_an_affine_map_is_its_distance_from_a_translation(n: int) -> None:
     theta = jnp.asarray(np.random.default_rng(n).standard_normal((4, n, n + 1)))
     for align_corners in (False, True):
         grid = stn.affine_grid(theta, SHAPES[n], align_corners=align_corners)
@@ -57,14 +59,14 @@ def test_smoothness_of_an_affine_map_is_its_distance_from_a_translation(n):
         np.testing.assert_allclose(found, expected, rtol=1e-9)
 
 
-def test_smoothness_counts_every_bend():
+def test_smoothness_counts_every_bend() -> None:
     grid = jnp.asarray(stn.identity_grid((1, 5), dtype=jnp.float64)).repeat(2, axis=0)
     bent = grid.at[:, 2, 1].add(0.4)  # one point an axis step of 0.4 from its neighbours, twice
     difference = stn.smoothness_penalty(bent) - stn.smoothness_penalty(grid)
     np.testing.assert_allclose(difference, 2 * (0.4 / 0.4) ** 2 / 4)
 
 
-def test_a_mirrored_patch_is_a_fold():
+def test_a_mirrored_patch_is_a_fold() -> None:
     grid = stn.identity_grid((6, 6), dtype=jnp.float64)
     folded = grid.at[2:4].set(grid[2:4][::-1])  # two rows change places
     signs = jnp.sign(stn.jacobian_determinant(folded))
@@ -74,7 +76,7 @@ def test_a_mirrored_patch_is_a_fold():
 
 
 @pytest.mark.parametrize("n", [2, 3])
-def test_descent_mends_what_is_wrong(n):
+def test_descent_mends_what_is_wrong(n: int) -> None:
     """A step against the gradient lowers each penalty, and the gradient is finite."""
     far = 1.5 * jittered(n, 0.5)
     for penalty in PENALTIES:
@@ -85,12 +87,12 @@ def test_descent_mends_what_is_wrong(n):
         assert penalty(far).shape == (2,)
 
 
-def test_outside_is_a_distance():
+def test_outside_is_a_distance() -> None:
     grid = jnp.array([[[0.5, 3.0], [-2.0, 0.0]]])
     assert stn.outside_penalty(grid) == pytest.approx((2 + 1) / 2)
 
 
-def test_velocity_fields_do_not_fold_where_flows_do():
+def test_velocity_fields_do_not_fold_where_flows_do() -> None:
     """The same strong field, once as a displacement and once as a velocity."""
     x, y = jnp.moveaxis(stn.identity_grid((32, 32)), -1, 0)
     window = (jnp.cos(jnp.pi * x / 2) * jnp.cos(jnp.pi * y / 2)) ** 2
@@ -100,14 +102,14 @@ def test_velocity_fields_do_not_fold_where_flows_do():
 
 
 @pytest.mark.parametrize("function", [*PENALTIES, stn.jacobian_determinant])
-def test_errors_say_what_to_do(function):
+def test_errors_say_what_to_do(function: Callable[..., Any]) -> None:
     with pytest.raises(ValueError, match=r"grid has shape \(4, 4, 4\); it must be"):
         function(jnp.zeros((4, 4, 4)))
     with pytest.raises(ValueError, match="grid has shape"):
         stn.jacobian_determinant(jnp.zeros((1, 4, 2)))
 
 
-def test_values_on_a_grid_that_is_known():
+def test_values_on_a_grid_that_is_known() -> None:
     """Cells that double along x, with 2 pixels and 3 along y, in both conventions."""
     for align_corners, pitch in ((False, np.array([2 / 3, 1.0])), (True, np.array([1.0, 2.0]))):
         x, y = np.meshgrid([-1.0, 0.5, 3.0], [0.0, -0.25])
@@ -125,19 +127,12 @@ def test_values_on_a_grid_that_is_known():
         np.testing.assert_allclose(stn.outside_penalty(grid), 4 / 6, rtol=1e-12)
 
 
-@pytest.fixture
-def no_annotations():
-    """A size that is a symbol is no int, as annotations have it."""
-    was = jaxtyping.config.jaxtyping_disable
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", was)
-
-
 @pytest.mark.usefixtures("no_annotations")
 @pytest.mark.parametrize("function", [*PENALTIES, stn.jacobian_determinant])
 @pytest.mark.parametrize("n", [2, 3])
-def test_half_precision_is_computed_in_float32_and_any_size_is_exported(function, n):
+def test_half_precision_is_computed_in_float32_and_any_size_is_exported(
+    function: Callable[..., Any], n: int
+) -> None:
     grid = jnp.asarray(np.float32(jittered(n, 0.3)), jnp.bfloat16)
     right = function(grid.astype(jnp.float32))
     assert function(grid).dtype == jnp.float32

@@ -2,6 +2,7 @@
 
 import functools
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -15,7 +16,7 @@ PATH = Path(__file__).parents[2] / "shared" / "data" / "volumes" / "mni152_t1_1m
 pytestmark = pytest.mark.skipif(not PATH.is_file(), reason="the brain volume is not here")
 
 ANGLE = np.deg2rad(10)
-KERNELS = {
+KERNELS: dict[str, dict[str, Any]] = {
     "trilinear": {"mode": "bilinear"},
     "tricubic": {"mode": "bicubic", "cubic_coefficient": -0.5},
     "tricubic -0.75": {"mode": "bicubic", "cubic_coefficient": -0.75},
@@ -23,19 +24,19 @@ KERNELS = {
 
 
 @pytest.fixture(scope="module")
-def brain():
+def brain() -> np.ndarray:
     """Grey levels 0 ... 255 at 1 mm, (z, y, x)."""
     return np.asarray(nibabel.load(PATH).dataobj).T.astype(np.float32)
 
 
-def rotation(shape, axis, angle):
+def rotation(shape: tuple[int, ...], axis: str, angle: float) -> np.ndarray:
     """A rotation about the volume's centre, in pixels (x, y, z), target to source."""
     linear = np.asarray(stn.rotation(np.float64(angle), axis=axis))[:, :3]
     centre = (np.array(shape[::-1]) - 1) / 2
-    return np.c_[linear, centre - linear @ centre]
+    return np.asarray(np.c_[linear, centre - linear @ centre])
 
 
-def interior(volume, matrix):
+def interior(volume: np.ndarray, matrix: np.ndarray) -> np.ndarray:
     """Brain at least 4 pixels from its surface that the rotation keeps inside the volume."""
     inside = np.pad(volume > 0, 4)
     for _ in range(4):
@@ -50,14 +51,16 @@ def interior(volume, matrix):
 
 
 @functools.partial(jax.jit, static_argnames=("kernel",))
-def rotate_and_back(volume, theta, inverse, kernel):
+def rotate_and_back(
+    volume: jax.Array, theta: jax.Array, inverse: jax.Array, kernel: str
+) -> jax.Array:
     for matrix in (theta, inverse):
         grid = stn.affine_grid(matrix, volume.shape[:-1])
         volume = stn.grid_sample(volume, grid, **KERNELS[kernel])
     return volume
 
 
-def errors(volume, axis, kernels):
+def errors(volume: np.ndarray, axis: str, kernels: Any) -> dict[str, float]:
     """Mean absolute error over the interior, in grey levels, for each kernel."""
     shape = volume.shape
     matrix = rotation(shape, axis, ANGLE)
@@ -82,7 +85,9 @@ def errors(volume, axis, kernels):
 @pytest.mark.parametrize(
     "axis", ["x", *(pytest.param(axis, marks=pytest.mark.slow) for axis in "yz")]
 )
-def test_the_tricubic_error_is_a_third_smaller_in_the_middle_of_the_brain(brain, axis):
+def test_the_tricubic_error_is_a_third_smaller_in_the_middle_of_the_brain(
+    brain: np.ndarray, axis: Any
+) -> None:
     z, y, x = (size // 2 - 32 for size in brain.shape)
     middle = brain[z : z + 56, y : y + 64, x : x + 72]
     error = errors(middle, axis, ("trilinear", "tricubic"))
@@ -91,7 +96,7 @@ def test_the_tricubic_error_is_a_third_smaller_in_the_middle_of_the_brain(brain,
 
 
 @pytest.mark.slow
-def test_the_tricubic_error_is_a_third_smaller_in_the_whole_brain(brain):
+def test_the_tricubic_error_is_a_third_smaller_in_the_whole_brain(brain: np.ndarray) -> None:
     for axis in "xyz":
         error = errors(brain, axis, KERNELS)
         print(axis, error)

@@ -2,6 +2,10 @@
 
 import stn_jax.nn  # noqa: F401  (first: it says how to install Flax)
 from stn_jax.models._blocks import Prediction as Prediction
+from stn_jax.models._parts import Backbone as Backbone
+from stn_jax.models._parts import Classifier as Classifier
+from stn_jax.models._parts import Features as Features
+from stn_jax.models._parts import Localizer as Localizer
 from stn_jax.models.co_localization import CoLocalizer as CoLocalizer
 from stn_jax.models.co_localization import StridedLocalizer as StridedLocalizer
 from stn_jax.models.co_localization import Windows as Windows

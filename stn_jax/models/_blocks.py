@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -201,6 +201,14 @@ def dropout(
     return jnp.where(kept, x / (1 - rate), 0)
 
 
+class FeatureClassifier(Protocol):
+    """Features -> logits, with dropout where it has keys."""
+
+    dropout: float
+
+    def __call__(self, x: Array, *, keys: Array | None = None) -> Array: ...
+
+
 class Convolutional(nnx.Module):
     """CNN: convolution - max-pool 2, repeated, then a fully connected classifier.
 
@@ -209,7 +217,7 @@ class Convolutional(nnx.Module):
         classifier: features -> logits; its dropout is the network's.
     """
 
-    def __init__(self, features: ConvolutionalFeatures, classifier: Any):
+    def __init__(self, features: ConvolutionalFeatures, classifier: FeatureClassifier):
         self.dropout: float = classifier.dropout
         self.features = features
         self.classifier = classifier

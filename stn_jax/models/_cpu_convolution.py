@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int8
 
 from stn_jax import _mesh
+from stn_jax._jit import jit
 from stn_jax.nn.localization import split_windows
 from stn_jax.sampling.platforms.cpu_fusion import materialize_input
 
@@ -72,7 +73,7 @@ def convolve(
     return jax.lax.conv_general_dilated(x, kernel, window_strides, padding, **options)
 
 
-@jax.jit
+@jit()
 def _convolve(x: Array, kernel: Array) -> Array:
     """A plain convolution; jitted, so that an eager call compiles once."""
     return _by_platform(x, kernel, _window_product, _convolution)
@@ -83,7 +84,8 @@ def _by_platform(x: Array, kernel: Array, cpu: Fn, default: Fn) -> Array:
 
     @_mesh.auto_axes(lambda x, _: (_mesh.split_of(x)[0], *(None,) * (x.ndim - 1)))
     def run(x: Array, kernel: Array) -> Array:
-        return jax.lax.platform_dependent(x, kernel, cpu=cpu, default=default)
+        result: Array = jax.lax.platform_dependent(x, kernel, cpu=cpu, default=default)
+        return result
 
     return run(x, kernel)
 
@@ -113,7 +115,7 @@ def _channels_last(n: int) -> jax.lax.ConvDimensionNumbers:
     return jax.lax.ConvDimensionNumbers(images, kernels, images)
 
 
-@jax.jit
+@jit()
 def convolve_and_pool(
     x: Float[Array, "b *shape c"], kernel: Float[Array, "*sides c f"]
 ) -> Float[Array, "b *out_shape f"]:

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import jax
 from flax import nnx
 from jaxtyping import Array, Float
 
 from stn_jax.models._blocks import max_pool
+from stn_jax.models._parts import Localizer
 from stn_jax.models.distorted_mnist import build_transformer
 from stn_jax.nn import FullyConnectedLocalization, SpatialTransformer
 from stn_jax.nn.localization import check_input, check_input_shape, check_positive
@@ -122,7 +123,7 @@ class CoLocalizer:
         ((2, 28, 28, 1), [[1.0, 0.0, 0.0], [1.0, 0.0, 0.0]])
     """
 
-    localization: Any = StridedLocalizer()
+    localization: Localizer = StridedLocalizer()
     transform: Transform = Attention()  # noqa: RUF009
     output_shape: tuple[int, int] = (28, 28)
     padding_mode: Literal["zeros", "border", "reflection", "wrap"] = "zeros"

@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +11,7 @@ from jax import random
 from jaxtyping import Array, Float, Key
 
 from stn_jax.models._blocks import Prediction
+from stn_jax.models._parts import Backbone
 from stn_jax.models._residual import ResidualBackbone as ResidualBackbone
 from stn_jax.nn import SpatialTransformer
 from stn_jax.nn.localization import average_pool, check_input, check_positive, flatten
@@ -59,7 +59,7 @@ class PartNet:
     """
 
     transformers: int = 2
-    backbone: Any = ResidualBackbone()  # noqa: RUF009
+    backbone: Backbone = ResidualBackbone()  # noqa: RUF009
     window: int = 224
     localization_size: int = 224
     units: int = 128

@@ -16,6 +16,7 @@ from jaxtyping import Array, Float, Key
 
 from stn_jax.models._blocks import Convolutional, ConvolutionalFeatures, Prediction, dropout
 from stn_jax.models._blocks import ConvolutionalLocalizer as ConvolutionalLocalizer
+from stn_jax.models._parts import Classifier, Localizer
 from stn_jax.nn import FullyConnectedLocalization, SpatialTransformer
 from stn_jax.nn.localization import (
     check_fraction,
@@ -176,8 +177,8 @@ class STN:
         ((2, 10), (2, 6))
     """
 
-    classifier: Any = FCN()
-    localization: Any = FullyConnectedLocalizer()
+    classifier: Classifier = FCN()
+    localization: Localizer = FullyConnectedLocalizer()
     transform: Transform = Affine()
     output_shape: tuple[int, ...] | None = None
     padding_mode: Literal["zeros", "border", "reflection", "wrap"] = "zeros"
@@ -217,7 +218,7 @@ def build_transformer(
 
 
 def build_classifier(
-    part: Any,
+    part: Classifier,
     input_shape: tuple[int, ...],
     num_classes: int,
     rngs: nnx.Rngs,

@@ -11,6 +11,7 @@ from flax import nnx
 from jaxtyping import Array, Float, Key
 
 from stn_jax.models._blocks import ConvolutionalFeatures, Prediction
+from stn_jax.models._parts import Classifier, Localizer
 from stn_jax.models.distorted_mnist import CNN, build_classifier, classify
 from stn_jax.nn import FullyConnectedLocalization, SpatialTransformer
 from stn_jax.nn.localization import check_input_shape, check_positive
@@ -92,8 +93,8 @@ class InverseCompositionalSTN:
         ((1, 10), [(1, 28, 28, 1), (1, 28, 28, 1), (1, 28, 28, 1), (1, 28, 28, 1)])
     """
 
-    classifier: Any = CNN((3,), (9,), pool_last=False)  # noqa: RUF009
-    localization: Any = GeometricPredictor()
+    classifier: Classifier = CNN((3,), (9,), pool_last=False)  # noqa: RUF009
+    localization: Localizer = GeometricPredictor()
     transform: Transform = Projective()  # noqa: RUF009
     compositions: int = 4
     window: tuple[int, int] | None = (28, 28)
@@ -138,7 +139,12 @@ class InverseCompositionalNetwork(nnx.Module):
         compositions: number of warps that are composed.
     """
 
-    def __init__(self, classifier: Any, transformer: SpatialTransformer, compositions: int):
+    def __init__(
+        self,
+        classifier: Callable[[Array], Array],
+        transformer: SpatialTransformer,
+        compositions: int,
+    ):
         self.transformer = transformer
         self.classifier = classifier
         self.compositions = compositions

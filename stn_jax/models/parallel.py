@@ -1,7 +1,8 @@
 """The network of the paper's MNIST addition: spatial transformers side by side."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -9,6 +10,7 @@ from flax import nnx
 from jaxtyping import Array, Float, Key
 
 from stn_jax.models._blocks import Prediction
+from stn_jax.models._parts import Classifier, Localizer
 from stn_jax.models.distorted_mnist import (
     FCN,
     FullyConnectedLocalizer,
@@ -47,8 +49,8 @@ class ParallelSTN:
         ((5, 19), [(5, 42, 42, 2), (5, 42, 42, 2)])
     """
 
-    classifier: Any = FCN()  # noqa: RUF009
-    localization: Any = FullyConnectedLocalizer()  # noqa: RUF009
+    classifier: Classifier = FCN()  # noqa: RUF009
+    localization: Localizer = FullyConnectedLocalizer()  # noqa: RUF009
     transform: Transform = Affine()
     transformers: int = 2
     output_shape: tuple[int, int] | None = None
@@ -86,7 +88,9 @@ class ParallelNetwork(nnx.Module):
         transformers: each applied to the input.
     """
 
-    def __init__(self, classifier: Any, transformers: list[SpatialTransformer]):
+    def __init__(
+        self, classifier: Callable[[Array], Array], transformers: list[SpatialTransformer]
+    ):
         self.transformers = nnx.List(transformers)
         self.classifier = classifier
 

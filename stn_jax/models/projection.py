@@ -1,13 +1,15 @@
 """Volumes seen from the front: a projection along the depth, then a network for images."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
+from stn_jax.models._parts import Classifier
 from stn_jax.models.distorted_mnist import CNN, Network, build_classifier
 from stn_jax.nn.localization import check_input
 
@@ -39,7 +41,7 @@ class Projection:
         ((1, 10), (1, 12))
     """
 
-    classifier: Any = CNN()  # noqa: RUF009
+    classifier: Classifier = CNN()  # noqa: RUF009
     method: Literal["max", "mean"] = "max"
 
     def __post_init__(self) -> None:
@@ -77,7 +79,10 @@ class ProjectedNetwork(nnx.Module):
     """
 
     def __init__(
-        self, input_shape: tuple[int, ...], classifier: Any, method: Literal["max", "mean"]
+        self,
+        input_shape: tuple[int, ...],
+        classifier: Callable[[Array], Array],
+        method: Literal["max", "mean"],
     ):
         self.input_shape = input_shape
         self.classifier = classifier

@@ -1,8 +1,9 @@
 """RNN-SPN: a recurrent spatial transformer that looks at one label of a sequence after another."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +11,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from stn_jax.models._blocks import ConvolutionalFeatures, Prediction
+from stn_jax.models._parts import Classifier
 from stn_jax.models.distorted_mnist import CNN, build_classifier
 from stn_jax.nn import SpatialTransformer
 from stn_jax.nn.localization import check_positive, check_sequences, flatten, parameter_head
@@ -50,7 +52,7 @@ class RecurrentSTN:
         ((2, 30), [(2, 33, 33, 1), (2, 33, 33, 1), (2, 33, 33, 1)])
     """
 
-    classifier: Any = CNN((32, 32, 32), (3, 3, 3), (400,), pool_last=False)  # noqa: RUF009
+    classifier: Classifier = CNN((32, 32, 32), (3, 3, 3), (400,), pool_last=False)  # noqa: RUF009
     filters: tuple[int, ...] = (20, 20, 20)
     kernel_sizes: tuple[int, ...] = (3, 3, 3)
     units: int = 256
@@ -112,7 +114,7 @@ class RecurrentNetwork(nnx.Module):
         transformer: its localization network returns theta ``(steps, b, p)``.
     """
 
-    def __init__(self, classifier: Any, transformer: SpatialTransformer):
+    def __init__(self, classifier: Callable[[Array], Array], transformer: SpatialTransformer):
         self.transformer = transformer
         self.classifier = classifier
 

@@ -3,7 +3,7 @@
 import functools
 import itertools
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +11,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from stn_jax.models._blocks import convolve, convolve_pool_relu, pad_pixels
+from stn_jax.models._parts import Localizer
 from stn_jax.models.distorted_mnist import ConvolutionalLocalizer
 from stn_jax.nn.localization import check_input, check_sequences
 from stn_jax.sampling.grid_sample import grid_sample
@@ -61,7 +62,7 @@ class RegistrationNet:
         ((1, 6, 8, 6, 3), [(1, 24, 32, 24, 1), (1, 24, 32, 24, 1)])
     """
 
-    localization: Any = ConvolutionalLocalizer((16, 32), (3, 3), (64,))  # noqa: RUF009
+    localization: Localizer = ConvolutionalLocalizer((16, 32), (3, 3), (64,))  # noqa: RUF009
     encoder: tuple[int, ...] = (16, 32, 32)
     decoder: tuple[int, ...] = (32,)
     steps: int = 6

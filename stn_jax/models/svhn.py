@@ -3,7 +3,7 @@
 import itertools
 import math
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import jax
 from flax import nnx
@@ -11,6 +11,7 @@ from jax import random
 from jaxtyping import Array, Float, Key
 
 from stn_jax.models._blocks import Prediction, dropout
+from stn_jax.models._parts import Localizer
 from stn_jax.models.distorted_mnist import (
     ConvolutionalLocalizer,
     FullyConnectedLocalizer,
@@ -69,7 +70,7 @@ class HouseNumberNet:
     kernel_size: int = 5
     hidden: tuple[int, ...] = (3072, 3072)
     transformers: int = 0
-    localization: Any = FullyConnectedLocalizer((32, 32))  # noqa: RUF009
+    localization: Localizer = FullyConnectedLocalizer((32, 32))  # noqa: RUF009
     transform: Transform = Affine()
     padding_mode: Literal["zeros", "border", "reflection", "wrap"] = "zeros"
     dropout: bool = True

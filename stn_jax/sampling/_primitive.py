@@ -25,7 +25,7 @@ from jax.interpreters import ad, batching, mlir
 from jax.sharding import NamedSharding, PartitionSpec
 from jaxtyping import Array
 
-Fn = Callable[..., Any]
+Fn = Callable[..., Array]
 
 
 class Map:
@@ -79,7 +79,8 @@ class Map:
             jax.lax.pcast(x, tuple(axes - own), to="varying") if axes - own else x
             for x, own in zip(operands, varying, strict=True)
         ]
-        return self.primitive.bind(*same, batch=batch, **static)
+        result: Array = self.primitive.bind(*same, batch=batch, **static)
+        return result
 
     def _batched(self, batch: int, **static: Any) -> Fn:
         function = functools.partial(self.function, **static)
@@ -91,12 +92,13 @@ class Map:
         with jax.disable_jit(False):  # else the program would call this again
             return _compiled(self.primitive, **static)(*operands)
 
-    def _aval(self, *operands: Any, batch: int, **static: Any) -> ShapedArray:
+    def _aval(self, *operands: ShapedArray, batch: int, **static: Any) -> ShapedArray:
         first = operands[0]
         lead, shapes = first.shape[:batch], [x.shape[batch:] for x in operands]
         shape = (*lead, *self.shape(*shapes, **static))
         unsharded = NamedSharding(first.sharding.mesh, PartitionSpec(*[None] * len(shape)))
-        return first.update(shape=shape, weak_type=False, sharding=unsharded)
+        result: ShapedArray = first.update(shape=shape, weak_type=False, sharding=unsharded)
+        return result
 
     def _batch(
         self, operands: Sequence[Array], axes: Sequence[Any], *, batch: int, **static: Any
@@ -188,4 +190,6 @@ def _bare_lowering(form: Fn) -> Any:
 def _varying_axes(x: Array) -> frozenset[str]:
     """The axes of a `jax.shard_map` over which an array varies."""
     aval: Any = jax.typeof(x)
-    return aval.manual_axis_type.varying if hasattr(aval, "manual_axis_type") else aval.vma
+    has_type = hasattr(aval, "manual_axis_type")
+    varying: frozenset[str] = aval.manual_axis_type.varying if has_type else aval.vma
+    return varying

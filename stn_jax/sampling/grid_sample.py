@@ -7,7 +7,7 @@ Convention:
 """
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypedDict, Unpack
 
 import jax
@@ -19,6 +19,7 @@ from jaxtyping import Array, Float
 from stn_jax import _checks as checks
 from stn_jax import _mesh
 from stn_jax import coordinates as coords
+from stn_jax._jit import jit
 from stn_jax.coordinates import ALIGN_CORNERS
 from stn_jax.sampling import kernels, operator, platforms, pyramid
 from stn_jax.sampling.interpolation import Interpolation
@@ -247,7 +248,7 @@ def _split(image: jax.Array, points: jax.Array, *_: Any) -> _mesh.Split:
     return (*batch, *of_points[-n - 1 : -1], of_image[-1])
 
 
-@functools.partial(jax.jit, static_argnums=(3, 4, 5))  # so that an eager call compiles once
+@jit(static_argnums=(3, 4, 5))  # so that an eager call compiles once
 @_mesh.auto_axes(_split)
 def _sample_batch(
     image: jax.Array,
@@ -263,7 +264,7 @@ def _sample_batch(
         fill = jnp.broadcast_to(fill.astype(dtype), image.shape[-1:])
     image, points = checks.equal_ranks((image, n + 1), (points, n + 1))
     source, target = ",".join("abd"[:n]), ",".join("hwk"[:n])
-    batched = jnp.vectorize(
+    batched: Callable[..., Array] = jnp.vectorize(
         functools.partial(_sample_image, fill, interpolation, algorithm, max_levels),
         signature=f"({source},c),({target},n)->({target},c)",
     )
@@ -286,5 +287,8 @@ def _sample_image(
     if fill is None:
         return values
     # Its derivative recomputes weights from the points, as the sampler's does.
-    add_fill = jax.checkpoint(functools.partial(interpolation.add_fill, shape=image.shape[:-1]))
+    shape = image.shape[:-1]
+    add_fill: Callable[..., Array] = jax.checkpoint(
+        functools.partial(interpolation.add_fill, shape=shape)
+    )
     return add_fill(values, fill, jnp.unstack(points, axis=-1)[::-1])

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from stn_jax import coordinates as coords
+from stn_jax._jit import jit
 from stn_jax.sampling.kernels import Kernel, weigh
 from stn_jax.sampling.padding import Padding, clip
 
@@ -34,7 +35,7 @@ class Interpolation:
     align_corners: bool
     normalized: bool = True
 
-    @functools.partial(jax.jit, static_argnums=(0, 2))  # traced once for all maps of a program
+    @jit(static_argnums=(0, 2))  # traced once for all maps of a program
     def coordinates(
         self, axes: Sequence[Float[Array, "*points"]], shape: tuple[Any, ...]
     ) -> tuple[list[Float[Array, "*points"]], Bool[Array, "*points"]]:
@@ -57,7 +58,7 @@ class Interpolation:
             padded.append(x if pad is None else pad(x, number, self.align_corners))
         return padded, nan_mask
 
-    @functools.partial(jax.jit, static_argnums=(0, 2))
+    @jit(static_argnums=(0, 2))
     def taps(self, x: Float[Array, "*points"], size: Any) -> list[tuple[Array, Array]]:
         """Lists ``(index, weight)`` of the taps of one axis; every index lies in the image."""
         taps = []

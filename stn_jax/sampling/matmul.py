@@ -94,8 +94,8 @@ def finite(name: str, function: Callable[..., Array]) -> Callable[..., Array]:
         columns = nonfinite.finite_product(
             lambda u: jnp.unstack(function(u, values, *rest[1:]), axis=-1)
         )(array)
-        columns = [nonfinite.scale(column, exponent[:, 0]) for column in columns]
-        return jnp.stack([jnp.where(is_bad[:, 0], jnp.nan, x) for x in columns], axis=-1)
+        scaled = [nonfinite.scale(column, exponent[:, 0]) for column in columns]
+        return jnp.stack([jnp.where(is_bad[:, 0], jnp.nan, x) for x in scaled], axis=-1)
 
     def on_flat_points(*operands: Array) -> Array:
         # With one axis of points, and above an array for each coordinate, the long axis lies along

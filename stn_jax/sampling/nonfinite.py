@@ -13,7 +13,7 @@ not (also in `stn_jax.sampling.windowed`).
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -21,13 +21,15 @@ from jax import lax
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
+_Arrays = TypeVar("_Arrays", Array, tuple[Array, ...])
+
 # Exponents of two. Scaled, finite values are below 2^-60. Weights of a point are above 2^-48 (two
 # or three roundings of float32), sums of up to 2^20 values are at most 2^30 times their largest.
 _FINITE, _INFINITE, _NAN = -60, 22, 92
 _FROM_INFINITE, _FROM_NAN = 2.0**-27, 2.0**43  # what lies below is finite, infinite
 
 
-def finite_product(product: Callable[[Array], Any]) -> Callable[[Float[Array, "..."]], Any]:
+def finite_product(product: Callable[[Array], _Arrays]) -> Callable[[Array], _Arrays]:
     """Makes a product with weights right for arrays that are not finite.
 
     Args:
@@ -38,7 +40,7 @@ def finite_product(product: Callable[[Array], Any]) -> Callable[[Float[Array, ".
         or infinite and has a weight gives NaN or infinity.
     """
 
-    def apply(array: Float[Array, "..."]) -> Any:
+    def apply(array: Float[Array, "..."]) -> _Arrays:
         is_finite = jnp.isfinite(array)
         largest = jnp.max(jnp.where(is_finite, jnp.abs(lax.stop_gradient(array)), 0), initial=0)
         exponent = jnp.frexp(largest)[1] - _FINITE
@@ -53,7 +55,9 @@ def finite_product(product: Callable[[Array], Any]) -> Callable[[Float[Array, ".
                 jnp.where(size < _FROM_NAN, jnp.sign(values) * jnp.inf, jnp.nan),
             )
 
-        return jax.tree.map(decode, product(jnp.where(is_finite, scale(array, -exponent), huge)))
+        values = product(jnp.where(is_finite, scale(array, -exponent), huge))
+        decoded: _Arrays = jax.tree.map(decode, values)
+        return decoded
 
     return apply
 

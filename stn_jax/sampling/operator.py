@@ -60,16 +60,20 @@ def _read(image: Array, x: Array, *, interpolation: Any, algorithm: str, shape: 
 
 
 def _jvp_points(image: Array, dx: Array, x: Array, **static: Any) -> Array:
-    return jax.jvp(functools.partial(_read, image, **static), (x,), (dx,))[1]
+    tangent: Array = jax.jvp(functools.partial(_read, image, **static), (x,), (dx,))[1]
+    return tangent
 
 
 def _splat(values: Array, x: Array, *, shape: Any, **static: Any) -> Array:
     zero = jnp.zeros((*shape, values.shape[-1]), values.dtype)
-    return jax.vjp(lambda image: _read(image, x, shape=shape, **static), zero)[1](values)[0]
+    pull = jax.vjp(lambda image: _read(image, x, shape=shape, **static), zero)[1]
+    cotangent: Array = pull(values)[0]
+    return cotangent
 
 
 def _vjp_points(image: Array, values: Array, x: Array, **static: Any) -> Array:
-    return jax.vjp(functools.partial(_read, image, **static), x)[1](values)[0]
+    cotangent: Array = jax.vjp(functools.partial(_read, image, **static), x)[1](values)[0]
+    return cotangent
 
 
 # Below, functions of operands' shapes give the shape of a map's result.

@@ -5,7 +5,7 @@ eq. 3 of the paper, with s > 1 the kernel covers the pixels that fall onto one o
 """
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -17,6 +17,7 @@ from jaxtyping import Array, Float
 from stn_jax import _checks as checks
 from stn_jax import _mesh
 from stn_jax import coordinates as coords
+from stn_jax._jit import jit
 from stn_jax.coordinates import ALIGN_CORNERS
 from stn_jax.sampling import kernels
 from stn_jax.sampling.interpolation import Interpolation
@@ -108,7 +109,7 @@ def _split(image: jax.Array, scale: jax.Array, translation: jax.Array, *_: Any) 
     return (*batch, *[None] * n, of_image[-1])
 
 
-@functools.partial(jax.jit, static_argnums=(4, 5, 6))  # so that an eager call compiles once
+@jit(static_argnums=(4, 5, 6))  # so that an eager call compiles once
 @_mesh.auto_axes(_split)
 def _sample_batch(
     image: jax.Array,
@@ -125,7 +126,7 @@ def _sample_batch(
     if fill is not None:
         fill = jnp.broadcast_to(fill.astype(dtype), image.shape[-1:])
     source, target = ",".join("abd"[:n]), ",".join("hwk"[:n])
-    batched = jnp.vectorize(
+    batched: Callable[..., Array] = jnp.vectorize(
         functools.partial(_sample_image, fill, shape, interpolation, antialias),
         signature=f"({source},c),(n),(n)->({target},c)",
     )

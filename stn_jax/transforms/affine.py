@@ -179,7 +179,8 @@ class Affine(AffineFamily):
 
     def identity(self) -> np.ndarray:
         """Returns the free entries of the identity matrix."""
-        return np.eye(self.ndim, self.ndim + 1, dtype=np.float32)[self._mask()]
+        free: np.ndarray = np.eye(self.ndim, self.ndim + 1, dtype=np.float32)[self._mask()]
+        return free
 
     def grid(
         self, params: ArrayLike, shape: Sequence[int], *, align_corners: bool = ALIGN_CORNERS

@@ -5,7 +5,6 @@ Convention:
 """
 
 import abc
-import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -14,6 +13,7 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
+from stn_jax._jit import jit
 from stn_jax.coordinates import ALIGN_CORNERS, coordinate_dtype, identity_grid
 from stn_jax.transforms.inputs import align_batches, as_coordinates, check_shape
 
@@ -148,10 +148,7 @@ class Transform(abc.ABC):
         return align_batches(1, **dict(zip(params, arrays, strict=True)))
 
 
-@functools.partial(
-    jax.jit,
-    static_argnames=("function", "owner", "core_rank", "shape", "align_corners", "make_points"),
-)
+@jit(static_argnames=("function", "owner", "core_rank", "shape", "align_corners", "make_points"))
 def _evaluate(
     function: Callable[..., Array],
     owner: Any,

@@ -6,8 +6,6 @@ Convention:
     ``(*batch, n + 1, n + 1)``; what is in front of its horizon, W > 0, stays so.
 """
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
@@ -126,16 +124,16 @@ def _inverse(matrix: Float[Array, "*b n n"]) -> Float[Array, "*b n n"]:
     cofactors = [
         [(-1) ** (i + j) * _determinant(_without(rows, i, j)) for j in range(n)] for i in range(n)
     ]
-    determinant = sum(a * b for a, b in zip(rows[0], cofactors[0], strict=True))
+    determinant: Array = sum(a * b for a, b in zip(rows[0], cofactors[0], strict=True))
     adjugate = [jnp.stack(column, axis=-1) for column in zip(*cofactors, strict=True)]
     return jnp.stack(adjugate, axis=-2) / (determinant[..., None] * size)[..., None, :]
 
 
-def _determinant(rows: list[list[Array]]) -> Any:
+def _determinant(rows: list[list[Array]]) -> Array | int:
     """The determinant of a small matrix, given entry by entry, along its first row."""
     if not rows:
         return 1
-    terms = [
+    terms: list[Array] = [
         (-1) ** j * entry * _determinant(_without(rows, 0, j)) for j, entry in enumerate(rows[0])
     ]
     return sum(terms)

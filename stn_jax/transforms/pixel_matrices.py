@@ -5,15 +5,14 @@ Convention:
     -1 and 1 are the outer edges of the border pixels, or their centres with ``align_corners=True``.
 """
 
-import functools
 from collections.abc import Sequence
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike, DTypeLike
 from jaxtyping import Array, Float
 
+from stn_jax._jit import jit
 from stn_jax.coordinates import ALIGN_CORNERS, pixel_pitch, pixel_to_normalized
 from stn_jax.transforms.inputs import check_shape, known_sizes
 from stn_jax.transforms.matrices import scaling, translation
@@ -104,10 +103,11 @@ def _change_units(
                 f"{label}={shape!r} has an axis of one pixel, on which align_corners=True gives "
                 "pixels no scale; use align_corners=False."
             )
-    return _change_units_of(matrix, *shapes, bool(align_corners), to_pixels)
+    source, target = shapes
+    return _change_units_of(matrix, source, target, bool(align_corners), to_pixels)
 
 
-@functools.partial(jax.jit, static_argnums=(1, 2, 3, 4))
+@jit(static_argnums=(1, 2, 3, 4))
 def _change_units_of(
     matrix: Array,
     source_shape: tuple[Any, ...],

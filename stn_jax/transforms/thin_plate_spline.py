@@ -12,6 +12,7 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
+from stn_jax._jit import jit
 from stn_jax._mesh import constant_like
 from stn_jax.coordinates import ALIGN_CORNERS, identity_grid
 from stn_jax.transforms.base import Transform, evaluate
@@ -112,7 +113,7 @@ class ThinPlateSpline(Transform):
         32
     """
 
-    control_points: tuple[Any, ...] = (4, 4)
+    control_points: tuple[float | int, ...] | tuple[tuple[float | int, ...], ...] = (4, 4)
     regularization: float = 0.0
 
     def __post_init__(self) -> None:
@@ -126,10 +127,11 @@ class ThinPlateSpline(Transform):
     @property
     def points(self) -> np.ndarray:
         """The control points ``(k, 2)``, (x, y)."""
-        if np.ndim(self.control_points) == 1:
-            rows, columns = (np.linspace(-1, 1, size) for size in self.control_points)
+        points = np.asarray(self.control_points)
+        if points.ndim == 1:
+            rows, columns = (np.linspace(-1, 1, size) for size in points)
             return np.array([(x, y) for y in rows for x in columns])
-        return np.asarray(self.control_points, np.float64)
+        return points.astype(np.float64)
 
     @property
     def num_params(self) -> int:
@@ -171,7 +173,7 @@ class ThinPlateSpline(Transform):
         return add_spline(points, shift, centres, centre, size, coefficients)
 
 
-@functools.partial(jax.jit, static_argnums=(1, 2, 3))
+@jit(static_argnums=(1, 2, 3))
 def _small_grid(
     params: Float[Array, "*b p"],
     transform: ThinPlateSpline,
@@ -254,7 +256,7 @@ def _cardinal(
     points = (np.asarray(jax.device_get(grid), np.float64).reshape(-1, 2) - centre) / size
     centres = (transform.points - centre) / size
     bumps = bump(np, np.sum((points[:, None] - centres) ** 2, axis=-1))
-    cardinal = np.c_[bumps, np.ones(len(points)), points] @ _solution(transform)
+    cardinal: np.ndarray = np.c_[bumps, np.ones(len(points)), points] @ _solution(transform)
     return cardinal.astype(dtype)
 
 

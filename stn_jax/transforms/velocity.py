@@ -1,6 +1,5 @@
 """Velocity fields: the map after one unit of time of a steady flow, undone by its negative."""
 
-import functools
 import operator
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from stn_jax import _checks as checks
+from stn_jax._jit import jit
 from stn_jax._mesh import constant_like
 from stn_jax.coordinates import ALIGN_CORNERS, identity_grid
 from stn_jax.transforms.displacement import (
@@ -141,7 +141,7 @@ class Velocity(Flow):
         return -p
 
 
-@functools.partial(jax.jit, static_argnames="align_corners")
+@jit(static_argnames="align_corners")
 def _own_points(
     velocity: Float[Array, "*b_shape n"], align_corners: bool
 ) -> Float[Array, "*ones_shape n"]:
@@ -151,7 +151,7 @@ def _own_points(
     return add_batch(points, velocity.ndim)
 
 
-@functools.partial(jax.jit, static_argnames=("steps", "mode", "align_corners"))
+@jit(static_argnames=("steps", "mode", "align_corners"))
 def _square(
     velocity: Float[Array, "*b_shape n"], steps: int, mode: str, align_corners: bool
 ) -> Float[Array, "*b_shape n"]:
@@ -175,7 +175,7 @@ def _runge_kutta(
     return _follow(velocity, points, steps, mode, align_corners) - points
 
 
-@functools.partial(jax.jit, static_argnames=("steps", "mode", "align_corners"))
+@jit(static_argnames=("steps", "mode", "align_corners"))
 def _follow(
     velocity: Float[Array, "*b_shape n"],
     points: Float[Array, "*c_points n"],

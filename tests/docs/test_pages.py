@@ -3,33 +3,37 @@
 import importlib.util
 import sys
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
 
 
-def extension(name):
+def extension(name: str) -> ModuleType:
     """Imports a file of docs/extensions, which is no package."""
     path = ROOT / "docs/extensions" / f"{name}.py"
     spec = importlib.util.spec_from_file_location(f"docs_{name}", path)
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 
 
 @pytest.fixture(scope="module")
-def pages():
+def pages() -> ModuleType:
     return extension("pages")
 
 
-def test_every_public_name_has_a_page():
+def test_every_public_name_has_a_page() -> None:
     public = extension("public")
     assert len(public.public_names()) > 60
     assert not public.names_without_a_page(ROOT / "docs/api")
 
 
-def test_a_public_name_without_a_page_is_found(tmp_path):
+def test_a_public_name_without_a_page_is_found(tmp_path: Path) -> None:
     public = extension("public")
     text = (ROOT / "docs/api/sampling.rst").read_text()
     (tmp_path / "sampling.rst").write_text(text.replace("   grid_sample\n", ""))
@@ -49,13 +53,17 @@ def test_a_public_name_without_a_page_is_found(tmp_path):
         ("#here", "#here"),
     ],
 )
-def test_links_of_the_readme_lead_to_pages_of_the_site(pages, link, turned):
+def test_links_of_the_readme_lead_to_pages_of_the_site(
+    pages: ModuleType, link: str, turned: Any
+) -> None:
     readme, page = ROOT / "README.md", ROOT / "docs/generated/getting-started.md"
     text = f"see [this]({link}) or\n\n```text\n[x](docs/a.md)\n```\n"
     assert pages.turned(text, readme, page) == text.replace(link, turned)
 
 
-def test_an_example_becomes_a_page(pages, tmp_path, monkeypatch):
+def test_an_example_becomes_a_page(
+    pages: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(sys.modules, "pages", pages)
     examples = extension("examples")
     script = tmp_path / "flow.py"

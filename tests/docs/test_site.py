@@ -8,7 +8,9 @@ import http.server
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from browser import DESKTOP, background, find_faults, needs_browser, open_browser, show
@@ -20,7 +22,7 @@ pytestmark = [pytest.mark.slow, needs_browser]
 
 
 @pytest.fixture(scope="module")
-def site():
+def site() -> Path:
     """Builds all of it, strictly, and returns the folder."""
     html = ROOT / "docs/_build/html"
     command = [sys.executable, "-m", "sphinx", "-W", "-n", "-E", "-q", "-b", "html"]
@@ -31,11 +33,11 @@ def site():
 
 
 @pytest.fixture(scope="module")
-def address(site):
+def address(site: Path) -> Iterator[str]:
     """Serves the site on this machine."""
 
     class Quiet(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *_):
+        def log_message(self, *_: object) -> None:
             pass
 
     handler = functools.partial(Quiet, directory=str(site))
@@ -46,17 +48,19 @@ def address(site):
 
 
 @pytest.fixture(scope="module")
-def browser():
+def browser() -> Iterator[Any]:
     with open_browser() as driver:
         yield driver
 
 
-def all_pages(site):
+def all_pages(site: Path) -> list[str]:
     pages = [path.relative_to(site).as_posix() for path in site.rglob("*.html")]
     return sorted(page for page in pages if not page.startswith(("_modules", "_static")))
 
 
-def test_no_page_has_an_error_a_missing_picture_or_a_scroll_sideways(site, address, browser):
+def test_no_page_has_an_error_a_missing_picture_or_a_scroll_sideways(
+    site: Path, address: Any, browser: Any
+) -> None:
     pages = all_pages(site)
     assert len(pages) > 80
     browser.get_log("browser")
@@ -64,14 +68,14 @@ def test_no_page_has_an_error_a_missing_picture_or_a_scroll_sideways(site, addre
     assert not {page: faults for page, faults in found.items() if faults}
 
 
-def test_colours_follow_the_system(address, browser):
+def test_colours_follow_the_system(address: Any, browser: Any) -> None:
     show(browser, f"{address}/index.html", DESKTOP)
     light = background(browser)
     show(browser, f"{address}/index.html", DESKTOP, dark=True)
     assert light == "rgb(255, 255, 255)" != background(browser)
 
 
-def test_formulas_are_drawn_and_a_search_finds_a_function(address, browser):
+def test_formulas_are_drawn_and_a_search_finds_a_function(address: Any, browser: Any) -> None:
     from selenium.webdriver.support.wait import WebDriverWait
 
     show(browser, f"{address}/how-it-works.html", DESKTOP)

@@ -4,6 +4,8 @@ import importlib.util
 import json
 import sys
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -11,27 +13,29 @@ ROOT = Path(__file__).parents[2]
 NOTEBOOKS = sorted((ROOT / "docs/tutorials").glob("*.ipynb"))
 
 
-def load(path):
+def load(path: Path) -> ModuleType:
     """Imports a file of docs/, which is no package."""
     spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 
 
-def code_cells(path):
+def code_cells(path: Path) -> list[dict[str, Any]]:
     cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
     return [cell for cell in cells if cell["cell_type"] == "code"]
 
 
-def kinds(cell):
+def kinds(cell: dict[str, Any]) -> list[str]:
     """What a cell prints and draws, by kind: numbers may differ between processors."""
     names = [output.get("name") or sorted(output["data"])[0] for output in cell["outputs"]]
     return list(dict.fromkeys(names))  # what is printed may come in one piece or in several
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
-def test_a_tutorial_is_small_was_run_and_installs_what_it_needs(path):
+def test_a_tutorial_is_small_was_run_and_installs_what_it_needs(path: Path) -> None:
     cells = code_cells(path)
     assert path.stat().st_size < 300_000
     assert "%pip install" in "".join(cells[0]["source"])
@@ -42,7 +46,7 @@ def test_a_tutorial_is_small_was_run_and_installs_what_it_needs(path):
     assert "stderr" not in found
 
 
-def test_a_notebook_becomes_a_page(tmp_path, monkeypatch):
+def test_a_notebook_becomes_a_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     extensions = ROOT / "docs/extensions"
     monkeypatch.setitem(sys.modules, "pages", load(extensions / "pages.py"))
     tutorials = load(extensions / "tutorials.py")
@@ -56,7 +60,7 @@ def test_a_notebook_becomes_a_page(tmp_path, monkeypatch):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
-def test_a_tutorial_runs_and_prints_and_draws_what_is_kept(path):
+def test_a_tutorial_runs_and_prints_and_draws_what_is_kept(path: Path) -> None:
     pytest.importorskip("nbclient", reason="make docs installs the extra `docs`")
     pytest.importorskip("ipykernel")
     notebook = load(ROOT / "docs/tutorials/run.py").run(path)

@@ -1,6 +1,7 @@
 """Blocks of the models: the same numbers as the plain networks of `stn_jax.nn`."""
 
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -15,9 +16,9 @@ from stn_jax.models._blocks import ConvolutionalFeatures, convolutional_localiza
 
 
 @pytest.mark.parametrize("shape", [(17, 14, 2), (12, 10, 11, 1)], ids=["images", "volumes"])
-def test_the_localization_network_is_that_of_nn(shape):
+def test_the_localization_network_is_that_of_nn(shape: tuple[int, ...]) -> None:
     transform = stn.Affine(len(shape) - 1)
-    sizes = {"filters": (3, 2), "hidden": (4,), "shrink": 2}
+    sizes: dict[str, Any] = {"filters": (3, 2), "hidden": (4,), "shrink": 2}
     plain = snn.ConvolutionalLocalization(
         shape, transform, kernel_size=2, **sizes, rngs=nnx.Rngs(0)
     )
@@ -25,8 +26,9 @@ def test_the_localization_network_is_that_of_nn(shape):
     ours = convolutional_localization(
         shape, transform, kernel_sizes=(2, 2), pool_last=False, **sizes, rngs=nnx.Rngs(1)
     )
-    features, head = ours.layers
-    pairs = [
+    parts: Any = ours.layers
+    features, head = parts
+    pairs: list[tuple[Any, Any]] = [
         *zip(features.layers, plain.convolutions, strict=True),
         *zip(head.hidden, plain.hidden, strict=True),
         (head.head, plain.head),
@@ -36,7 +38,7 @@ def test_the_localization_network_is_that_of_nn(shape):
         its.bias[...] += 0.05
     x = np.random.default_rng(0).standard_normal((3, *shape)).astype(np.float32)
 
-    def loss(net, x):
+    def loss(net: Any, x: jax.Array) -> tuple[Any, ...]:
         theta = net(x)
         return jnp.sum(theta**2), theta
 
@@ -48,7 +50,7 @@ def test_the_localization_network_is_that_of_nn(shape):
 
 
 @pytest.mark.parametrize("pool_last", [True, False])
-def test_features_say_their_shape_and_know_their_input(pool_last):
+def test_features_say_their_shape_and_know_their_input(pool_last: bool) -> None:
     net = ConvolutionalFeatures(
         (20, 16, 3), filters=(4, 5), kernel_sizes=(3, 2), shrink=2, pool_last=pool_last,
         rngs=nnx.Rngs(0),
@@ -60,10 +62,10 @@ def test_features_say_their_shape_and_know_their_input(pool_last):
 
 
 @pytest.mark.parametrize("pool_last", [True, False])
-def test_features_keep_the_batch_split_on_an_explicit_mesh(pool_last):
-    sizes = {"filters": (2, 3), "kernel_sizes": (3, 2), "pool_last": pool_last}
+def test_features_keep_the_batch_split_on_an_explicit_mesh(pool_last: bool) -> None:
+    sizes: dict[str, Any] = {"filters": (2, 3), "kernel_sizes": (3, 2), "pool_last": pool_last}
     net = ConvolutionalFeatures((10, 9, 1), **sizes, rngs=nnx.Rngs(0))
-    x = np.random.default_rng(0).random((4, 10, 9, 1), np.float32)
+    x = jnp.asarray(np.random.default_rng(0).random((4, 10, 9, 1), np.float32))
     mesh = jax.make_mesh((1,), ("b",), axis_types=(AxisType.Explicit,))
     with jax.numpy_rank_promotion("raise"), jax.set_mesh(mesh):
         features = net(jax.device_put(x, jax.P("b")))
@@ -71,12 +73,12 @@ def test_features_keep_the_batch_split_on_an_explicit_mesh(pool_last):
     np.testing.assert_allclose(features, net(x), atol=1e-6)
 
 
-def test_images_too_small_are_refused():
+def test_images_too_small_are_refused() -> None:
     with pytest.raises(ValueError, match="too small: convolution 1"):
         ConvolutionalFeatures((9, 9, 1), filters=(2, 2), kernel_sizes=(5, 3), rngs=nnx.Rngs(0))
 
 
-def test_padded_convolutions_equal_flax():
+def test_padded_convolutions_equal_flax() -> None:
     shape, rngs = (7, 6, 2), nnx.Rngs(0)
     features = ConvolutionalFeatures(
         shape, filters=(3,), kernel_sizes=(5,), pad=2, pool_last=False, rngs=rngs

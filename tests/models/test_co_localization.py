@@ -1,5 +1,7 @@
 """The network of co-localization: its sizes, its window, gradients."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,9 +16,9 @@ PART = CoLocalizer(StridedLocalizer(3, 4, 2, (5,)), output_shape=(6, 6))
 IMAGES = random.uniform(random.key(0), (2, 18, 18, 1), jnp.float32)
 
 
-def test_the_localization_network_is_strided_and_pooled():
+def test_the_localization_network_is_strided_and_pooled() -> None:
     """Against patches of the image, one product with the kernel each."""
-    network = PART.build((18, 18, 1), 0, rngs=nnx.Rngs(0)).transformer.localization
+    network: Any = PART.build((18, 18, 1), 0, rngs=nnx.Rngs(0)).transformer.localization
     kernel = np.asarray(network.convolution.kernel[...])
     maps = np.zeros((2, 8, 8, 3), np.float32)
     for row, column in np.ndindex(8, 8):
@@ -31,10 +33,10 @@ def test_the_localization_network_is_strided_and_pooled():
     np.testing.assert_allclose(network(IMAGES), theta, rtol=1e-4, atol=1e-4)
 
 
-def test_the_window_is_what_the_transformer_reads_and_its_gradient_moves_it():
+def test_the_window_is_what_the_transformer_reads_and_its_gradient_moves_it() -> None:
     network = PART.build((18, 18, 1), 0, rngs=nnx.Rngs(0))
 
-    def loss(network, images):
+    def loss(network: Any, images: jax.Array) -> tuple[Any, ...]:
         [warp] = network.forward(images).warps
         return jnp.sum(warp.features**2), warp
 
@@ -47,14 +49,15 @@ def test_the_window_is_what_the_transformer_reads_and_its_gradient_moves_it():
     assert np.abs(np.asarray(head.bias[...])).min() > 1e-3
 
 
-def test_the_papers_sizes():
+def test_the_papers_sizes() -> None:
     shape = jax.ShapeDtypeStruct((100, 84, 84, 1), jnp.float32)
     network = CoLocalizer().build((84, 84, 1), 0, rngs=nnx.Rngs(0))
     [warp] = jax.eval_shape(network.forward, shape).warps
     assert (warp.theta.shape, warp.features.shape) == ((100, 3), (100, 28, 28, 1))
-    assert network.transformer.localization.connected.input_shape == (9, 9, 8)
+    localization: Any = network.transformer.localization
+    assert localization.connected.input_shape == (9, 9, 8)
 
 
-def test_images_too_small_are_refused():
+def test_images_too_small_are_refused() -> None:
     with pytest.raises(ValueError, match=r"input_shape=\(12, 12, 1\) is too small: kernel_size=9"):
         CoLocalizer().build((12, 12, 1), 0, rngs=nnx.Rngs(0))

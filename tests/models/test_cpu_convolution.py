@@ -1,5 +1,8 @@
 """The CPU's forms of convolution and pooling against XLA's own: values and both gradients."""
 
+from collections.abc import Callable
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,7 +12,7 @@ from flax import nnx
 from stn_jax.models._cpu_convolution import convolve, convolve_and_pool, max_pool
 
 
-def convolution(x, kernel):
+def convolution(x: jax.Array, kernel: jax.Array) -> Any:
     """XLA's own."""
     n = x.ndim - 2
     letters = "DHW"[-n:]
@@ -17,11 +20,11 @@ def convolution(x, kernel):
     return jax.lax.conv_general_dilated(x, kernel, (1,) * n, "VALID", dimension_numbers=numbers)
 
 
-def value_and_derivatives(function, x, kernel):
+def value_and_derivatives(function: Callable[..., Any], x: jax.Array, kernel: jax.Array) -> Any:
     """Value, both gradients, and the derivative along one direction."""
 
     @jax.jit
-    def compute(x, kernel):
+    def compute(x: jax.Array, kernel: jax.Array) -> tuple[Any, ...]:
         y, pull = jax.vjp(function, x, kernel)
         weight = jnp.linspace(-1, 1, y.size, dtype=y.dtype).reshape(y.shape)
         _, dy = jax.jvp(function, (x, kernel), (x[::-1], kernel[..., ::-1]))
@@ -43,7 +46,7 @@ SHAPES = pytest.mark.parametrize(
 
 
 @SHAPES
-def test_convolve_and_pool(image, kernel):
+def test_convolve_and_pool(image: tuple[int, ...], kernel: tuple[int, ...]) -> None:
     random = np.random.default_rng(0)
     arrays = jnp.asarray(random.normal(size=image)), jnp.asarray(random.normal(size=kernel))
     ours = value_and_derivatives(convolve_and_pool, *arrays)
@@ -53,7 +56,7 @@ def test_convolve_and_pool(image, kernel):
 
 
 @SHAPES
-def test_convolve(image, kernel):
+def test_convolve(image: tuple[int, ...], kernel: tuple[int, ...]) -> None:
     random = np.random.default_rng(0)
     arrays = jnp.asarray(random.normal(size=image)), jnp.asarray(random.normal(size=kernel))
     n = len(image) - 2
@@ -85,7 +88,7 @@ def test_convolve(image, kernel):
     ],
     ids=str,
 )
-def test_convolve_equals_the_convolution_that_it_is_dropped_in_for(options):
+def test_convolve_equals_the_convolution_that_it_is_dropped_in_for(options: dict[str, Any]) -> None:
     x = jnp.asarray(np.random.default_rng(0).normal(size=(2, 8, 9, 2)))
     options = {"padding": "VALID", "param_dtype": jnp.float64} | options
     plain, ours = (
@@ -95,29 +98,29 @@ def test_convolve_equals_the_convolution_that_it_is_dropped_in_for(options):
     np.testing.assert_allclose(ours(x), plain(x), atol=1e-12)
 
 
-def test_convolve_with_other_layouts_and_without_any():
+def test_convolve_with_other_layouts_and_without_any() -> None:
     x, kernel = jnp.ones((2, 3, 8, 8)), jnp.ones((4, 3, 3, 3))  # channels first, JAX's default
     expected = jax.lax.conv_general_dilated(x, kernel, (1, 1), "VALID")
     np.testing.assert_allclose(convolve(x, kernel, (1, 1), "VALID"), expected)
 
 
 @pytest.mark.skipif(jax.default_backend() != "cpu", reason="other platforms convolve")
-def test_a_plain_convolution_is_a_product_on_a_cpu():
+def test_a_plain_convolution_is_a_product_on_a_cpu() -> None:
     layer = nnx.Conv(2, 4, (3, 3), padding="VALID", rngs=nnx.Rngs(0), conv_general_dilated=convolve)
     shape = jax.ShapeDtypeStruct((2, 8, 8, 2), jnp.float32)
-    assert " convolution(" not in jax.jit(layer.__call__).lower(shape).compile().as_text()
+    assert " convolution(" not in str(jax.jit(layer.__call__).lower(shape).compile().as_text())
 
 
-def test_max_pool_is_the_maximum_of_whole_windows():
-    x = np.random.default_rng(0).normal(size=(2, 5, 7, 3))
+def test_max_pool_is_the_maximum_of_whole_windows() -> None:
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(2, 5, 7, 3)))
     expected = x[:, :4, :6].reshape(2, 2, 2, 3, 2, 3).max((2, 4))
     np.testing.assert_array_equal(max_pool(x), expected)
-    volumes = np.random.default_rng(0).normal(size=(1, 6, 4, 3, 2))
+    volumes = jnp.asarray(np.random.default_rng(0).normal(size=(1, 6, 4, 3, 2)))
     expected = volumes[:, :, :3].reshape(1, 2, 3, 1, 3, 1, 3, 2).max((2, 4, 6))
     np.testing.assert_array_equal(max_pool(volumes, 3), expected)
 
 
-def test_at_a_tie_the_first_pixel_gets_the_gradient():
+def test_at_a_tie_the_first_pixel_gets_the_gradient() -> None:
     x, kernel = jnp.ones((1, 4, 4, 1)), jnp.ones((1, 1, 1, 1))
     expected = np.zeros((4, 4))
     expected[::2, ::2] = 1

@@ -1,5 +1,7 @@
 """Windows of half size: they tile the image, share a localization network, have backbones."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -15,16 +17,16 @@ IMAGES = random.uniform(random.key(0), (2, 16, 16, 3), jnp.float32)
 
 
 @pytest.fixture(scope="module")
-def network():
+def network() -> Any:
     return SMALL.build((16, 16, 3), 5, rngs=nnx.Rngs(0))
 
 
 @nnx.jit
-def forward(network, images, keys=None):
+def forward(network: Any, images: jax.Array, keys: jax.Array | None = None) -> Any:
     return network.forward(images, keys=keys)
 
 
-def test_untrained_windows_are_the_quarters_of_the_image(network):
+def test_untrained_windows_are_the_quarters_of_the_image(network: Any) -> None:
     prediction = forward(network, IMAGES)
     assert prediction.logits.shape == (2, 5)
     quarters = [IMAGES[:, y : y + 8, x : x + 8] for y in (0, 8) for x in (0, 8)]
@@ -34,7 +36,7 @@ def test_untrained_windows_are_the_quarters_of_the_image(network):
     assert tile_centres(1).tolist() == [[0, 0]]
 
 
-def test_the_localization_network_is_shared_and_each_window_has_a_backbone(network):
+def test_the_localization_network_is_shared_and_each_window_has_a_backbone(network: Any) -> None:
     net = network.transformer.localization
     assert net.shrink == 2
     assert net.head.bias.shape == (8,)
@@ -47,8 +49,8 @@ def test_the_localization_network_is_shared_and_each_window_has_a_backbone(netwo
     np.testing.assert_allclose(forward(network, IMAGES).logits, expected, rtol=1e-4, atol=1e-5)
 
 
-def test_a_translation_moves_one_window(network):
-    moved = SMALL.build((16, 16, 3), 5, rngs=nnx.Rngs(0))
+def test_a_translation_moves_one_window(network: Any) -> None:
+    moved: Any = SMALL.build((16, 16, 3), 5, rngs=nnx.Rngs(0))
     bias = moved.transformer.localization.head.bias
     bias[...] = bias[...].at[2].add(-2 / 16)  # the second window, a pixel to the left
     before, after = forward(network, IMAGES).warps, forward(moved, IMAGES).warps
@@ -56,7 +58,7 @@ def test_a_translation_moves_one_window(network):
     np.testing.assert_array_equal(after[0].features, before[0].features)
 
 
-def test_dropout_keeps_the_mean_and_depends_on_the_keys_alone(network):
+def test_dropout_keeps_the_mean_and_depends_on_the_keys_alone(network: Any) -> None:
     keys = random.split(random.key(1), 2)
     dropped = forward(network, IMAGES, keys).logits
     np.testing.assert_array_equal(forward(network, IMAGES, keys).logits, dropped)
@@ -67,7 +69,7 @@ def test_dropout_keeps_the_mean_and_depends_on_the_keys_alone(network):
 
 
 @pytest.mark.parametrize(("transformers", "side"), [(0, 224), (2, 448), (4, 448)])
-def test_full_sizes(transformers, side):
+def test_full_sizes(transformers: int, side: int) -> None:
     part = PartNet(transformers)
     images = jax.ShapeDtypeStruct((1, side, side, 3), jnp.float32)
     network = nnx.eval_shape(lambda: part.build((side, side, 3), 200, rngs=nnx.Rngs(0)))
@@ -77,7 +79,7 @@ def test_full_sizes(transformers, side):
     assert network.logits.kernel.shape == (512 * max(1, transformers), 200)
 
 
-def test_what_does_not_fit_is_refused():
+def test_what_does_not_fit_is_refused() -> None:
     with pytest.raises(ValueError, match="transformers=-1 is not allowed"):
         PartNet(-1)
     with pytest.raises(ValueError, match=r"dropout=1.0 is not allowed; it must be in \[0, 1\)"):

@@ -1,5 +1,7 @@
 """The recurrent transformer: its equations, its steps, gradients through time, sizes."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -16,27 +18,27 @@ IMAGES = random.uniform(random.key(0), (5, 16, 16, 1), jnp.float32)
 
 
 @pytest.fixture(scope="module")
-def network():
+def network() -> Any:
     """A network whose windows move: the head is not zero."""
-    network = PART.build((16, 16, 1), 12, rngs=nnx.Rngs(0))
+    network: Any = PART.build((16, 16, 1), 12, rngs=nnx.Rngs(0))
     head = network.transformer.localization.head
     head.kernel[...] = random.normal(random.key(1), head.kernel.shape, jnp.float32) / 10
     return network
 
 
 @pytest.fixture(scope="module")
-def prediction(network):
+def prediction(network: Any) -> Any:
     return nnx.jit(lambda network, images: network.forward(images))(network, IMAGES)
 
 
-def test_an_untrained_window_is_the_whole_image_at_each_step():
+def test_an_untrained_window_is_the_whole_image_at_each_step() -> None:
     warps = jax.jit(PART.build((16, 16, 1), 12, rngs=nnx.Rngs(0)).forward)(IMAGES).warps
     assert [warp.theta.tolist() for warp in warps] == [[[1, 0, 0, 0, 1, 0]] * 5] * 3
     assert {warp.features.shape for warp in warps} == {(5, 8, 9, 1)}
     assert {warp.grid.shape for warp in warps} == {(5, 8, 9, 2)}
 
 
-def test_each_step_reads_its_own_window_of_the_image(network, prediction):
+def test_each_step_reads_its_own_window_of_the_image(network: Any, prediction: Any) -> None:
     assert len(prediction.warps) == 3
     assert not np.allclose(prediction.warps[0].theta, prediction.warps[1].theta, atol=1e-3)
     assert not np.allclose(prediction.warps[1].theta, prediction.warps[2].theta, atol=1e-3)
@@ -46,16 +48,16 @@ def test_each_step_reads_its_own_window_of_the_image(network, prediction):
         np.testing.assert_allclose(logits[:, step], expected, rtol=1e-4, atol=1e-5)
 
 
-def test_the_state_follows_the_equations_of_the_gated_unit(network, prediction):
+def test_the_state_follows_the_equations_of_the_gated_unit(network: Any, prediction: Any) -> None:
     """Against NumPy, gate by gate, with the gates' weights cut out of the stacked ones."""
 
-    def gates(layer):
+    def gates(layer: Any) -> tuple[list[np.ndarray], list[np.ndarray]]:
         return np.split(np.asarray(layer.kernel[...]), 3, 1), np.split(
             np.asarray(layer.bias[...]), 3
         )
 
-    def sigmoid(a):
-        return 1 / (1 + np.exp(-a))
+    def sigmoid(a: np.ndarray) -> np.ndarray:
+        return np.asarray(1 / (1 + np.exp(-a)))
 
     net = network.transformer.localization
     u = np.asarray(net.features(IMAGES)).reshape(5, -1)
@@ -71,10 +73,10 @@ def test_the_state_follows_the_equations_of_the_gated_unit(network, prediction):
         np.testing.assert_allclose(warp.theta, theta, rtol=1e-4, atol=1e-5)
 
 
-def test_the_first_label_does_not_depend_on_later_steps(network):
+def test_the_first_label_does_not_depend_on_later_steps(network: Any) -> None:
     """And the last one does on the recurrent weights, which no first step uses."""
 
-    def loss(network, step):
+    def loss(network: Any, step: jax.Array) -> jax.Array:
         return jnp.sum(network(IMAGES).reshape(5, 3, 4)[:, step] ** 2)
 
     gradient = nnx.jit(nnx.grad(loss), static_argnums=1)
@@ -85,7 +87,7 @@ def test_the_first_label_does_not_depend_on_later_steps(network):
     assert np.abs(np.asarray(first.input.kernel[...])).max() > 1e-5
 
 
-def test_sizes_that_do_not_fit_are_refused():
+def test_sizes_that_do_not_fit_are_refused() -> None:
     with pytest.raises(ValueError, match="steps=3 does not fit; 10 outputs need"):
         PART.build((16, 16, 1), 10, rngs=nnx.Rngs(0))
     with pytest.raises(ValueError, match="units=0 does not fit"):

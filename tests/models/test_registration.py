@@ -1,6 +1,8 @@
 """The network of registration: it starts at the identity, and chains its maps."""
 
 import functools
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -22,13 +24,13 @@ VOLUMES = random.uniform(random.key(0), (2, *SHAPE, 2), jnp.float32)
 
 
 @pytest.fixture(scope="module")
-def align():
+def align() -> Callable[..., Any]:
     """The network as a compiled function of what is added to its last layers, and of volumes."""
     graph, state = nnx.split(PART.build((*SHAPE, 2), 0, rngs=nnx.Rngs(0)))
 
     @jax.jit
-    def align(state, bias, kernel, volumes):
-        network = nnx.merge(graph, state)
+    def align(state: Any, bias: jax.Array, kernel: jax.Array, volumes: jax.Array) -> Any:
+        network: Any = nnx.merge(graph, state)
         head = network.localization.layers[-1].head
         head.bias[...] = head.bias[...] + bias
         network.field.last.kernel[...] = network.field.last.kernel[...] + kernel
@@ -37,7 +39,7 @@ def align():
     return functools.partial(align, state)
 
 
-def test_untrained_it_moves_nothing(align):
+def test_untrained_it_moves_nothing(align: Any) -> None:
     alignment = align(jnp.zeros(12, jnp.float32), jnp.zeros(KERNEL, jnp.float32), VOLUMES)
     assert alignment.velocity.shape == (2, 4, 8, 6, 3)
     assert not np.any(alignment.velocity)
@@ -48,7 +50,9 @@ def test_untrained_it_moves_nothing(align):
     np.testing.assert_array_equal(alignment.warps[0].theta[0], stn.Affine(ndim=3).identity())
 
 
-def test_the_grid_is_the_affine_map_after_the_flow_and_the_volume_is_sampled_once(align):
+def test_the_grid_is_the_affine_map_after_the_flow_and_the_volume_is_sampled_once(
+    align: Any,
+) -> None:
     bias, kernel = (
         0.05 * random.normal(random.key(1), shape, jnp.float32) for shape in ((12,), KERNEL)
     )
@@ -63,7 +67,7 @@ def test_the_grid_is_the_affine_map_after_the_flow_and_the_volume_is_sampled_onc
     np.testing.assert_allclose(both.features, sampled, atol=1e-5)
 
 
-def test_doubling_repeats_voxels():
+def test_doubling_repeats_voxels() -> None:
     x = jnp.arange(4.0, dtype=jnp.float32).reshape(1, 2, 2, 1)
     expected = np.kron(np.arange(4.0).reshape(2, 2), np.ones((2, 2)))
     np.testing.assert_array_equal(double(x)[0, ..., 0], expected)
@@ -77,11 +81,11 @@ def test_doubling_repeats_voxels():
         ((8, 16, 10, 2), r"halves each side 2 times, so sides must be multiples of 4"),
     ],
 )
-def test_shapes_that_do_not_fit_are_refused(shape, message):
+def test_shapes_that_do_not_fit_are_refused(shape: tuple[int, ...], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         PART.build(shape, 0, rngs=nnx.Rngs(0))
 
 
-def test_a_decoder_longer_than_the_encoder_is_refused():
+def test_a_decoder_longer_than_the_encoder_is_refused() -> None:
     with pytest.raises(ValueError, match=r"decoder=\(2, 2\) is too long for encoder=\(4,\)"):
         RegistrationNet(encoder=(4,), decoder=(2, 2))

@@ -2,6 +2,7 @@
 
 import itertools
 from dataclasses import replace
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -13,12 +14,12 @@ from jax import random
 from stn_jax.models.svhn import HOUSE_NUMBERS, HouseNumberNet
 
 CNN, SINGLE, MULTI = HOUSE_NUMBERS.values()
-SMALL = {"filters": (3, 4, 5, 6), "hidden": (8,)}
+SMALL: dict[str, Any] = {"filters": (3, 4, 5, 6), "hidden": (8,)}
 IMAGES = random.uniform(random.key(0), (3, 16, 16, 3), jnp.float32)
 
 
 @nnx.jit
-def forward(network, images, keys=None):
+def forward(network: Any, images: jax.Array, keys: jax.Array | None = None) -> Any:
     return network.forward(images, keys=keys)
 
 
@@ -37,7 +38,7 @@ def linear(*sizes: int) -> int:
 
 
 @pytest.mark.parametrize("side", [64, 128])
-def test_sizes_are_the_papers(side):
+def test_sizes_are_the_papers(side: int) -> None:
     """Appendix A.5; counted by hand from its list of layers."""
     cnn = convolutions() + linear((side // 16) ** 2 * 192, 3072, 3072, 55)
     assert count_parameters(CNN, side) == cnn
@@ -49,7 +50,7 @@ def test_sizes_are_the_papers(side):
 
 
 @pytest.mark.parametrize("part", HOUSE_NUMBERS.values(), ids=HOUSE_NUMBERS)
-def test_an_untrained_transformer_changes_nothing(part):
+def test_an_untrained_transformer_changes_nothing(part: HouseNumberNet) -> None:
     part = replace(part, **SMALL)
     network = part.build((16, 16, 3), 22, rngs=nnx.Rngs(0))
     prediction = forward(network, IMAGES)
@@ -61,8 +62,8 @@ def test_an_untrained_transformer_changes_nothing(part):
         np.testing.assert_allclose(prediction.warps[0].features, IMAGES, atol=1e-6)
 
 
-def test_a_transformer_moves_the_feature_map_that_it_stands_before():
-    network = replace(MULTI, **SMALL).build((16, 16, 3), 22, rngs=nnx.Rngs(0))
+def test_a_transformer_moves_the_feature_map_that_it_stands_before() -> None:
+    network: Any = replace(MULTI, **SMALL).build((16, 16, 3), 22, rngs=nnx.Rngs(0))
     before = forward(network, IMAGES).warps
     head = network.transformers[2].localization.head
     head.bias[...] = jnp.array([1.0, 0, 2 / 8, 0, 1, 0], jnp.float32)  # a pixel of the 8 x 8 map
@@ -73,7 +74,7 @@ def test_a_transformer_moves_the_feature_map_that_it_stands_before():
     assert np.abs(np.asarray(after[3].features - before[3].features)).max() > 1e-3
 
 
-def test_dropout_depends_on_the_keys_alone():
+def test_dropout_depends_on_the_keys_alone() -> None:
     network = replace(SINGLE, filters=(3, 4), hidden=(8,)).build((16, 16, 3), 22, rngs=nnx.Rngs(0))
     keys = random.split(random.key(1), 3)
     dropped = forward(network, IMAGES, keys).logits
@@ -86,7 +87,7 @@ def test_dropout_depends_on_the_keys_alone():
     np.testing.assert_array_equal(forward(network, IMAGES, keys).logits, plain)
 
 
-def test_sizes_that_do_not_fit_are_refused():
+def test_sizes_that_do_not_fit_are_refused() -> None:
     with pytest.raises(ValueError, match="transformers=9 is not allowed; it must be 0 to 8"):
         HouseNumberNet(transformers=9)
     with pytest.raises(ValueError, match="kernel_size=4 does not fit; it must be odd"):

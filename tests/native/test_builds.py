@@ -21,48 +21,52 @@ pytestmark = [
 ]
 
 
-def build(folder, target, *options):
+def build(folder: Path, target: str, *options: str) -> Path:
     """Builds a target with CMake; returns its file."""
     path = os.pathsep.join([str(FOLDER), os.environ["PATH"]])
     env = {**os.environ, "PATH": path, "PYTHONPATH": str(ROOT)}
     python = f"-DPython_EXECUTABLE={sys.executable}"
-    configure = ["cmake", "-S", ROOT / "native", "-B", folder, "-G", "Ninja", python, *options]
-    for command in (configure, ["ninja", "-C", folder, target]):
+    configure: list[str | Path] = ["cmake", "-S", ROOT / "native", "-B", folder]
+    configure += ["-G", "Ninja", python, *options]
+    ninja: list[str | Path] = ["ninja", "-C", folder, target]
+    for command in (configure, ninja):
         done = subprocess.run(command, env=env, capture_output=True, text=True)
         assert done.returncode == 0, done.stdout + done.stderr
     return next(path for path in folder.iterdir() if target in path.stem)
 
 
-def stress(program, calls, *emulator):
+def stress(program: Path, calls: int, *emulator: str) -> dict[str, float]:
     """Runs random calls; returns the sum of the results for each row and type."""
     done = subprocess.run([*emulator, program, str(calls)], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-4000:]
     return {row: float(total) for row, total in re.findall(r"(.+) (\S+)\n", done.stdout)}
 
 
-def preload(name):
+def preload(name: str) -> str:
     """The file of a library of the compiler, to be loaded before all others."""
     done = subprocess.run(["c++", f"-print-file-name={name}"], capture_output=True, text=True)
     return done.stdout.strip()
 
 
 @pytest.fixture(scope="module")
-def plain(tmp_path_factory):
+def plain(tmp_path_factory: pytest.TempPathFactory) -> dict[str, float]:
     """Sums of the plain build."""
     return stress(build(tmp_path_factory.mktemp("plain"), "stress"), 5)
 
 
-def test_random_calls_are_right_and_the_same_with_any_number_of_threads(plain):
+def test_random_calls_are_right_and_the_same_with_any_number_of_threads(
+    plain: dict[str, float],
+) -> None:
     assert len(plain) == 192
     assert all(total > 0 for total in plain.values())
 
 
 @pytest.mark.parametrize("sanitizers", ["address,undefined", "thread"])
-def test_sanitizers_find_nothing(sanitizers, tmp_path):
+def test_sanitizers_find_nothing(sanitizers: str, tmp_path: Path) -> None:
     assert stress(build(tmp_path, "stress", f"-DSTN_SANITIZE={sanitizers}"), 5)
 
 
-def test_contract_holds_under_sanitizers(tmp_path):
+def test_contract_holds_under_sanitizers(tmp_path: Path) -> None:
     library = build(tmp_path, "stn_jax_cpu", "-DSTN_SANITIZE=address,undefined")
     env = {
         **os.environ,
@@ -79,7 +83,7 @@ def test_contract_holds_under_sanitizers(tmp_path):
 
 @pytest.mark.skipif(shutil.which(f"{ARM}-g++") is None, reason="no compiler for aarch64")
 @pytest.mark.skipif(shutil.which("qemu-aarch64") is None, reason="no emulator of aarch64")
-def test_aarch64_computes_the_same(plain, tmp_path):
+def test_aarch64_computes_the_same(plain: dict[str, float], tmp_path: Path) -> None:
     processor = ["-DCMAKE_SYSTEM_NAME=Linux", "-DCMAKE_SYSTEM_PROCESSOR=aarch64"]
     program = build(tmp_path, "stress", *processor, f"-DCMAKE_CXX_COMPILER={ARM}-g++")
     sums = stress(program, 5, "qemu-aarch64", "-L", f"/usr/{ARM}")

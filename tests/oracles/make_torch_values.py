@@ -8,6 +8,7 @@ PyTorch's value and two gradients, all float64 and channels-last.
 
 import itertools
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,7 +24,9 @@ def channels_last(x: torch.Tensor) -> np.ndarray:
     return np.moveaxis(x.detach().numpy(), 1, -1)
 
 
-def grid_sample_case(rng, n, mode, padding_mode, align_corners):
+def grid_sample_case(
+    rng: np.random.Generator, n: int, mode: str, padding_mode: str, align_corners: bool
+) -> dict[str, np.ndarray]:
     sizes, out = ((5, 4), (3, 7)) if n == 2 else ((3, 4, 2), (2, 3, 4))
     image = rng.standard_normal((2, *sizes, 2))
     grid = rng.uniform(-2, 2, (2, *out, n))
@@ -46,7 +49,9 @@ def grid_sample_case(rng, n, mode, padding_mode, align_corners):
     }
 
 
-def affine_grid_case(rng, n, align_corners):
+def affine_grid_case(
+    rng: np.random.Generator, n: int, align_corners: bool
+) -> dict[str, np.ndarray]:
     shape = (4, 5) if n == 2 else (2, 3, 4)
     theta = rng.standard_normal((3, n, n + 1))
     cotangent = rng.standard_normal((3, *shape, n))
@@ -63,7 +68,7 @@ def affine_grid_case(rng, n, align_corners):
 
 def main() -> None:
     rng = np.random.default_rng(2015)
-    values = {}
+    values: dict[str, Any] = {}
     for n, mode, padding_mode, align_corners in itertools.product(
         (2, 3), ("nearest", "bilinear", "bicubic"), ("zeros", "border", "reflection"), (False, True)
     ):

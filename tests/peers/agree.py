@@ -1,5 +1,8 @@
 """What the comparisons with PyTorch share: both sides' values and gradients, layouts, knots."""
 
+from collections.abc import Callable
+from typing import Any
+
 import jax
 import numpy as np
 import pytest
@@ -9,26 +12,26 @@ import stn_jax as stn
 torch = pytest.importorskip("torch")
 
 
-def sample_with_gradients(**options):
+def sample_with_gradients(**options: Any) -> Callable[..., Any]:
     """One compiled program: image, grid, cotangent -> value, d image, d grid."""
 
     @jax.jit
-    def run(image, grid, cotangent):
+    def run(image: jax.Array, grid: jax.Array, cotangent: jax.Array) -> tuple[Any, ...]:
         value, pullback = jax.vjp(lambda i, g: stn.grid_sample(i, g, **options), image, grid)
         return value, *pullback(cotangent)
 
     return run
 
 
-def channels_first(array):
+def channels_first(array: Any) -> np.ndarray:
     return np.moveaxis(np.asarray(array), -1, 1)
 
 
-def channels_last(array):
+def channels_last(array: Any) -> np.ndarray:
     return np.moveaxis(np.asarray(array), 1, -1)
 
 
-def torch_sample(image, grid, cotangent, **options):
+def torch_sample(image: Any, grid: Any, cotangent: Any, **options: Any) -> tuple[Any, ...]:
     """The same of PyTorch, for channels-last arrays."""
     image = torch.tensor(channels_first(image), requires_grad=True)
     grid = torch.tensor(np.asarray(grid), requires_grad=True)
@@ -37,7 +40,9 @@ def torch_sample(image, grid, cotangent, **options):
     return channels_last(value.detach()), channels_last(image.grad), grid.grad.numpy()
 
 
-def undecided(grid, sizes, align_corners, mode):
+def undecided(
+    grid: np.ndarray, sizes: tuple[int, ...], align_corners: bool, mode: str
+) -> np.ndarray:
     """Points where rounding, and not a rule, decides on which side of a knot they fall.
 
     Those are all near a knot, but for coordinates with so few binary digits that every way to

@@ -1,7 +1,9 @@
 """The examples against the formulas in PyTorch that they replace, values and gradients."""
 
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +17,7 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
 @pytest.fixture
-def load(monkeypatch):
+def load(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Any]]:
     monkeypatch.syspath_prepend(str(EXAMPLES))
     with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
         yield __import__
@@ -23,7 +25,7 @@ def load(monkeypatch):
         sys.modules.pop(name, None)
 
 
-def torch_attention(values, locations, weights):
+def torch_attention(values: Any, locations: Any, weights: Any) -> Any:
     """What Deformable DETR computes without its kernel: reads by level, then a weighted sum."""
     b, queries, heads, levels, points, _ = locations.shape
     grids = 2 * locations - 1
@@ -42,7 +44,7 @@ def torch_attention(values, locations, weights):
     return out.reshape(b, heads * out.shape[1], queries).transpose(1, 2)
 
 
-def test_deformable_attention_equals_pytorch(load):
+def test_deformable_attention_equals_pytorch(load: Callable[[str], Any]) -> None:
     example, rng = load("deformable_attention"), np.random.default_rng(0)
     values = [rng.normal(size=(2, h, w, 3, 4)) for h, w in ((8, 9), (4, 5), (2, 3))]
     locations = rng.uniform(-0.2, 1.2, (2, 6, 3, 3, 4, 2))
@@ -59,7 +61,7 @@ def test_deformable_attention_equals_pytorch(load):
         np.testing.assert_allclose(mine, other.numpy(), atol=1e-10)
 
 
-def torch_look_up(pyramid, places, radius):
+def torch_look_up(pyramid: Any, places: Any, radius: int) -> Any:
     """RAFT's look-up: coordinates in pixels, normalised for grid_sample, x along the first axis."""
     h, w, _ = places.shape
     steps = torch.linspace(-radius, radius, 2 * radius + 1, dtype=places.dtype)
@@ -74,7 +76,7 @@ def torch_look_up(pyramid, places, radius):
     return torch.stack(found, dim=2)
 
 
-def test_a_look_up_equals_raft(load):
+def test_a_look_up_equals_raft(load: Callable[[str], Any]) -> None:
     example, rng = load("raft_lookup"), np.random.default_rng(0)
     first, second = rng.normal(size=(2, 8, 12, 5))
     places = rng.uniform(-2, 13, (8, 12, 2))

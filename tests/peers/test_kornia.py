@@ -5,6 +5,8 @@ invert, normalise, make the grid, sample. Kornia's default is align_corners=True
 warps and False for `homography_warp` and `warp_image_tps`; here it is always said.
 """
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -28,27 +30,27 @@ sample = jax.jit(
 
 
 @pytest.fixture(scope="module")
-def photograph():
-    return data.astronaut()[:384, :512][::4, ::4].astype(np.float32) / 255
+def photograph() -> np.ndarray:
+    return np.asarray(data.astronaut()[:384, :512][::4, ::4].astype(np.float32) / 255)
 
 
-def batch(photograph, count, mode):
+def batch(photograph: np.ndarray, count: int, mode: str) -> np.ndarray:
     """Nearest in float64, so that no point falls on the other side of a tie."""
     dtype = np.float64 if mode == "nearest" else np.float32
     return np.stack([photograph] * count).astype(dtype)
 
 
-def first(images):
+def first(images: np.ndarray) -> Any:
     return torch.tensor(np.moveaxis(images, -1, 1))
 
 
-def check(ours, theirs):
+def check(ours: Any, theirs: Any) -> None:
     theirs = np.moveaxis(theirs.numpy(), 1, -1)
     assert np.std(theirs) > 0.05  # a picture, not a constant
     np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-4)
 
 
-def affine_matrices():
+def affine_matrices() -> np.ndarray:
     """Three pixel matrices, source to destination: a turn, a shear that shrinks, a shift out."""
     angle = 0.6
     turn = [[np.cos(angle), -np.sin(angle), 31.3], [np.sin(angle), np.cos(angle), -22.7]]
@@ -57,13 +59,13 @@ def affine_matrices():
     return np.array([turn, shear, shift])
 
 
-def homographies():
+def homographies() -> np.ndarray:
     """Three pixel homographies, source to destination, with nothing behind the horizon."""
     bottom = np.array([[[0.0012, -0.0007, 1.0]], [[-0.0009, 0.0015, 1.0]], [[0.002, 0.001, 1.0]]])
     return np.concatenate([affine_matrices() * [[[1.0]], [[1.5]], [[1.2]]], bottom], axis=1)
 
 
-def pixels_to_normalized(shape, align_corners):
+def pixels_to_normalized(shape: tuple[int, ...], align_corners: bool) -> np.ndarray:
     """3 x 3; `stn.normalize_matrix` does this for affine matrices only."""
     scale, offset = [], []
     for size in shape[::-1]:
@@ -77,18 +79,20 @@ def pixels_to_normalized(shape, align_corners):
     return matrix
 
 
-def normalized_homographies(align_corners):
+def normalized_homographies(align_corners: bool) -> np.ndarray:
     """From normalised target to normalised source, scaled so that W is 1 at the centre."""
     to_source = pixels_to_normalized(SOURCE, align_corners)
     to_target = pixels_to_normalized(TARGET, align_corners)
     theta = to_source @ np.linalg.inv(homographies()) @ np.linalg.inv(to_target)
-    return theta / theta[:, 2:, 2:]
+    return np.asarray(theta / theta[:, 2:, 2:])
 
 
 @ALIGN_CORNERS
 @PADDING_MODES
 @MODES
-def test_warp_affine(photograph, mode, padding_mode, align_corners):
+def test_warp_affine(
+    photograph: np.ndarray, mode: str, padding_mode: str, align_corners: bool
+) -> None:
     options = {"mode": mode, "padding_mode": padding_mode, "align_corners": align_corners}
     images, matrices = batch(photograph, 3, mode), affine_matrices()
     theta = stn.normalize_matrix(
@@ -104,7 +108,9 @@ def test_warp_affine(photograph, mode, padding_mode, align_corners):
 @ALIGN_CORNERS
 @PADDING_MODES
 @MODES
-def test_warp_perspective(photograph, mode, padding_mode, align_corners):
+def test_warp_perspective(
+    photograph: np.ndarray, mode: str, padding_mode: str, align_corners: bool
+) -> None:
     options = {"mode": mode, "padding_mode": padding_mode, "align_corners": align_corners}
     images = batch(photograph, 3, mode)
     theta = normalized_homographies(align_corners).astype(images.dtype)
@@ -118,7 +124,9 @@ def test_warp_perspective(photograph, mode, padding_mode, align_corners):
 @ALIGN_CORNERS
 @PADDING_MODES
 @MODES
-def test_homography_warp(photograph, mode, padding_mode, align_corners):
+def test_homography_warp(
+    photograph: np.ndarray, mode: str, padding_mode: str, align_corners: bool
+) -> None:
     """It takes our theta as it is: normalised, destination to source."""
     options = {"mode": mode, "padding_mode": padding_mode, "align_corners": align_corners}
     images = batch(photograph, 3, mode)
@@ -128,7 +136,7 @@ def test_homography_warp(photograph, mode, padding_mode, align_corners):
     check(sample(images, grid, **options), theirs)
 
 
-def control_points():
+def control_points() -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(3)
     points = np.stack(np.meshgrid([-0.9, 0.0, 0.9], [-0.8, 0.1, 0.9]), axis=-1).reshape(-1, 2)
     return points, 0.15 * rng.standard_normal((9, 2))
@@ -136,7 +144,7 @@ def control_points():
 
 @ALIGN_CORNERS
 @PADDING_MODES
-def test_warp_image_tps(photograph, padding_mode, align_corners):
+def test_warp_image_tps(photograph: np.ndarray, padding_mode: str, align_corners: bool) -> None:
     """Kornia's `get_tps_transform` centres its kernels at the *second* set of points.
 
     The interpolating spline of least bending (Bookstein; ours and SciPy's) has them at the first,
@@ -163,7 +171,7 @@ def test_warp_image_tps(photograph, padding_mode, align_corners):
     check(sample(images, grid[None], mode="bilinear", **options), theirs)
 
 
-def test_get_tps_transform_where_it_is_the_same_spline():
+def test_get_tps_transform_where_it_is_the_same_spline() -> None:
     """At the control points (both interpolate), and everywhere when the offsets are affine."""
     points, offsets = control_points()
     affine = points @ np.array([[0.1, -0.2], [0.3, 0.05]]) + [0.05, -0.1]

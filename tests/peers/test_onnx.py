@@ -1,7 +1,9 @@
 """The node tests of the onnx package for GridSample and AffineGrid, all of them."""
 
 import warnings
+from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -18,16 +20,17 @@ with warnings.catch_warnings():
     CASES = [
         case
         for case in load_model_tests(kind="node")
-        if [node.op_type for node in case.model.graph.node] in (["GridSample"], ["AffineGrid"])
+        if case.model
+        and [node.op_type for node in case.model.graph.node] in (["GridSample"], ["AffineGrid"])
     ]
 
 
-def attributes(node):
+def attributes(node: Any) -> dict[str, Any]:
     values = {a.name: a.s.decode() if a.s else a.f or a.i for a in node.attribute}
     return values
 
 
-def arrays(case):
+def arrays(case: Any) -> tuple[Any, ...]:
     """Inputs and expected outputs, which the package makes in memory or keeps in files."""
     inputs, outputs = case.data_sets[0]
     convert = [x if isinstance(x, np.ndarray) else numpy_helper.to_array(x) for x in inputs]
@@ -36,12 +39,12 @@ def arrays(case):
     )
 
 
-def test_there_are_cases():
+def test_there_are_cases() -> None:
     assert len(CASES) >= 20
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_node(case):
+def test_node(case: Any) -> None:
     node = case.model.graph.node[0]
     options = attributes(node)
     (first, second), expected = arrays(case)
@@ -57,13 +60,13 @@ def test_node(case):
             padding_mode=options.get("padding_mode", "zeros"),
             align_corners=align_corners,
         )
-        ours = np.moveaxis(np.asarray(ours), -1, 1)
+        ours = jnp.moveaxis(ours, -1, 1)
     np.testing.assert_allclose(ours, expected, atol=6e-5)  # some are given to four decimals
 
 
 @pytest.mark.parametrize("align_corners", [False, True])
 @pytest.mark.parametrize("padding_mode", ["zeros", "border", "reflection"])
-def test_tricubic(padding_mode, align_corners):
+def test_tricubic(padding_mode: str, align_corners: bool) -> None:
     """The reference evaluator, the one peer with cubic sampling of volumes; pixels in float32."""
     rng = np.random.default_rng(0)
     volume = rng.standard_normal((1, 2, 5, 4, 6))
@@ -101,4 +104,6 @@ def test_tricubic(padding_mode, align_corners):
         align_corners=align_corners,
     )
     assert np.abs(theirs).max() > 0.5
-    np.testing.assert_allclose(np.moveaxis(np.asarray(ours), -1, 1), theirs, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(
+        np.moveaxis(np.asarray(ours), -1, 1), np.asarray(theirs), rtol=0, atol=1e-5
+    )

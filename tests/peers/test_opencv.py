@@ -1,5 +1,7 @@
 """OpenCV's warps, within the 1/32 pixel to which it rounds coordinates."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -23,12 +25,14 @@ SHAPE, TARGET = (96, 128), (80, 108)
 
 
 @pytest.fixture(scope="module")
-def photograph():
-    return data.astronaut()[:384, :512][::4, ::4].astype(np.float32) / 255
+def photograph() -> np.ndarray:
+    return np.asarray(data.astronaut()[:384, :512][::4, ::4].astype(np.float32) / 255)
 
 
 @BORDERS
-def test_remap_at_coordinates_that_it_can_represent(photograph, border, options):
+def test_remap_at_coordinates_that_it_can_represent(
+    photograph: np.ndarray, border: Any, options: Any
+) -> None:
     """Multiples of 1/32 pixel are exact in its fixed point, so agreement is exact too."""
     rng = np.random.default_rng(0)
     size = np.array(SHAPE[::-1])
@@ -46,7 +50,7 @@ def test_remap_at_coordinates_that_it_can_represent(photograph, border, options)
 
 
 @BORDERS
-def test_warp_affine(photograph, border, options):
+def test_warp_affine(photograph: np.ndarray, border: Any, options: Any) -> None:
     matrix = np.array([[0.83, -0.56, 31.3], [0.56, 0.83, -22.7]])  # source to destination
     theirs = cv2.warpAffine(
         photograph,
@@ -67,7 +71,7 @@ def test_warp_affine(photograph, border, options):
 
 
 @pytest.mark.parametrize("offset", [0, 500])
-def test_homographies_of_points_in_pixels(offset):
+def test_homographies_of_points_in_pixels(offset: int) -> None:
     rng = np.random.default_rng(0)
     square = np.array([(0, 0), (1, 0), (0, 1), (1, 1)])
     for side in (10, 1000):
@@ -79,13 +83,15 @@ def test_homographies_of_points_in_pixels(offset):
         points = np.c_[side * rng.uniform(0, 1, (50, 2)) + offset, np.ones(50)]
         moved = [points @ theta.T for theta in (ours, theirs)]
         places = [m[:, :2] / m[:, 2:] for m in moved]
-        np.testing.assert_allclose(*places, rtol=0, atol=2e-5 * side * max(1, offset / side))
+        np.testing.assert_allclose(
+            places[0], places[1], rtol=0, atol=2e-5 * side * max(1, offset / side)
+        )
 
 
-def test_the_way_back_shows_the_picture_that_opencv_shows(photograph):
+def test_the_way_back_shows_the_picture_that_opencv_shows(photograph: np.ndarray) -> None:
     """A road seen from above: the middle of the way back lies behind its horizon."""
-    target = np.float32([(-1, -1), (1, -1), (1, 1), (-1, 1)])
-    source = np.float32([(-0.2, 0.3), (0.2, 0.3), (1, 1), (-1, 1)])
+    target = np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)], np.float32)
+    source = np.array([(-0.2, 0.3), (0.2, 0.3), (1, 1), (-1, 1)], np.float32)
     theta = stn.homography_from_points(target, source)
     view = np.asarray(stn.grid_sample(photograph, stn.projective_grid(theta, TARGET)))
     pixels = np.asarray(stn.denormalize_matrix(stn.invert(theta), TARGET, SHAPE), np.float64)

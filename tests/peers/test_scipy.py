@@ -1,5 +1,7 @@
 """SciPy's values: padding modes, splines, rotations, exponentials, differential equations."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -22,7 +24,7 @@ BOUNDARIES = [
 SHAPES = [(5, 7), (1, 6), (4, 5, 3)]
 
 
-def draw(shape):
+def draw(shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
     """Two channels, and points inside, on pixel centres and up to three sizes outside."""
     rng = np.random.default_rng(sum(shape))
     sizes = np.array(shape[::-1])
@@ -38,7 +40,14 @@ def draw(shape):
     ("padding_mode", "options", "theirs"), BOUNDARIES, ids=lambda p: p if type(p) is str else ""
 )
 @pytest.mark.parametrize(("mode", "order"), [("nearest", 0), ("bilinear", 1)])
-def test_map_coordinates(mode, order, padding_mode, options, theirs, shape):
+def test_map_coordinates(
+    mode: str,
+    order: int,
+    padding_mode: str,
+    options: dict[str, Any],
+    theirs: str,
+    shape: tuple[int, ...],
+) -> None:
     image, points = draw(shape)
     if mode == "nearest":  # ties go to even here, up there
         tie = np.abs(points - np.floor(points) - 0.5) < 1e-6
@@ -57,7 +66,7 @@ def test_map_coordinates(mode, order, padding_mode, options, theirs, shape):
 
 
 @pytest.mark.parametrize("regularization", [0.0, 0.2])
-def test_thin_plate_spline(regularization):
+def test_thin_plate_spline(regularization: float) -> None:
     """Radial basis functions r^2 log r; ours are r^2 log r^2, twice that."""
     rng = np.random.default_rng(0)
     points = rng.uniform(-1, 1, (9, 2))
@@ -74,21 +83,21 @@ def test_thin_plate_spline(regularization):
 
 
 @pytest.mark.parametrize("shape", [(30, 30), (60, 80), (150, 200)], ids=str)
-def test_thin_plate_splines_of_900_control_points(shape):
+def test_thin_plate_splines_of_900_control_points(shape: tuple[int, ...]) -> None:
     """The last shape is beyond the table of pixels and control points."""
     offsets = np.float32(0.05 * np.random.default_rng(0).normal(size=(900, 2)))
     points = stn.ThinPlateSpline((30, 30)).points
     spline = interpolate.RBFInterpolator(points, np.float64(offsets), kernel="thin_plate_spline")
     grid = np.asarray(stn.identity_grid(shape, align_corners=True, dtype=np.float64))
     right = grid + spline(grid.reshape(-1, 2)).reshape(grid.shape)
-    options = {"control_points": (30, 30), "align_corners": True}
+    options: dict[str, Any] = {"control_points": (30, 30), "align_corners": True}
     for array, error in ((offsets, 3e-4), (np.float64(offsets), 1e-10)):
         ours = stn.thin_plate_spline_grid(array, shape, **options)
         np.testing.assert_allclose(ours, right, rtol=0, atol=error)
 
 
 @pytest.mark.parametrize("side", [4, 10])
-def test_thin_plate_splines_of_traced_control_points(side):
+def test_thin_plate_splines_of_traced_control_points(side: int) -> None:
     rng = np.random.default_rng(side)
     points = np.float32(
         stn.ThinPlateSpline((side, side)).points + rng.normal(size=(side**2, 2)) / 50
@@ -103,7 +112,7 @@ def test_thin_plate_splines_of_traced_control_points(side):
     np.testing.assert_allclose(ours(offsets, points), right, rtol=0, atol=1e-4)
 
 
-def test_rotations_are_scipys():
+def test_rotations_are_scipys() -> None:
     rotations = pytest.importorskip("scipy.spatial.transform").Rotation
     rng = np.random.default_rng(0)
     angle = rng.uniform(-4, 4, 5)
@@ -122,7 +131,7 @@ def test_rotations_are_scipys():
 
 
 @pytest.mark.parametrize("n", [2, 3])
-def test_matrix_exponential_is_scipys_and_never_mirrors(n):
+def test_matrix_exponential_is_scipys_and_never_mirrors(n: int) -> None:
     linalg = pytest.importorskip("scipy.linalg")
     transform = stn.AffineDiffeomorphic(n)
     rng = np.random.default_rng(0)
@@ -141,14 +150,16 @@ def test_matrix_exponential_is_scipys_and_never_mirrors(n):
     assert (np.linalg.det(matrix[..., :n]) > 0).all()
 
 
-def whirl(points):
+def whirl(points: jax.Array | np.ndarray) -> np.ndarray:
     """A smooth velocity that vanishes, with three derivatives, at the border of [-1, 1]^2."""
     x, y = np.moveaxis(np.asarray(points), -1, 0)
     window = (np.maximum(1 - x**2, 0) * np.maximum(1 - y**2, 0)) ** 4
-    return 0.6 * window[..., None] * np.stack([np.sin(2 * y + 0.5), np.cos(2 * x)], axis=-1)
+    return np.asarray(
+        0.6 * window[..., None] * np.stack([np.sin(2 * y + 0.5), np.cos(2 * x)], axis=-1)
+    )
 
 
-def flowed(sizes, mode):
+def flowed(sizes: Any, mode: str) -> tuple[jax.Array, list[tuple[jax.Array, jax.Array]]]:
     """Maps 200 points, and back again, by the field on lattices of these sizes."""
     points = jnp.asarray(np.random.default_rng(0).uniform(-0.9, 0.9, (1, 200, 2)))
     found = []
@@ -160,12 +171,14 @@ def flowed(sizes, mode):
     return points, found
 
 
-def rms(a, b):
+def rms(a: jax.Array | np.ndarray, b: jax.Array | np.ndarray) -> float:
     return float(np.sqrt(np.mean((np.asarray(a) - np.asarray(b)) ** 2)))
 
 
 @pytest.mark.parametrize(("mode", "order", "last"), [("bilinear", 2, 3e-4), ("bicubic", 3, 5e-6)])
-def test_velocity_is_the_solution_of_its_equation_and_negating_it_the_inverse(mode, order, last):
+def test_velocity_is_the_solution_of_its_equation_and_negating_it_the_inverse(
+    mode: str, order: int, last: float
+) -> None:
     """Measured at 128 x 128: 2.3e-4 and 2.6e-6 from the solution, 1.0e-4 and 3.0e-6 there and back.
 
     The points move by half an image's half width; largest errors are eight times these.

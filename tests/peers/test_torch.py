@@ -1,6 +1,7 @@
 """Values and both gradients against PyTorch, live: a random differential test."""
 
 import itertools
+from typing import Any
 
 import jax
 import numpy as np
@@ -20,7 +21,7 @@ VARIANTS = list(itertools.product((False, True), (np.float32, np.float64)))
 EVERYTHING = len(KINDS) * len(VARIANTS)
 
 
-def configuration(seed):
+def configuration(seed: int) -> tuple[Any, ...]:
     """Seeds 0 ... 14 have every mode, rank and padding; 0 ... 59 every combination of options."""
     turn, kind = divmod(seed, len(KINDS))
     (mode, n), padding_mode = KINDS[kind]
@@ -29,7 +30,13 @@ def configuration(seed):
     return options, n, dtype
 
 
-def coordinates(rng, shape, sizes, align_corners, dtype):
+def coordinates(
+    rng: np.random.Generator,
+    shape: tuple[int, ...],
+    sizes: tuple[int, ...],
+    align_corners: bool,
+    dtype: Any,
+) -> np.ndarray:
     """Points in [-2, 2], some of them on pixel centres, on edges, in the middle, or far outside."""
     far = 1e4 if dtype == np.float64 else 99.1  # float32 is coarse where it still reflects
     points = rng.uniform(-2, 2, shape)
@@ -43,7 +50,7 @@ def coordinates(rng, shape, sizes, align_corners, dtype):
     return np.where(rng.random(shape) < 0.05, special, points).astype(dtype)
 
 
-def compare(seed, draws):
+def compare(seed: int, draws: int) -> None:
     """Compares random draws that share one set of options and shapes, so one compiled program."""
     options, n, dtype = configuration(seed)
     rng = np.random.default_rng(seed)
@@ -70,13 +77,13 @@ def compare(seed, draws):
             )
 
 
-def test_the_seeds_have_every_combination_of_options():
+def test_the_seeds_have_every_combination_of_options() -> None:
     combinations = {str(configuration(seed)) for seed in range(1000, 1000 + EVERYTHING)}
     assert len(combinations) == EVERYTHING == 60
 
 
 @pytest.mark.parametrize("block", range(5))
-def test_grid_sample(block):
+def test_grid_sample(block: int) -> None:
     """200 cases."""
     for seed in range(4 * block, 4 * (block + 1)):
         compare(seed, draws=10)
@@ -84,7 +91,7 @@ def test_grid_sample(block):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("block", range(42))
-def test_grid_sample_long(block):
+def test_grid_sample_long(block: int) -> None:
     """2,100 cases more: each combination of options with seven shapes."""
     for seed in range(1000 + 10 * block, 1000 + 10 * (block + 1)):
         compare(seed, draws=5)
@@ -93,7 +100,7 @@ def test_grid_sample_long(block):
 @pytest.mark.filterwarnings("ignore:.*unit-size grids")
 @pytest.mark.parametrize("align_corners", [False, True])
 @pytest.mark.parametrize("n", [2, 3])
-def test_affine_grid(n, align_corners):
+def test_affine_grid(n: int, align_corners: bool) -> None:
     rng = np.random.default_rng(n)
     shapes = [rng.integers(1, 10, n).tolist() for _ in range(4)] + [[1] * n]
     for i, shape in enumerate(shapes):
@@ -102,7 +109,9 @@ def test_affine_grid(n, align_corners):
         cotangent = rng.standard_normal((16, *shape, n)).astype(dtype)
 
         @jax.jit
-        def run(theta, cotangent, shape=tuple(shape)):
+        def run(
+            theta: jax.Array, cotangent: jax.Array, shape: tuple[int, ...] = tuple(shape)
+        ) -> tuple[Any, ...]:
             grid, pullback = jax.vjp(
                 lambda t: stn.affine_grid(t, shape, align_corners=align_corners), theta
             )

@@ -1,6 +1,7 @@
 """PyTorch's own samples for its samplers (OpInfo), each with its value and both gradients."""
 
 import warnings
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ PADDING_MODES = ("zeros", "border", "reflection")
 TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-9}
 
 
-def options(sample):
+def options(sample: Any) -> dict[str, Any]:
     if sample.kwargs:
         return dict(sample.kwargs)
     mode, padding_mode, align_corners = sample.args[1:]
@@ -31,7 +32,7 @@ def options(sample):
     }
 
 
-def compare(sample, dtype):
+def compare(sample: Any, dtype: Any) -> None:
     chosen = options(sample)
     image = channels_last(sample.input.detach())
     grid = sample.args[0].detach().numpy()
@@ -44,25 +45,24 @@ def compare(sample, dtype):
         keep = np.ones_like(keep)
     ours = sample_with_gradients(**chosen)(image, grid, cotangent)
     theirs = torch_sample(image, grid, cotangent, **chosen)
-    for name, a, b, mask in zip(
-        ("value", "d image", "d grid"), ours, theirs, (keep, True, True), strict=True
-    ):
+    masks: tuple[Any, ...] = keep, True, True
+    for name, a, b, mask in zip(("value", "d image", "d grid"), ours, theirs, masks, strict=True):
         scale = max(1.0, float(np.abs(b).max()))
         error = float(np.abs(np.where(mask, np.asarray(a) - b, 0)).max()) / scale
         assert error < TOLERANCE[dtype], f"{name} off by {error:.1e}: {chosen}, {image.shape}"
 
 
-def samples(name, dtype):
+def samples(name: str, dtype: Any) -> list[Any]:
     return list(OPS[name].sample_inputs("cpu", dtype, requires_grad=True))
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_there_are_samples(name):
+def test_there_are_samples(name: str) -> None:
     assert len(samples(name, torch.float32)) >= 18
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_some_samples(name):
+def test_some_samples(name: str) -> None:
     for start, dtype in enumerate(TOLERANCE):
         chosen = [sample for sample in samples(name, dtype) if sample.input.numel() < 2e4]
         for sample in chosen[4 * start :: 11]:
@@ -72,6 +72,6 @@ def test_some_samples(name):
 @pytest.mark.slow
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
 @pytest.mark.parametrize("name", NAMES)
-def test_all_samples(name, dtype):
+def test_all_samples(name: str, dtype: Any) -> None:
     for sample in samples(name, dtype):
         compare(sample, dtype)

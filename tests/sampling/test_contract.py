@@ -7,6 +7,7 @@ compile some hundred programs; compiled ones are compared with PyTorch's values 
 
 import functools
 import itertools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -27,7 +28,7 @@ if native.IS_INSTALLED:
 ROWS = list(itertools.product((2, 3), MODES, PADDING_MODES, (False, True)))
 
 
-def is_quick(n, mode, padding_mode, align_corners):
+def is_quick(n: int, mode: str, padding_mode: str, align_corners: bool) -> bool:
     """Rows that differ in what an algorithm does; ``make test-all`` takes the whole product.
 
     Bilinear sampling shows each padding, two paddings (one pads taps, one repeats) each kernel, one
@@ -44,7 +45,7 @@ def is_quick(n, mode, padding_mode, align_corners):
 
 
 @functools.cache
-def example(n):
+def example(n: int) -> tuple[Any, ...]:
     """Images, points, cotangents (some of them NaN), and where these are NaN."""
     image, points, values = draw(n)
     is_nan = np.random.default_rng(1).random(values.shape[:-1]) < 0.1
@@ -54,18 +55,20 @@ def example(n):
     return image, points, values, is_nan
 
 
-def sample_and_gradients(algorithm, platform, n, mode, padding_mode, align_corners):
+def sample_and_gradients(
+    algorithm: str, platform: str | None, n: int, mode: str, padding_mode: str, align_corners: bool
+) -> tuple[Any, ...]:
     """Samples, and what cotangents make of both gradients; at NaN cotangents 0, not compared."""
     image, points, values, is_nan = example(n)
     row = interpolation(mode, padding_mode, align_corners)
 
-    def run(image, points, values):
+    def run(image: jax.Array, points: jax.Array, values: jax.Array) -> tuple[Any, ...]:
         if (algorithm, platform) in MAPS_OF_THEIR_OWN:
             maps = platform_maps(algorithm, platform, row, SHAPES[n])
             read, splat = maps["read"](image, points), maps["splat"](values, points)
             return read, splat, maps["vjp_points"](image, values, points)
-        sample = functools.partial(ALGORITHMS[algorithm], interpolation=row)
-        read, pull = jax.vjp(jax.vmap(sample), image, points)
+        sample = ALGORITHMS[algorithm]
+        read, pull = jax.vjp(jax.vmap(lambda u, x: sample(u, x, row)), image, points)
         return read, *pull(values)
 
     # Whole programs where single operations, each of its own shape, would take longer to compile.
@@ -76,7 +79,7 @@ def sample_and_gradients(algorithm, platform, n, mode, padding_mode, align_corne
 
 
 @functools.cache
-def expected(*row):
+def expected(*row: Any) -> tuple[Any, ...]:
     return sample_and_gradients("reference", None, *row)
 
 
@@ -86,8 +89,8 @@ def expected(*row):
 )
 @pytest.mark.parametrize(("algorithm", "platform"), MEMBERS)
 def test_equals_the_double_sum_with_both_gradients(
-    algorithm, platform, n, mode, padding_mode, align_corners
-):
+    algorithm: str, platform: str | None, n: int, mode: str, padding_mode: str, align_corners: bool
+) -> None:
     row = n, mode, padding_mode, align_corners
     found = sample_and_gradients(algorithm, platform, *row)
     names = "samples", "image's gradient", "points' gradient"
@@ -96,18 +99,20 @@ def test_equals_the_double_sum_with_both_gradients(
 
 
 @pytest.mark.parametrize(("algorithm", "platform"), [("reference", None), *MEMBERS])
-def test_a_nan_cotangent_reaches_the_pixels_that_its_point_reads(algorithm, platform):
+def test_a_nan_cotangent_reaches_the_pixels_that_its_point_reads(
+    algorithm: str, platform: str | None
+) -> None:
     """Said by pencil, for all the rest is compared with the reference."""
     points = np.full((2, 4, 7, 2), (3.0, 0.5))  # (x, y)
     values = np.zeros((2, 4, 7, 2))
     points[0, 0, :2] = (1.25, 2.0), (np.nan, 1.0)
     values[0, 0, :3] = [[np.nan], [np.nan], [2.0]]
-    points, values = jnp.asarray(points), jnp.asarray(values)
+    x, cotangents = jnp.asarray(points), jnp.asarray(values)
     with jax.disable_jit():
         row = interpolation("bilinear", "border")
         maps = platform_maps(algorithm, platform, row, SHAPES[2])
-        pixels = maps["splat"](values, points)
-        change = maps["vjp_points"](jnp.ones((2, 4, 5, 2)), values, points)
+        pixels = maps["splat"](cotangents, x)
+        change = maps["vjp_points"](jnp.ones((2, 4, 5, 2)), cotangents, x)
     expected = np.zeros((2, 4, 5, 2))
     expected[0, 2, 1:3] = np.nan  # row 2 alone: at an integer the next row has no weight
     expected[0, :2, 3] = 1.0

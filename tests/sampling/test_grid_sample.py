@@ -1,6 +1,8 @@
 """The public door: shapes, dtypes, what JAX does to a function, and errors that say what to do."""
 
 import itertools
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -19,19 +21,19 @@ GRID = RNG.uniform(-1.4, 1.4, (3, 6, 2))
 ALL = [name for name in BACKENDS if name != "triton"]  # which is "gather" but on a GPU
 
 
-def test_the_gradient_at_the_identity_is_not_zero():
+def test_the_gradient_at_the_identity_is_not_zero() -> None:
     image = jnp.asarray(RNG.random((8, 8, 1)))
 
-    def loss(theta):
+    def loss(theta: jax.Array) -> jax.Array:
         return jnp.sum(stn.bilinear_sample(image, stn.affine_grid(theta, (8, 8))) ** 2)
 
     assert jnp.all(jnp.abs(jax.grad(loss)(jnp.eye(2, 3))) > 1e-3)
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_far_points_are_outside(mode):
-    image, far = np.float32(IMAGE), np.float32([1e6, 3e9, 1e20, 3e38, np.inf])
-    points = [(far, 0.1), (-far, 0.1), (0.1, far), (far, -far)]
+def test_far_points_are_outside(mode: str) -> None:
+    image, far = np.float32(IMAGE), np.array([1e6, 3e9, 1e20, 3e38, np.inf], np.float32)
+    points: list[tuple[Any, Any]] = [(far, 0.1), (-far, 0.1), (0.1, far), (far, -far)]
     grid = np.stack([np.stack(np.broadcast_arrays(*p), -1) for p in points]).astype(np.float32)
     zeros = stn.grid_sample(image, grid, mode=mode)
     np.testing.assert_array_equal(zeros, 0)
@@ -49,18 +51,23 @@ def test_far_points_are_outside(mode):
 @pytest.mark.parametrize(
     ("align_corners", "expected"), [(False, [26.0, 21.75, 4.75]), (True, [68.0, 37.75, 73.25])]
 )
-def test_each_mirror_counts(backend, align_corners, expected):
+def test_each_mirror_counts(backend: str, align_corners: bool, expected: list[float]) -> None:
     image = np.arange(100, dtype=np.float32).reshape(10, 10, 1)
-    points = np.float32([[[26.0, 42.0], [-33.25, 57.5], [104.75, -61.0]]])
-    options = {"padding_mode": "reflection", "align_corners": align_corners, "backend": backend}
-    value = stn.sample_pixels(image, points, **options)
+    points = np.array([[[26.0, 42.0], [-33.25, 57.5], [104.75, -61.0]]], np.float32)
+    value = stn.sample_pixels(
+        image,
+        points,
+        padding_mode="reflection",
+        align_corners=align_corners,
+        backend=backend,
+    )
     np.testing.assert_allclose(value[0, :, 0], expected, atol=1e-4)  # what PyTorch gives
 
 
-def test_axes_of_one_pixel():
+def test_axes_of_one_pixel() -> None:
     image, grid = jnp.full((1, 1, 1), 3.0), jnp.zeros((1, 1, 2))
     for padding_mode, align_corners in itertools.product(PADDING_MODES, (False, True)):
-        options = {"padding_mode": padding_mode, "align_corners": align_corners}
+        options: dict[str, Any] = {"padding_mode": padding_mode, "align_corners": align_corners}
         assert stn.grid_sample(image, grid, **options).item() == 3.0
 
 
@@ -68,7 +75,7 @@ def test_axes_of_one_pixel():
     ("image_batch", "grid_batch"),
     [((), (3,)), ((3,), ()), ((2, 1), (3,)), ((0,), (0,)), ((2,), (1,))],
 )
-def test_batches_broadcast(image_batch, grid_batch):
+def test_batches_broadcast(image_batch: tuple[int, ...], grid_batch: tuple[int, ...]) -> None:
     image = RNG.standard_normal((*image_batch, 4, 5, 2))
     grid = RNG.uniform(-1, 1, (*grid_batch, 3, 6, 2))
     value = stn.grid_sample(image, grid)
@@ -82,7 +89,7 @@ def test_batches_broadcast(image_batch, grid_batch):
 
 
 @pytest.mark.parametrize("backend", ALL)
-def test_nothing_gives_nothing(backend):
+def test_nothing_gives_nothing(backend: str) -> None:
     """No images, no points, no channels: with gradients."""
     for image, grid in (
         ((0, 4, 5, 2), (0, 3, 3, 2)),
@@ -90,7 +97,7 @@ def test_nothing_gives_nothing(backend):
         ((2, 4, 5, 0), (2, 3, 3, 2)),
     ):
 
-        def run(u, x):
+        def run(u: jax.Array, x: jax.Array) -> tuple[Any, ...]:
             values, pull = jax.vjp(lambda u, x: stn.grid_sample(u, x, backend=backend), u, x)
             return values, *pull(values)
 
@@ -100,10 +107,10 @@ def test_nothing_gives_nothing(backend):
 
 
 @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
-def test_low_precision_images_keep_float32_coordinates(dtype):
+def test_low_precision_images_keep_float32_coordinates(dtype: type[Any]) -> None:
     width = 224
     image = jnp.arange(width, dtype=jnp.float32)[None, :, None] / width
-    grid = stn.affine_grid(stn.translation(np.float32([0.3 / width, 0.0])), (1, width))
+    grid = stn.affine_grid(stn.translation(np.array([0.3 / width, 0.0], np.float32)), (1, width))
     value = stn.grid_sample(image.astype(dtype), grid, padding_mode="border")
     assert value.dtype == dtype
     exact = stn.grid_sample(image, grid, padding_mode="border")
@@ -113,15 +120,15 @@ def test_low_precision_images_keep_float32_coordinates(dtype):
 
 @pytest.mark.parametrize("backend", ALL)
 @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
-def test_low_precision_images_are_read_at_fractions_of_a_pixel(dtype, backend):
+def test_low_precision_images_are_read_at_fractions_of_a_pixel(dtype: Any, backend: str) -> None:
     stripes = jnp.tile(jnp.array([0, 1], dtype), 112)[None, :, None]  # a ramp hides half a pixel
-    points = np.float32([[[118.61, 0.0], [172.25, 0.0], [218.83, 0.0]]])
+    points = np.array([[[118.61, 0.0], [172.25, 0.0], [218.83, 0.0]]], np.float32)
     value = stn.sample_pixels(stripes, points, backend=backend).astype(jnp.float32)
     np.testing.assert_allclose(value[0, :, 0], [0.61, 0.25, 0.83], atol=0.004)
 
 
 @pytest.mark.parametrize("x64", [False, True])
-def test_the_precision_is_that_of_the_inputs(x64):
+def test_the_precision_is_that_of_the_inputs(x64: bool) -> None:
     with jax.enable_x64(x64):
         for image, grid in ((np.float32, np.float32), (np.float32, np.float64)):
             value = stn.grid_sample(IMAGE.astype(image), GRID.astype(grid))
@@ -133,7 +140,7 @@ def test_the_precision_is_that_of_the_inputs(x64):
 @pytest.mark.parametrize(
     "fill", [0.5, np.float32(0.5), np.full(2, 0.5), jnp.float32(0.5)], ids=type
 )
-def test_a_fill_of_any_type_keeps_the_image_dtype(fill):
+def test_a_fill_of_any_type_keeps_the_image_dtype(fill: Any) -> None:
     image = jnp.asarray(IMAGE, jnp.bfloat16)
     for padding_mode in ("fill", "constant"):
         value = stn.grid_sample(image, GRID, padding_mode=padding_mode, fill_value=fill)
@@ -141,19 +148,19 @@ def test_a_fill_of_any_type_keeps_the_image_dtype(fill):
     stn.grid_sample(image, GRID, fill_value=np.float32(0))  # zero is no fill, whatever its type
 
 
-def test_sample_pixels_counts_pixels_x_first():
+def test_sample_pixels_counts_pixels_x_first() -> None:
     points = np.array([[[0.0, 0.0], [4.0, 3.0], [1.0, 2.0]]])
     value = stn.sample_pixels(IMAGE, points)[0]
     np.testing.assert_allclose(value, [IMAGE[0, 0], IMAGE[3, 4], IMAGE[2, 1]], atol=1e-14)
 
 
-def test_an_image_of_unsharable_batches_is_sampled_under_scan_and_checkpoint():
+def test_an_image_of_unsharable_batches_is_sampled_under_scan_and_checkpoint() -> None:
     grids = jnp.stack([GRID, GRID + 0.1])
     expected = stn.grid_sample(IMAGE, GRID)
     _, scanned = jax.lax.scan(lambda c, g: (c, stn.grid_sample(IMAGE, g)), 0, grids)
     np.testing.assert_allclose(scanned[0], expected, atol=1e-14)
 
-    def total(grid):
+    def total(grid: jax.Array) -> jax.Array:
         return jnp.sum(stn.grid_sample(IMAGE, grid) ** 2)
 
     gradient = jax.grad(total)(jnp.asarray(GRID))
@@ -163,7 +170,7 @@ def test_an_image_of_unsharable_batches_is_sampled_under_scan_and_checkpoint():
 # Symbolic sizes: one program for images and grids of any size.
 
 
-def exported(call, shapes, *arrays):
+def exported(call: Callable[..., Any], shapes: Any, *arrays: Any) -> Any:
     scope = export.SymbolicScope()
     sizes = [
         jax.ShapeDtypeStruct(export.symbolic_shape(shape, scope=scope), jnp.float32)
@@ -179,10 +186,12 @@ SIZES = [("b, h, w, 2", "b, p, q, 2"), ("b, 4, 5, c", "b, 3, 6, 2")]
 @pytest.mark.parametrize(
     ("padding_mode", "align_corners"), [("border", False), ("reflection", True)]
 )
-def test_one_program_samples_images_of_any_size(backend, padding_mode, align_corners):
-    options = {"padding_mode": padding_mode, "align_corners": align_corners}
+def test_one_program_samples_images_of_any_size(
+    backend: str, padding_mode: str, align_corners: bool
+) -> None:
+    options: dict[str, Any] = {"padding_mode": padding_mode, "align_corners": align_corners}
 
-    def call(u, x):
+    def call(u: jax.Array, x: jax.Array) -> jax.Array:
         return stn.grid_sample(u, x, backend=backend, **options)
 
     images, grids = np.stack([IMAGE, -IMAGE]), np.stack([GRID, GRID[::-1]])
@@ -194,9 +203,9 @@ def test_one_program_samples_images_of_any_size(backend, padding_mode, align_cor
 
 
 @pytest.mark.parametrize("backend", ["auto", "matmul", "windowed"])
-def test_one_program_has_gradients_of_any_size(backend):
-    def gradients(u, x):
-        def loss(u, x):
+def test_one_program_has_gradients_of_any_size(backend: str) -> None:
+    def gradients(u: jax.Array, x: jax.Array) -> Any:
+        def loss(u: jax.Array, x: jax.Array) -> jax.Array:
             value = stn.grid_sample(u, x, backend=backend, padding_mode="fill", fill_value=0.5)
             return jnp.sum(jnp.sin(value))
 
@@ -244,7 +253,9 @@ def test_one_program_has_gradients_of_any_size(backend):
     ],
 )
 @pytest.mark.parametrize("sample", [stn.grid_sample, stn.sample_pixels])
-def test_errors_say_what_to_do(sample, change, error, words):
+def test_errors_say_what_to_do(
+    sample: Callable[..., Any], change: dict[str, Any], error: type[Exception], words: str
+) -> None:
     arguments = {"image": jnp.ones((4, 5, 1)), "grid": jnp.ones((3, 3, 2))} | change
     image, grid = arguments.pop("image"), arguments.pop("grid")
     if sample is stn.sample_pixels:
@@ -255,8 +266,8 @@ def test_errors_say_what_to_do(sample, change, error, words):
     assert words in str(caught.value)
 
 
-def test_images_beyond_32_bits_are_refused():
-    def shape(*sizes):
+def test_images_beyond_32_bits_are_refused() -> None:
+    def shape(*sizes: int) -> Any:
         return jax.ShapeDtypeStruct(sizes, jnp.float32)
 
     grid = shape(2, 2, 2)

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -69,20 +70,21 @@ CASES = [
 
 
 @pytest.fixture(scope="module")
-def reports():
+def reports() -> dict[str, Any]:
     root = Path(__file__).parents[2]
     done = subprocess.run([sys.executable, "-c", SCRIPT], cwd=root, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout.splitlines()[-1])
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_on_a_mesh_as_on_one_device(reports, case):
+def test_on_a_mesh_as_on_one_device(reports: dict[str, Any], case: Any) -> None:
     assert isinstance(reports[case], dict), reports[case]
     assert reports[case]["split"]
     assert reports[case]["eager"] < 1e-4
     assert reports[case]["jit"] < 1e-4
 
 
-def test_every_case_is_looked_at(reports):
+def test_every_case_is_looked_at(reports: dict[str, Any]) -> None:
     assert sorted(reports) == sorted(CASES)

@@ -1,12 +1,15 @@
 """The four maps: what they keep and compute, and that they are one another's derivatives."""
 
 import functools
+from collections.abc import Iterator
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.ad_checkpoint import print_saved_residuals
+from jax.extend.core import jaxprs_in_params
 from jax.test_util import check_grads
 
 import stn_jax as stn
@@ -16,26 +19,27 @@ from stn_jax.sampling.kernels import MODES
 from stn_jax.sampling.padding import PADDING_MODES
 
 
-def example(*lead, n=2, dtype=np.float32):
+def example(*lead: int, n: int = 2, dtype: Any = np.float32) -> tuple[jax.Array, jax.Array]:
     rng = np.random.default_rng(n)
     image = rng.standard_normal((*lead, *(5, 6, 4)[:n], 2)).astype(dtype)
     grid = rng.uniform(-1.4, 1.4, (*lead, *(3, 5, 2)[:n], n)).astype(dtype)
     return jnp.asarray(image), jnp.asarray(grid)
 
 
-def loss(image, grid):
+def loss(image: jax.Array, grid: jax.Array) -> jax.Array:
     return jnp.sum(stn.grid_sample(image, grid) ** 2)
 
 
-def test_reverse_mode_keeps_image_and_points_alone(capsys):
-    for options in ({}, {"mode": "bicubic", "padding_mode": "reflection"}):
-        print_saved_residuals(functools.partial(stn.grid_sample, **options), *example(3))
+def test_reverse_mode_keeps_image_and_points_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    for mode, padding_mode in (("bilinear", "zeros"), ("bicubic", "reflection")):
+        sample = functools.partial(stn.grid_sample, mode=mode, padding_mode=padding_mode)
+        print_saved_residuals(sample, *example(3))
         kept = capsys.readouterr().out.strip().splitlines()
         assert len(kept) == 2, kept
         assert all("from the argument" in line for line in kept)
 
 
-def test_a_gradient_that_nobody_uses_is_not_computed():
+def test_a_gradient_that_nobody_uses_is_not_computed() -> None:
     for argument, own, other in (
         (0, "stn_splat", "stn_vjp_points"),
         (1, "stn_vjp_points", "stn_splat"),
@@ -46,10 +50,10 @@ def test_a_gradient_that_nobody_uses_is_not_computed():
     assert "scatter" not in jax.jit(jax.grad(loss, 1)).lower(*example()).as_text()
 
 
-def test_tracing_does_not_run_the_sampler(monkeypatch):
+def test_tracing_does_not_run_the_sampler(monkeypatch: pytest.MonkeyPatch) -> None:
     """Shapes are said; a platform's form is traced when a program is lowered, and only that."""
 
-    def fail(*arguments):
+    def fail(*arguments: Any) -> None:
         raise AssertionError("the sampler was traced")
 
     for name in platforms.ALGORITHMS:
@@ -61,7 +65,7 @@ def test_tracing_does_not_run_the_sampler(monkeypatch):
         values, _ = jax.eval_shape(functools.partial(jax.vjp, sample), image, grid)
         assert values.shape == (7, 3, 5, 2)
 
-        def both(image, grid, sample=sample):
+        def both(image: jax.Array, grid: jax.Array, sample: Any = sample) -> tuple[Any, ...]:
             values, pull = jax.vjp(sample, image, grid)
             return values, *pull(values)
 
@@ -71,20 +75,20 @@ def test_tracing_does_not_run_the_sampler(monkeypatch):
 
 
 @pytest.mark.parametrize("algorithm", ["auto", "windowed"])
-def test_the_product_rule_and_its_transpose(algorithm):
+def test_the_product_rule_and_its_transpose(algorithm: str) -> None:
     """``dV = read(dU, x) + jvp_points(U, dx, x)``, and each map against its transpose."""
     image, points, values = (a[0] for a in draw(2))
     points = jnp.where(jnp.isfinite(points), points, 0.5)
     rng = np.random.default_rng(1)
     d_image, d_points = (jnp.asarray(rng.standard_normal(a.shape)) for a in (image, points))
-    static = {
+    static: dict[str, Any] = {
         "interpolation": interpolation("bilinear", "reflection"),
         "algorithm": algorithm,
         "shape": SHAPES[2],
     }
 
     @jax.jit
-    def run():
+    def run() -> dict[str, Any]:
         sample = functools.partial(operator.read, **static)
         _, change = jax.jvp(sample, (image, points), (d_image, d_points))
         gradients = jax.vjp(sample, image, points)[1](values)
@@ -110,21 +114,22 @@ def test_the_product_rule_and_its_transpose(algorithm):
 @pytest.mark.parametrize(
     "row", [("bilinear", "zeros"), pytest.param(("bicubic", "border"), marks=pytest.mark.slow)]
 )
-def test_second_derivatives_are_those_of_the_algorithm(row):
+def test_second_derivatives_are_those_of_the_algorithm(row: tuple[str, str]) -> None:
     """Of all pairs, in one program; the algorithm itself JAX differentiates without our rules."""
     image, points, _ = (a[0] for a in draw(2, channels=1))
     image, points = image[:3, :3], jnp.clip(jnp.nan_to_num(points[:1, :2]), 0.3, 1.6)
     how = interpolation(*row)
 
-    def by_maps(image, points):
-        static = {"interpolation": how, "algorithm": "gather", "shape": image.shape[:-1]}
-        return jnp.sum(jnp.sin(operator.read(image, points, **static)))
+    def by_maps(image: jax.Array, points: jax.Array) -> jax.Array:
+        shape = image.shape[:-1]
+        values = operator.read(image, points, interpolation=how, algorithm="gather", shape=shape)
+        return jnp.sum(jnp.sin(values))
 
-    def by_algorithm(image, points):
+    def by_algorithm(image: jax.Array, points: jax.Array) -> jax.Array:
         return jnp.sum(jnp.sin(gather.sample(image, points, how)))
 
     @jax.jit
-    def run(image, points):
+    def run(image: jax.Array, points: jax.Array) -> list[Any]:
         return [jax.hessian(f, (0, 1))(image, points) for f in (by_maps, by_algorithm)]
 
     ours, expected = run(image, points)
@@ -136,7 +141,7 @@ def test_second_derivatives_are_those_of_the_algorithm(row):
 @pytest.mark.parametrize("n", [2, 3])
 @pytest.mark.parametrize("padding_mode", PADDING_MODES)
 @pytest.mark.parametrize("mode", MODES)
-def test_derivatives_to_second_order(mode, padding_mode, n):
+def test_derivatives_to_second_order(mode: str, padding_mode: str, n: int) -> None:
     image, grid = example(n=n, dtype=np.float64)
     image, grid = image[..., :1], grid[:1, :2]
     check_grads(
@@ -152,8 +157,10 @@ def test_derivatives_to_second_order(mode, padding_mode, n):
 
 @pytest.mark.parametrize("axes", [(0, 0), (None, 0), (0, None)])
 @pytest.mark.parametrize("inner", [(0, 0), (None, 0), (0, None)])
-def test_a_batch_is_its_examples_whoever_makes_it(axes, inner):
-    def gradients(image, grid):
+def test_a_batch_is_its_examples_whoever_makes_it(
+    axes: tuple[int | None, ...] | tuple[int, ...], inner: tuple[int | None, ...] | tuple[int, ...]
+) -> None:
+    def gradients(image: jax.Array, grid: jax.Array) -> tuple[Any, Any]:
         return jax.value_and_grad(lambda i, g: jnp.sum(jnp.sin(stn.grid_sample(i, g))), (0, 1))(
             image, grid
         )
@@ -168,11 +175,11 @@ def test_a_batch_is_its_examples_whoever_makes_it(axes, inner):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-12), both, expected)
 
 
-def _one_by_one(image, grid, axes, inner):
-    def pick(array, axis, k):
+def _one_by_one(image: jax.Array, grid: jax.Array, axes: Any, inner: Any) -> Any:
+    def pick(array: jax.Array, axis: int, k: Any) -> jax.Array:
         return array if axis is None else array[k]
 
-    def stack(parts):
+    def stack(parts: Any) -> Any:
         return jax.tree.map(lambda *leaves: jnp.stack(leaves), *parts)
 
     rows = []
@@ -186,22 +193,22 @@ def _one_by_one(image, grid, axes, inner):
 
 
 @jax.jit
-def _gradients(image, grid):
+def _gradients(image: jax.Array, grid: jax.Array) -> tuple[Any, Any]:
     return jax.value_and_grad(lambda i, g: jnp.sum(jnp.sin(stn.grid_sample(i, g))), (0, 1))(
         image, grid
     )
 
 
-def test_an_unbatched_image_is_not_copied_for_each_grid():
+def test_an_unbatched_image_is_not_copied_for_each_grid() -> None:
     image, grids = jnp.ones((5, 6, 2)), jnp.zeros((50, 3, 4, 2))
 
-    def shapes(jaxpr):
+    def shapes(jaxpr: Any) -> Iterator[Any]:
         for equation in jaxpr.eqns:
             yield from (v.aval.shape for v in equation.outvars)
-            for inner in jax.extend.core.jaxprs_in_params(equation.params):
+            for inner in jaxprs_in_params(equation.params):
                 yield from shapes(inner)
 
-    def both(image, grids):
+    def both(image: jax.Array, grids: Any) -> tuple[Any, ...]:
         values, pull = jax.vjp(stn.grid_sample, image, grids)
         return values, *pull(values)
 
@@ -211,7 +218,7 @@ def test_an_unbatched_image_is_not_copied_for_each_grid():
         assert not [shape for shape in found if np.prod(shape) >= 50 * image.size], found
 
 
-def test_value_and_image_gradient_take_the_same_pixels():
+def test_value_and_image_gradient_take_the_same_pixels() -> None:
     """``<V', S U> = <S^T V', U>``, also where rounding decides on which side of a pixel x lies.
 
     Were x computed twice and rounded in two ways, its index and its weight might belong to
@@ -224,7 +231,7 @@ def test_value_and_image_gradient_take_the_same_pixels():
     theta = stn.compose(stn.rotation(angle), stn.scaling(size[:, None] * np.ones(2, np.float32)))
 
     @jax.jit
-    def both(image, theta):
+    def both(image: jax.Array, theta: jax.Array) -> tuple[Any, ...]:
         read, transpose = jax.vjp(
             lambda u: stn.grid_sample(u, stn.affine_grid(theta, shape)), image
         )

@@ -2,6 +2,7 @@
 
 import itertools
 import re
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -22,7 +23,9 @@ QUICK = [(padding, "bilinear") for padding in ("zeros", "reflection", "constant"
 QUICK += [("border", "nearest"), ("border", "bicubic")]
 
 
-def by_grid(image, scale, translation, shape, **options):
+def by_grid(
+    image: jax.Array, scale: jax.Array, translation: Any, shape: tuple[int, ...], **options: Any
+) -> jax.Array:
     theta = jnp.concatenate([jnp.diag(scale), translation[:, None]], axis=-1)
     grid = stn.affine_grid(theta, shape, align_corners=options.get("align_corners", False))
     return stn.grid_sample(image, grid, **options)
@@ -35,7 +38,9 @@ def by_grid(image, scale, translation, shape, **options):
         for row in itertools.product(PADDING_MODES, MODES, (2, 3))
     ],
 )
-def test_without_antialias_equals_grid_sample_with_its_gradients(padding_mode, mode, n):
+def test_without_antialias_equals_grid_sample_with_its_gradients(
+    padding_mode: str, mode: str, n: int
+) -> None:
     sizes, shape = SHAPES[n]
     rng = np.random.default_rng(n)
     image, weight = rng.standard_normal((*sizes, 2)), rng.standard_normal((*shape, 2))
@@ -45,19 +50,19 @@ def test_without_antialias_equals_grid_sample_with_its_gradients(padding_mode, m
 
     conventions = (False, True) if padding_mode == "reflection" else (False,)
 
-    def both(sample, align_corners):
-        def loss(image, scale, shift):
+    def both(sample: Any, align_corners: bool) -> Any:
+        def loss(image: jax.Array, scale: jax.Array, shift: jax.Array) -> tuple[Any, ...]:
             options = {"mode": mode, "padding_mode": padding_mode, "align_corners": align_corners}
             value = sample(image, scale, shift, shape, **options, **fill)
             return jnp.sum(weight * value), value
 
         return jax.vmap(jax.value_and_grad(loss, (0, 1, 2), has_aux=True), (None, 0, 0))
 
-    def plain(*arguments, **options):
+    def plain(*arguments: Any, **options: Any) -> jax.Array:
         return stn.separable_sample(*arguments, antialias=False, **options)
 
     @jax.jit
-    def run(*arrays):
+    def run(*arrays: jax.Array) -> list[Any]:
         return [[both(f, corners)(*arrays) for f in (plain, by_grid)] for corners in conventions]
 
     for ours, expected in run(image, scale, shift):
@@ -69,7 +74,9 @@ def test_without_antialias_equals_grid_sample_with_its_gradients(padding_mode, m
     ("method", "mode"), [("linear", "bilinear"), ("cubic", "bicubic"), ("lanczos3", "lanczos3")]
 )
 @pytest.mark.parametrize("size", [(8, 12), (48, 60)])
-def test_with_antialias_equals_jax_image_resize_inside(method, mode, size):
+def test_with_antialias_equals_jax_image_resize_inside(
+    method: str, mode: str, size: tuple[int, ...]
+) -> None:
     """At the edges `jax.image` leaves weights outside the image out and rescales the rest."""
     shape = (24, 36)
     radius = {"bilinear": 1, "bicubic": 2, "lanczos3": 3}[mode]
@@ -87,7 +94,7 @@ def test_with_antialias_equals_jax_image_resize_inside(method, mode, size):
 
 @pytest.mark.parametrize("mode", ["bilinear", "bicubic"])
 @pytest.mark.parametrize("padding_mode", ["border", "reflection", "wrap"])
-def test_a_constant_stays_constant_under_any_scale(padding_mode, mode):
+def test_a_constant_stays_constant_under_any_scale(padding_mode: str, mode: str) -> None:
     rng = np.random.default_rng(0)
     scale = rng.standard_normal((200, 2)) * np.exp(rng.uniform(-3, 3, (200, 2)))
     value = stn.separable_sample(
@@ -98,7 +105,7 @@ def test_a_constant_stays_constant_under_any_scale(padding_mode, mode):
 
 
 @pytest.mark.parametrize("n", [2, 3])
-def test_one_pixel_is_a_mean_over_all(n):
+def test_one_pixel_is_a_mean_over_all(n: int) -> None:
     """The widest kernel, a hat as wide as the image, centred: its weights are known."""
     size = 4
     image = np.random.default_rng(0).random((*[size] * n, 1))
@@ -114,10 +121,10 @@ def test_one_pixel_is_a_mean_over_all(n):
     np.testing.assert_allclose(np.ravel(value), expected, atol=1e-12)
 
 
-def test_gradients_are_finite_and_right_and_nothing_is_gathered():
+def test_gradients_are_finite_and_right_and_nothing_is_gathered() -> None:
     image = jnp.asarray(np.random.default_rng(0).random((7, 6, 1)))
 
-    def loss(image, scale, shift):
+    def loss(image: jax.Array, scale: jax.Array, shift: jax.Array) -> jax.Array:
         return jnp.sum(stn.separable_sample(image, scale, shift, (3, 2)) ** 2)
 
     assert "gather" not in str(jax.make_jaxpr(loss)(image, jnp.ones(2), jnp.zeros(2)))
@@ -125,10 +132,10 @@ def test_gradients_are_finite_and_right_and_nothing_is_gathered():
     assert "gather" not in str(backward)
     assert "scatter" not in str(backward)
     gradient = jax.jit(jax.grad(loss, (0, 1, 2)))
-    for scale in ([1.0, 1.0], [0.0, -3.0], [1e20, 1e-20], [np.inf, 1.0], [1e6, -1e6]):
-        for shift in ([0.0, 0.0], [1e20, 0.3]):
-            pair = gradient(image, jnp.array(scale), jnp.array(shift))
-            assert all(np.isfinite(g).all() for g in pair), (scale, shift)
+    for factors in ([1.0, 1.0], [0.0, -3.0], [1e20, 1e-20], [np.inf, 1.0], [1e6, -1e6]):
+        for offsets in ([0.0, 0.0], [1e20, 0.3]):
+            pair = gradient(image, jnp.array(factors), jnp.array(offsets))
+            assert all(np.isfinite(g).all() for g in pair), (factors, offsets)
     scale, shift, step = jnp.array([1.31, 1.73]), jnp.array([0.07, -0.11]), 1e-6
     numeric = [
         (loss(image, scale + step * e, shift) - loss(image, scale - step * e, shift)) / (2 * step)
@@ -137,7 +144,7 @@ def test_gradients_are_finite_and_right_and_nothing_is_gathered():
     np.testing.assert_allclose(gradient(image, scale, shift)[1], numeric, rtol=1e-6)
 
 
-def test_batches_broadcast():
+def test_batches_broadcast() -> None:
     rng = np.random.default_rng(0)
     image, scale, shift = rng.random((2, 1, 5, 4, 1)), rng.random((3, 2)) + 1, rng.random(2)
     value = stn.separable_sample(image, scale, shift, (3, 3))
@@ -147,7 +154,7 @@ def test_batches_broadcast():
 
 
 @pytest.mark.parametrize("fill", [1.0, np.float32(1), np.ones(1, np.float32)], ids=type)
-def test_the_image_keeps_its_dtype(fill):
+def test_the_image_keeps_its_dtype(fill: Any) -> None:
     image, options = jnp.ones((4, 4, 1), jnp.bfloat16), {"padding_mode": "fill", "fill_value": fill}
     value = stn.separable_sample(image, np.ones(2), np.zeros(2), (2, 2), **options)
     assert value.dtype == jnp.bfloat16
@@ -155,7 +162,7 @@ def test_the_image_keeps_its_dtype(fill):
 
 @pytest.mark.parametrize("padding_mode", ["fill", "constant"])
 @pytest.mark.parametrize("fill", [np.nan, 1e9])
-def test_the_identity_keeps_every_pixel_whatever_the_fill(padding_mode, fill):
+def test_the_identity_keeps_every_pixel_whatever_the_fill(padding_mode: str, fill: float) -> None:
     image = np.arange(91, dtype=np.float32).reshape(7, 13, 1)
     one, zero = np.ones(2, np.float32), np.zeros(2, np.float32)
     value = stn.separable_sample(
@@ -165,7 +172,7 @@ def test_the_identity_keeps_every_pixel_whatever_the_fill(padding_mode, fill):
 
 
 @pytest.mark.parametrize("padding_mode", ["border", "reflection", "wrap"])
-def test_padding_adds_no_products(padding_mode):
+def test_padding_adds_no_products(padding_mode: str) -> None:
     """As many matrix products, of the same sizes, as zeros: one for each axis."""
     image, one, zero = jnp.ones((64, 48, 3)), jnp.ones(2), jnp.zeros(2)
     counts = primitives(
@@ -194,8 +201,8 @@ def test_padding_adds_no_products(padding_mode):
         ({"fill_value": jnp.ones(2), "padding_mode": "fill"}, ValueError, "1 channels"),
     ],
 )  # fmt: skip
-def test_errors_say_what_to_do(change, error, words):
-    arguments = {
+def test_errors_say_what_to_do(change: dict[str, Any], error: type[Exception], words: str) -> None:
+    arguments: dict[str, Any] = {
         "image": jnp.ones((4, 5, 1)), "scale": jnp.ones(2), "translation": jnp.zeros(2),
         "shape": (3, 3),
     } | change  # fmt: skip

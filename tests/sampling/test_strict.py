@@ -1,6 +1,8 @@
 """JAX's strict switches: every sampling function passes under each, forward and back."""
 
 import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -13,20 +15,21 @@ from stn_jax.sampling.platforms import BACKENDS
 RNG = np.random.default_rng(0)
 IMAGE = RNG.random((6, 7, 1)).astype(np.float32)
 GRID = RNG.uniform(-1.1, 1.1, (3, 4, 2)).astype(np.float32)
-SCALE, SHIFT = np.float32([1.7, 0.8]), np.float32([0.1, -0.2])
+SCALE, SHIFT = np.array([1.7, 0.8], np.float32), np.array([0.1, -0.2], np.float32)
+FILL = np.array([0.5], np.float32)
 
 
-def sampler(**options):
+def sampler(**options: Any) -> Callable[..., jax.Array]:
     return lambda u, x: stn.grid_sample(u, x, **options)
 
 
-CALLS = {  # function, and its arrays
+CALLS: dict[str, tuple[Any, ...]] = {  # function, and its arrays
     **{name: (sampler(backend=name), IMAGE, GRID) for name in BACKENDS if name != "triton"},
     "nearest": (sampler(mode="nearest", padding_mode="wrap"), IMAGE, GRID),
     "bicubic": (sampler(mode="bicubic", padding_mode="reflection"), IMAGE, GRID),
     "lanczos3": (sampler(mode="lanczos3", padding_mode="border"), IMAGE, GRID),
     "fill": (sampler(padding_mode="fill", fill_value=0.5), IMAGE, GRID),
-    "constant": (sampler(padding_mode="constant", fill_value=np.float32([0.5])), IMAGE, GRID),
+    "constant": (sampler(padding_mode="constant", fill_value=FILL), IMAGE, GRID),
     "antialias": (sampler(antialias=True, max_levels=1), IMAGE, GRID),
     "many grids": (stn.grid_sample, IMAGE, np.stack([GRID, GRID])),
     "many images": (stn.grid_sample, np.stack([IMAGE, IMAGE]), GRID),
@@ -42,7 +45,7 @@ CALLS = {  # function, and its arrays
 }  # fmt: skip
 
 
-def value_and_gradients(name, arrays=None):
+def value_and_gradients(name: str, arrays: Any = None) -> tuple[Any, ...]:
     function, *given = CALLS[name]
     arrays = [jax.device_put(a) for a in given] if arrays is None else arrays
     value = function(*arrays)
@@ -51,7 +54,7 @@ def value_and_gradients(name, arrays=None):
 
 
 @contextlib.contextmanager
-def switches():
+def switches() -> Iterator[None]:
     """All that refuse something and leave the result as it is."""
     with contextlib.ExitStack() as stack:
         for switch in (
@@ -66,7 +69,7 @@ def switches():
 
 @pytest.mark.parametrize("name", CALLS)
 @pytest.mark.parametrize("x64", [True, pytest.param(False, marks=pytest.mark.slow)])
-def test_programs_of_strict_users(name, x64):
+def test_programs_of_strict_users(name: str, x64: bool) -> None:
     """Ranks, dtypes and types are checked as a program is made: it need not be compiled."""
     with jax.enable_x64(x64), switches():
         program = jax.jit(lambda *arrays: value_and_gradients(name, arrays))
@@ -80,7 +83,7 @@ RUN = ["auto", "fill", "matmul", "separable_sample"]
 @pytest.mark.parametrize(
     "name", [n if n in RUN else pytest.param(n, marks=pytest.mark.slow) for n in CALLS]
 )
-def test_results_of_strict_users(name):
+def test_results_of_strict_users(name: str) -> None:
     with switches():
         found = value_and_gradients(name)
     assert all(np.isfinite(a).all() for a in found)
@@ -89,7 +92,7 @@ def test_results_of_strict_users(name):
 @pytest.mark.parametrize(
     "name", ["auto", *(pytest.param(n, marks=pytest.mark.slow) for n in CALLS if n != "auto")]
 )
-def test_without_jit(name):
+def test_without_jit(name: str) -> None:
     expected = value_and_gradients(name)
     with jax.disable_jit():
         found = value_and_gradients(name)
@@ -98,7 +101,7 @@ def test_without_jit(name):
 
 
 @pytest.mark.parametrize("name", ["auto", "bicubic", "antialias", "many grids", "separable_sample"])
-def test_an_eager_call_moves_nothing_to_the_device_by_itself(name):
+def test_an_eager_call_moves_nothing_to_the_device_by_itself(name: str) -> None:
     function, *arrays = CALLS[name]
     arrays = [jax.device_put(a) for a in arrays]
     with jax.transfer_guard("disallow"):
@@ -106,7 +109,7 @@ def test_an_eager_call_moves_nothing_to_the_device_by_itself(name):
 
 
 @pytest.mark.parametrize("fill", [0.0, 0.5, np.float32(2), np.ones(1, np.float32)], ids=type)
-def test_a_fill_value_is_put_on_the_device_by_name(fill):
+def test_a_fill_value_is_put_on_the_device_by_name(fill: Any) -> None:
     image, grid = jax.device_put(IMAGE), jax.device_put(GRID)
     for padding_mode in ("fill", "constant"):
         with jax.transfer_guard("disallow"):

@@ -1,6 +1,7 @@
 """Values and gradients equal what PyTorch gave (tests/oracles/make_torch_values.py)."""
 
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -13,17 +14,17 @@ VALUES = dict(np.load(Path(__file__).parents[1] / "oracles" / "torch_values.npz"
 CASES = sorted({name.rsplit("/", 1)[0] for name in VALUES})
 
 
-def arrays(case):
+def arrays(case: str) -> dict[str, np.ndarray]:
     return {name.rsplit("/", 1)[1]: v for name, v in VALUES.items() if name.startswith(case + "/")}
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case.startswith("grid_sample")])
-def test_grid_sample(case):
+def test_grid_sample(case: str) -> None:
     _, _, mode, padding_mode, align_corners = case.split("/")
     expected = arrays(case)
 
     @jax.jit
-    def run(image, grid, cotangent):
+    def run(image: jax.Array, grid: jax.Array, cotangent: jax.Array) -> tuple[Any, ...]:
         value, pullback = jax.vjp(
             lambda u, g: stn.grid_sample(
                 u, g, mode=mode, padding_mode=padding_mode, align_corners=align_corners == "True"
@@ -40,7 +41,7 @@ def test_grid_sample(case):
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case.startswith("affine_grid")])
-def test_affine_grid(case):
+def test_affine_grid(case: str) -> None:
     align_corners = case.endswith("True")
     expected = arrays(case)
     shape = expected["grid"].shape[1:-1]

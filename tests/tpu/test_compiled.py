@@ -5,6 +5,7 @@ which have none, the bytes of their rows (`train.plan.hlo`). docs/performance.md
 """
 
 import importlib.util
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -23,12 +24,12 @@ pytestmark = [
 ]
 
 
-def loss(theta, image):
+def loss(theta: jax.Array, image: jax.Array) -> jax.Array:
     grid = stn.affine_grid(theta, image.shape[-3:-1])
     return jnp.sum(stn.grid_sample(image, grid) ** 2)
 
 
-def compile_gradients(topology, shape):
+def compile_gradients(topology: Any, shape: tuple[int, ...]) -> Any:
     """Compiles value and both gradients for this image shape and the first device of a topology."""
     sharding = jax.sharding.SingleDeviceSharding(hlo.topology_devices(topology)[0])
     theta, image = (
@@ -41,7 +42,7 @@ def compile_gradients(topology, shape):
     ("shape", "milliseconds"),
     [((256, 28, 28, 1), 0.36), ((256, 60, 60, 1), 2.45), ((64, 128, 128, 3), 20.6)],
 )
-def test_small_images_use_matrix_products(shape, milliseconds):
+def test_small_images_use_matrix_products(shape: tuple[int, ...], milliseconds: float) -> None:
     compiled = compile_gradients("v5e:1x1", shape)
     costs = hlo.instruction_costs(compiled)
     assert not {"gather", "scatter", "sort"} & {cost.opcode for cost in costs}
@@ -56,19 +57,19 @@ def test_small_images_use_matrix_products(shape, milliseconds):
 @pytest.mark.parametrize(
     ("shape", "milliseconds"), [((32, 224, 224, 64), 200), ((8, 512, 512, 16), 120)]
 )
-def test_large_images_fit_into_memory(shape, milliseconds):
+def test_large_images_fit_into_memory(shape: tuple[int, ...], milliseconds: int) -> None:
     compiled = compile_gradients("v5e:1x1", shape)
     assert 0 < 1e3 * hlo.estimated_seconds(compiled) <= milliseconds
     assert hlo.memory(compiled).total < 15.75 * 2**30
 
 
 @pytest.mark.parametrize("topology", ["v4:1x1x1", "v5e:1x1", "v5p:1x1x1", "v6e:1x1", "tpu7x:1x1x1"])
-def test_sampler_compiles_for_every_generation(topology):
+def test_sampler_compiles_for_every_generation(topology: str) -> None:
     assert hlo.estimated_seconds(compile_gradients(topology, (16, 28, 28, 1))) > 0
 
 
 @pytest.mark.parametrize("backend", ["matmul", "windowed"])
-def test_identity_transform_returns_the_image(backend):
+def test_identity_transform_returns_the_image(backend: str) -> None:
     image = np.random.default_rng(0).random((2, 60, 60, 3), np.float32)
     grid = stn.affine_grid(jnp.eye(2, 3, dtype=jnp.float32), (60, 60))
     value = stn.grid_sample(image, grid, backend=backend)

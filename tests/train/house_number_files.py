@@ -56,6 +56,8 @@ def make_house_numbers(root: Path, counts: dict[str, int]) -> None:
         images = []
         for length in random.integers(1, 6, count).tolist():
             pixels = random.integers(0, 256, (40, 60, 3), np.uint8)
-            digits = [Digit(3 + 9 * k, 5, 8, 20, random.integers(1, 11)) for k in range(length)]
+            digits = [
+                Digit(3 + 9 * k, 5, 8, 20, int(random.integers(1, 11))) for k in range(length)
+            ]
             images.append((pixels, digits))
         write_house_numbers(root / split, images)

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -56,7 +57,7 @@ def plain_jax() -> Iterator[None]:
 def write_tiny_config(folder: Path) -> Path:
     """Writes a config with three easy classes of 12 x 12 images, dark to bright, and its images."""
     random = np.random.default_rng(0)
-    arrays = {}
+    arrays: dict[str, Any] = {}
     for split, count in {"train": 50, "valid": 10, "test": 21}.items():
         labels = random.integers(0, 3, count)
         labels[:3] = 0, 1, 2

@@ -55,7 +55,12 @@ def small_data(tmp_path_factory: pytest.TempPathFactory) -> dict[type, dict[str,
     folder = tmp_path_factory.mktemp("data")
     images = np.random.default_rng(0).integers(0, 256, (40, 28, 28), np.uint8)
     labels = np.arange(40) % 10
-    arrays = {"x_train": images, "y_train": labels, "x_test": images[:10], "y_test": labels[:10]}
+    arrays: dict[str, Any] = {
+        "x_train": images,
+        "y_train": labels,
+        "x_test": images[:10],
+        "y_test": labels[:10],
+    }
     np.savez(folder / "digits.npz", **arrays)
     one = {"x_train": np.tile(images, (3, 1, 1)), "y_train": np.arange(120) % 2}
     np.savez(folder / "one.npz", **arrays | one | {"y_test": labels[:10] % 2})

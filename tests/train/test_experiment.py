@@ -67,7 +67,7 @@ class DifferenceTask(Task):
         fixed, moving = rows["x"]
         return jnp.concatenate([fixed, moving], axis=-1), fixed
 
-    def loss(self, prediction: Any, targets: Any) -> Any:
+    def loss(self, prediction: Any, targets: Any) -> jax.Array:
         return jnp.mean((prediction - targets) ** 2, axis=(1, 2, 3, 4))
 
 

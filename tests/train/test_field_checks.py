@@ -49,7 +49,7 @@ def test_lists_become_tuples_and_integers_become_floats() -> None:
         ({"kind": "c"}, "part.kind='c' .* choose one of a, b"),
     ],
 )
-def test_values_not_allowed_are_refused_by_name(fields: dict, message: str) -> None:
+def test_values_not_allowed_are_refused_by_name(fields: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message) as caught:
         Part(**fields)
     assert "\n" not in str(caught.value)

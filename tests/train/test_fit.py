@@ -11,6 +11,7 @@ from running import check_same_result, interrupt_after, modification_times
 import train.fit
 from train.cli import main
 from train.data.batches import Batches
+from train.evaluation import figures
 
 pytestmark = pytest.mark.usefixtures("plain_numerics")
 
@@ -128,7 +129,7 @@ def test_a_figure_that_cannot_be_drawn_does_not_fail_the_run(
         assert (tmp_path / "run" / "summary.json").is_file()
         raise RuntimeError("no font")
 
-    monkeypatch.setattr(train.fit.figures, "draw_curves", fail)
+    monkeypatch.setattr(figures, "draw_curves", fail)
     command = ["fit", str(tiny_config), "--workdir", str(tmp_path / "run"), "--train.steps", "6"]
     assert main(command) == 0
     out, err = capsys.readouterr()

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -32,7 +33,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A folder outside the repository, with the config file and its data."""
     folder = tmp_path_factory.mktemp("stranger")
     (folder / "stranger.py").write_text(stranger())
-    arrays = {}
+    arrays: dict[str, Any] = {}
     for split, count in (("train", 40), ("test", 12)):
         labels = np.arange(count) % 2
         images = np.zeros((count, 8, 8), np.uint8)

@@ -1,5 +1,6 @@
 """Every family of transforms, and what their tests share."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -60,18 +61,18 @@ QUICK_FIRST = [
 SHAPE = {2: (4, 5), 3: (2, 3, 4)}
 
 
-def named(transform):
+def named(transform: stn.Transform) -> str:
     return str(transform)
 
 
-def near_identity(transform, scale, seed=0):
+def near_identity(transform: stn.Transform, scale: float, seed: int = 0) -> jax.Array:
     noise = np.random.default_rng(seed).standard_normal(transform.num_params)
     return jnp.asarray(transform.identity() + scale * noise)
 
 
-def moved_by(theta, points):
+def moved_by(theta: jax.Array | np.ndarray, points: jax.Array | np.ndarray) -> np.ndarray:
     """Applies homographies ``(b, 3, 3)`` to points ``(b, k, 2)`` by NumPy, with no horizon."""
     flat = np.concatenate([points, np.ones_like(points[..., :1])], axis=-1)
     flat = np.einsum("bij,bkj->bki", theta, flat)
     assert (flat[..., 2] > 0).all()
-    return flat[..., :2] / flat[..., 2:]
+    return np.asarray(flat[..., :2] / flat[..., 2:])

@@ -1,5 +1,7 @@
 """The matrix exponential; SciPy's is compared in tests/peers."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,9 +13,9 @@ import stn_jax as stn
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("turn", [0.0, 0.4, 3.0, 300.0, 1000.0])
 @pytest.mark.parametrize("rate", [0.0, -20.0, 3.0])
-def test_a_spiral_of_any_length(rate, turn, dtype):
+def test_a_spiral_of_any_length(rate: float, turn: float, dtype: type[np.floating[Any]]) -> None:
     """The exponential of a rate and a turn is known: they commute."""
-    rate, turn = dtype(rate), dtype(turn)
+    rate, turn = float(dtype(rate)), float(dtype(turn))
     params = np.array([rate, -turn, 1, turn, rate, 2], dtype)
     matrix = np.asarray(stn.AffineDiffeomorphic().matrix(params), np.float64)
     z = complex(rate, turn)
@@ -27,7 +29,7 @@ def test_a_spiral_of_any_length(rate, turn, dtype):
     assert np.linalg.det(matrix[:, :2]) > 0
 
 
-def test_each_map_of_a_batch_is_squared_as_often_as_it_needs():
+def test_each_map_of_a_batch_is_squared_as_often_as_it_needs() -> None:
     params = np.zeros((3, 6))
     params[0] = [1e-9, 0, 1, 0, -1e-9, 2]
     params[1] = [0, -500, 0, 500, 0, 0]
@@ -39,7 +41,7 @@ def test_each_map_of_a_batch_is_squared_as_often_as_it_needs():
 
 
 @pytest.mark.parametrize("norm", [0.5, 80.0, 1000.0])
-def test_gradients_are_finite_and_those_of_the_values(norm):
+def test_gradients_are_finite_and_those_of_the_values(norm: float) -> None:
     turn = np.array([0, -norm, 1, norm, 0, 2.0])
     family = stn.AffineDiffeomorphic()
     jacobian = jax.jit(jax.jacrev(family.matrix))(turn)
@@ -52,7 +54,7 @@ def test_gradients_are_finite_and_those_of_the_values(norm):
     np.testing.assert_allclose(still.reshape(6, 6), np.eye(6), atol=1e-15)
 
 
-def test_beyond_its_range_it_is_nan_and_not_wrong():
+def test_beyond_its_range_it_is_nan_and_not_wrong() -> None:
     family = stn.AffineDiffeomorphic()
     assert jnp.isfinite(family.matrix(np.array([0, -5e5, 0, 5e5, 0, 0]))).all()
     assert jnp.isnan(family.matrix(np.array([0, -1e6, 0, 1e6, 0, 0]))).all()

@@ -1,10 +1,14 @@
 """Grids from maps: derivatives, and families that a user writes."""
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.test_util import check_grads
+from jax.typing import ArrayLike
 
 import stn_jax as stn
 
@@ -23,7 +27,9 @@ import stn_jax as stn
     ],
     ids="affine affine3 projective projective3 spline attention flow velocity".split(),
 )
-def test_grid_functions_have_the_derivatives_of_their_values(grid, theta):
+def test_grid_functions_have_the_derivatives_of_their_values(
+    grid: Callable[..., Any], theta: np.ndarray | None
+) -> None:
     """Velocity in general position alone, and to first order: it is bilinear, with knots."""
     rng = np.random.default_rng(5)
     order, starts = (2, [theta]) if theta is not None else (1, [])
@@ -38,12 +44,14 @@ class Zoom(stn.Transform):
 
     num_params = 1
 
-    def identity(self):
+    def identity(self) -> np.ndarray:
         return np.ones(1, np.float32)
 
-    def grid(self, params, shape, *, align_corners=False):
+    def grid(
+        self, params: ArrayLike, shape: Sequence[int], *, align_corners: bool = False
+    ) -> jax.Array:
         points = stn.identity_grid(shape, align_corners=align_corners)
-        return params[..., None, None, :] * points
+        return jnp.asarray(params)[..., None, None, :] * points
 
 
 class Mirror(stn.Transform):
@@ -51,14 +59,14 @@ class Mirror(stn.Transform):
 
     num_params = 0
 
-    def identity(self):
+    def identity(self) -> np.ndarray:
         return np.zeros(0, np.float32)
 
-    def apply(self, params, points):
-        return -points
+    def apply(self, params: ArrayLike, points: ArrayLike) -> jax.Array:
+        return -jnp.asarray(points)
 
 
-def test_a_family_by_its_grid_alone():
+def test_a_family_by_its_grid_alone() -> None:
     grid = Zoom().grid(jnp.array([2.0], jnp.float32), (3, 4))
     np.testing.assert_allclose(grid, 2 * stn.identity_grid((3, 4)))
     assert Zoom().ndim == 2
@@ -69,7 +77,7 @@ def test_a_family_by_its_grid_alone():
             method(np.ones(1))
 
 
-def test_a_family_by_apply_alone():
+def test_a_family_by_apply_alone() -> None:
     np.testing.assert_allclose(
         Mirror().grid(np.zeros((2, 0)), (3, 4))[1], -stn.identity_grid((3, 4)), atol=1e-7
     )

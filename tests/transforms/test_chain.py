@@ -1,6 +1,7 @@
 """Chains: one map after the other, sampled once."""
 
 import dataclasses
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +11,7 @@ import pytest
 import stn_jax as stn
 
 
-def test_a_chain_is_one_map_after_the_other_sampled_once():
+def test_a_chain_is_one_map_after_the_other_sampled_once() -> None:
     chain = stn.Chain(stn.Affine(), stn.ThinPlateSpline((3, 3)), stn.Rigid())
     rng = np.random.default_rng(0)
     parts = [p.identity() + 0.1 * rng.standard_normal(p.num_params) for p in chain.transforms]
@@ -23,17 +24,17 @@ def test_a_chain_is_one_map_after_the_other_sampled_once():
     assert [p.shape for p in chain.split(params)] == [p.shape for p in parts]
 
 
-def test_a_chain_does_not_blur_twice():
+def test_a_chain_does_not_blur_twice() -> None:
     """By half a pixel and on by half a pixel is by a pixel: no blur, where two steps blur."""
     image = np.random.default_rng(0).random((6, 8, 1))
     half = stn.Translation()
     step = jnp.array([1 / 8, 0.0])
     chain = stn.Chain(half, half)
 
-    def once(image):
+    def once(image: jax.Array | np.ndarray) -> jax.Array:
         return stn.spatial_transform(image, jnp.tile(step, 2), (6, 8), transform=chain)
 
-    def single(image):
+    def single(image: jax.Array | np.ndarray) -> jax.Array:
         return stn.spatial_transform(image, step, (6, 8), transform=half)
 
     np.testing.assert_allclose(once(image)[:, :-1], image[:, 1:], atol=1e-12)
@@ -43,19 +44,20 @@ def test_a_chain_does_not_blur_twice():
 
 
 @pytest.mark.usefixtures("no_annotations")
-def test_a_chain_is_made_of_transforms():
+def test_a_chain_is_made_of_transforms() -> None:
+    name: Any = "flow"
     with pytest.raises(TypeError, match="'flow' is not one"):
-        stn.Chain(stn.Affine(), "flow")
+        stn.Chain(stn.Affine(), name)
 
 
-def test_a_chain_can_be_replaced_like_any_dataclass():
+def test_a_chain_can_be_replaced_like_any_dataclass() -> None:
     chain = stn.Chain(stn.Affine())
     parts = (stn.Rigid(), stn.Affine())
     assert dataclasses.replace(chain, transforms=parts) == stn.Chain(*parts)
     assert stn.Chain(transforms=list(parts)) == stn.Chain(*parts)
 
 
-def test_the_inverse_chain_that_the_error_names_is_the_inverse():
+def test_the_inverse_chain_that_the_error_names_is_the_inverse() -> None:
     chain = stn.Chain(stn.Rigid(), stn.Affine())
     rng = np.random.default_rng(0)
     params = chain.identity() + 0.2 * rng.standard_normal(chain.num_params)

@@ -1,5 +1,8 @@
 """One contract over every transform: identity, batches, derivatives, compose, invert."""
 
+from collections.abc import Callable
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -23,7 +26,7 @@ import stn_jax as stn
 
 @pytest.mark.parametrize("align_corners", [False, True])
 @pytest.mark.parametrize("transform", TRANSFORMS, ids=named)
-def test_identity_is_the_lattice(transform, align_corners):
+def test_identity_is_the_lattice(transform: stn.Transform, align_corners: bool) -> None:
     shape = SHAPE[transform.ndim]
     params = transform.identity()
     assert params.shape == (transform.num_params,)
@@ -33,7 +36,7 @@ def test_identity_is_the_lattice(transform, align_corners):
 
 
 @pytest.mark.parametrize("transform", TRANSFORMS, ids=named)
-def test_batches_are_singles(transform):
+def test_batches_are_singles(transform: stn.Transform) -> None:
     shape = SHAPE[transform.ndim]
     params = jnp.stack([near_identity(transform, 0.1, seed) for seed in range(6)])
     grids = transform.grid(params.reshape(2, 3, -1), shape)
@@ -42,11 +45,11 @@ def test_batches_are_singles(transform):
 
 
 @pytest.mark.parametrize("transform", TRANSFORMS, ids=named)
-def test_gradients_are_finite_and_there(transform):
+def test_gradients_are_finite_and_there(transform: stn.Transform) -> None:
     shape = SHAPE[transform.ndim]
     image = jnp.asarray(np.random.default_rng(1).random((*shape, 1)))
 
-    def loss(params):
+    def loss(params: jax.Array) -> jax.Array:
         return jnp.sum(stn.spatial_transform(image, params, shape, transform=transform) ** 2)
 
     gradient = jax.jit(jax.grad(loss))
@@ -56,7 +59,7 @@ def test_gradients_are_finite_and_there(transform):
 
 
 @pytest.mark.parametrize("transform", TRANSFORMS, ids=named)
-def test_hashable_and_static(transform):
+def test_hashable_and_static(transform: stn.Transform) -> None:
     run = jax.jit(lambda p, t: t.grid(p, SHAPE[t.ndim]), static_argnums=1)
     assert run(transform.identity(), transform).shape[-1] == transform.ndim
     parts = getattr(transform, "transforms", None)
@@ -68,7 +71,7 @@ def test_hashable_and_static(transform):
 
 
 @pytest.mark.parametrize("transform", EXACT, ids=named)
-def test_compose_and_invert(transform):
+def test_compose_and_invert(transform: stn.Transform) -> None:
     """Also for turns by more than half a circle, whose vectors are not those of the product."""
     points = stn.identity_grid(SHAPE[transform.ndim], dtype=jnp.float64)
     scales = (0.1, 2.0) if isinstance(transform, stn.Rigid) else (0.1,)
@@ -90,7 +93,7 @@ def test_compose_and_invert(transform):
 
 
 @pytest.mark.parametrize("transform", TRANSFORMS, ids=named)
-def test_a_family_that_is_not_closed_says_so_and_what_to_do(transform):
+def test_a_family_that_is_not_closed_says_so_and_what_to_do(transform: stn.Transform) -> None:
     params = transform.identity()
     if not isinstance(transform, COMPOSING):
         with pytest.raises(NotImplementedError, match=rf"{type(transform).__name__}.* has no comp"):
@@ -104,10 +107,12 @@ def test_a_family_that_is_not_closed_says_so_and_what_to_do(transform):
 
 @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16, jnp.int32], ids=lambda d: d.__name__)
 @pytest.mark.parametrize("transform", QUICK_FIRST, ids=named)
-def test_half_precision_and_integers_are_computed_in_float32(transform, dtype):
+def test_half_precision_and_integers_are_computed_in_float32(
+    transform: stn.Transform, dtype: type[Any]
+) -> None:
     p = jnp.asarray(transform.identity() + (0.125 if dtype != jnp.int32 else 1.0), dtype)
     exact = p.astype(jnp.float32)
-    calls = [lambda p: transform.grid(p, SHAPE[transform.ndim])]
+    calls: list[Callable[..., Any]] = [lambda p: transform.grid(p, SHAPE[transform.ndim])]
     if hasattr(transform, "matrix"):
         calls.append(transform.matrix)
     if transform in EXACT and dtype != jnp.int32:
@@ -121,7 +126,7 @@ def test_half_precision_and_integers_are_computed_in_float32(transform, dtype):
 
 
 @pytest.mark.parametrize("transform", TRANSFORMS, ids=named)
-def test_an_eager_call_moves_nothing_to_the_device_by_itself(transform):
+def test_an_eager_call_moves_nothing_to_the_device_by_itself(transform: stn.Transform) -> None:
     params = jnp.asarray(transform.identity())
     points = jnp.full((3, transform.ndim), 0.25, jnp.float32)
     with jax.transfer_guard("disallow"), jax.debug_nans(True):
@@ -137,7 +142,7 @@ def test_an_eager_call_moves_nothing_to_the_device_by_itself(transform):
 
 @pytest.mark.usefixtures("no_annotations")  # a size that is a symbol is no int
 @pytest.mark.parametrize("transform", QUICK_FIRST, ids=named)
-def test_one_program_makes_grids_of_every_size(transform):
+def test_one_program_makes_grids_of_every_size(transform: stn.Transform) -> None:
     names = "h, w" if transform.ndim == 2 else "d, h, w"
     sizes = jax.ShapeDtypeStruct(export.symbolic_shape(names), jnp.float32)
     params = jnp.asarray(near_identity(transform, 0.1), jnp.float32)
@@ -148,7 +153,7 @@ def test_one_program_makes_grids_of_every_size(transform):
 
 
 @pytest.mark.parametrize("transform", [t for t in TRANSFORMS if t in EXACT], ids=named)
-def test_batches_broadcast_whatever_their_rank(transform):
+def test_batches_broadcast_whatever_their_rank(transform: stn.Transform) -> None:
     p = jnp.stack([near_identity(transform, 0.1, seed) for seed in range(3)])
     q = near_identity(transform, 0.1, 7)
     if not isinstance(transform, COMPOSING):
@@ -165,13 +170,13 @@ def test_batches_broadcast_whatever_their_rank(transform):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("transform", QUICK_FIRST, ids=named)
-def test_grids_have_the_derivatives_of_their_values(transform):
+def test_grids_have_the_derivatives_of_their_values(transform: stn.Transform) -> None:
     """To second order, both modes; the velocity's bilinear field only to first: it has knots."""
     shape = SHAPE[transform.ndim] if transform is not ON_PIXELS else (3, 4)
     order = 1 if isinstance(transform, stn.Velocity) else 2
 
     @jax.jit
-    def grid(params):
+    def grid(params: jax.Array) -> jax.Array:
         return transform.grid(params, shape)
 
     for scale in (0.0, 0.1):
@@ -181,7 +186,7 @@ def test_grids_have_the_derivatives_of_their_values(transform):
 
 
 @pytest.mark.parametrize("transform", TRANSFORMS, ids=named)
-def test_wrong_parameters_are_refused(transform):
+def test_wrong_parameters_are_refused(transform: stn.Transform) -> None:
     shape = SHAPE[transform.ndim]
     with pytest.raises(ValueError, match=rf"\(\*batch, {transform.num_params}\)"):
         transform.grid(jnp.zeros(transform.num_params + 1), shape)
@@ -191,7 +196,7 @@ def test_wrong_parameters_are_refused(transform):
 
 @pytest.mark.usefixtures("no_annotations")
 @pytest.mark.parametrize("transform", TRANSFORMS, ids=named)
-def test_points_of_another_number_of_axes_are_refused_by_name(transform):
+def test_points_of_another_number_of_axes_are_refused_by_name(transform: stn.Transform) -> None:
     for n in (transform.ndim - 1, transform.ndim + 1):
         with pytest.raises(ValueError, match=rf"points has shape \(2, 3, {n}\)"):
             transform.apply(transform.identity(), np.ones((2, 3, n)))

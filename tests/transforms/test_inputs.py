@@ -1,7 +1,10 @@
 """Arguments are converted, or refused by name."""
 
 import re
+from collections.abc import Callable
+from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -72,7 +75,7 @@ import stn_jax as stn
         ),
     ],
 )
-def test_errors_say_what_to_do(call, words):
+def test_errors_say_what_to_do(call: Callable[..., Any], words: str) -> None:
     with pytest.raises(ValueError, match=re.escape(words)):
         call()
 
@@ -81,8 +84,8 @@ def test_errors_say_what_to_do(call, words):
     "shape", [(2.5, 3), (3,), (2, 3, 4), ("2", 3), (2, -1), (None, 2)], ids=str
 )
 @pytest.mark.usefixtures("no_annotations")
-def test_shapes_that_cannot_be_meant_are_refused_at_every_door(shape):
-    calls = [
+def test_shapes_that_cannot_be_meant_are_refused_at_every_door(shape: Any) -> None:
+    calls: list[Callable[[], jax.Array]] = [
         lambda: stn.affine_grid(np.eye(2, 3), shape),
         lambda: stn.projective_grid(np.eye(3), shape),
         lambda: stn.attention_grid(np.ones(3), shape),
@@ -101,8 +104,9 @@ def test_shapes_that_cannot_be_meant_are_refused_at_every_door(shape):
 
 
 @pytest.mark.usefixtures("no_annotations")
-def test_sizes_may_be_numpys():
-    grid = stn.affine_grid(np.eye(2, 3), np.array([2, 3]))
+def test_sizes_may_be_numpys() -> None:
+    shape: Any = np.array([2, 3])
+    grid = stn.affine_grid(np.eye(2, 3), shape)
     np.testing.assert_array_equal(grid, stn.affine_grid(np.eye(2, 3), [2, 3]))
 
 
@@ -133,12 +137,14 @@ def test_sizes_may_be_numpys():
         (stn.jacobian_determinant, "grid", (2, 3, 2)),
     ],
 )
-def test_complex_numbers_are_refused_by_name(call, argument, shape):
+def test_complex_numbers_are_refused_by_name(
+    call: Callable[..., Any], argument: str, shape: tuple[int, ...]
+) -> None:
     with pytest.raises(TypeError, match=rf"^{argument}.* has dtype complex64; coord"):
         call(jnp.ones(shape, jnp.complex64))
 
 
-def test_batches_that_do_not_broadcast_are_refused_by_name():
+def test_batches_that_do_not_broadcast_are_refused_by_name() -> None:
     with pytest.raises(ValueError, match=r"\(3, 2, 3\) and other \(2, 2, 3\) have batch axes"):
         stn.compose(np.ones((3, 2, 3)), np.ones((2, 2, 3)))
     square = np.array([(0, 0), (1, 0), (1, 1), (0, 1.0)])
@@ -146,6 +152,8 @@ def test_batches_that_do_not_broadcast_are_refused_by_name():
         stn.homography_from_points(np.stack([square] * 3), np.stack([square] * 2))
 
 
-def test_nests_are_arrays():
-    np.testing.assert_array_equal(stn.scaling([2, 3]), stn.scaling(jnp.array([2.0, 3.0])))
-    np.testing.assert_array_equal(stn.invert([[2, 0, 0], [0, 4, 0]])[:, :2], [[0.5, 0], [0, 0.25]])
+def test_nests_are_arrays() -> None:
+    factors: Any = [2, 3]
+    matrix: Any = [[2, 0, 0], [0, 4, 0]]
+    np.testing.assert_array_equal(stn.scaling(factors), stn.scaling(jnp.array([2.0, 3.0])))
+    np.testing.assert_array_equal(stn.invert(matrix)[:, :2], [[0.5, 0], [0, 0.25]])

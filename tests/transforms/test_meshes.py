@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 
@@ -88,16 +89,17 @@ print(json.dumps(report))
 
 
 @pytest.fixture(scope="module")
-def report():
+def report() -> dict[str, Any]:
     flags = "--xla_backend_optimization_level=0"
     env = os.environ | {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": flags}
     done = subprocess.run([sys.executable, "-c", SCRIPT], env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
-    return json.loads(done.stdout.splitlines()[-1])
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
 
 
 @pytest.mark.slow
-def test_sharded_operands_give_the_values_of_one_device(report):
+def test_sharded_operands_give_the_values_of_one_device(report: Any) -> None:
     assert len(report) > 30
     wrong = {
         (name, mesh): error

@@ -1,5 +1,8 @@
 """Pixel matrices and homographies read the pixels that they say."""
 
+from collections.abc import Callable
+from typing import Any
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -10,7 +13,7 @@ from stn_jax import coordinates
 
 
 @pytest.mark.parametrize("align_corners", [False, True])
-def test_pixel_matrices(align_corners):
+def test_pixel_matrices(align_corners: bool) -> None:
     rng = np.random.default_rng(0)
     source, target = (7, 5), (4, 6)
     matrix = jnp.asarray(rng.standard_normal((2, 3)))
@@ -31,12 +34,12 @@ def test_pixel_matrices(align_corners):
 
 
 @pytest.mark.parametrize("align_corners", [False, True])
-def test_a_pixel_homography_reads_the_pixels_that_it_says(align_corners):
+def test_a_pixel_homography_reads_the_pixels_that_it_says(align_corners: bool) -> None:
     source, target = (7, 5), (4, 6)
     matrix = np.array([[0.7, 0.1, 0.3], [-0.1, 1.2, 0.5], [0.02, -0.03, 1.0]])
     corners = {"align_corners": align_corners}
     theta = stn.normalize_matrix(matrix, source, target, **corners)
-    pixels = np.stack(np.indices(target)[::-1], axis=-1).reshape(1, -1, 2)
+    pixels = np.moveaxis(np.indices(target)[::-1], 0, -1).reshape(1, -1, 2)
     expected = moved_by(matrix[None], pixels).reshape(*target, 2)
     grid = stn.projective_grid(theta, target, **corners)
     found = np.stack(
@@ -53,7 +56,9 @@ def test_a_pixel_homography_reads_the_pixels_that_it_says(align_corners):
 
 @pytest.mark.parametrize("convert", [stn.normalize_matrix, stn.denormalize_matrix])
 @pytest.mark.parametrize("which", ["source_shape", "target_shape"])
-def test_axes_on_which_pixels_have_no_scale_are_refused_by_name(convert, which):
+def test_axes_on_which_pixels_have_no_scale_are_refused_by_name(
+    convert: Callable[..., Any], which: str
+) -> None:
     shapes = {"source_shape": (7, 5), "target_shape": (4, 6)}
     with pytest.raises(ValueError, match=rf"{which}=\(4, 0\) has an empty axis"):
         convert(np.eye(2, 3), **shapes | {which: (4, 0)})

@@ -8,10 +8,10 @@ import pytest
 import stn_jax as stn
 
 
-def test_horizon_reads_outside_and_has_no_nan():
+def test_horizon_reads_outside_and_has_no_nan() -> None:
     theta = jnp.eye(3).at[2, 0].set(-1.0)  # W = 1 - x: the horizon is the line x = 1
 
-    def total(theta):
+    def total(theta: jax.Array) -> jax.Array:
         grid = stn.projective_grid(theta, (3, 3), align_corners=True)
         return jnp.sum(stn.grid_sample(jnp.ones((4, 4, 1)), grid, align_corners=True))
 
@@ -22,13 +22,13 @@ def test_horizon_reads_outside_and_has_no_nan():
     assert jnp.all(behind[:, 2] > 100)
 
 
-def birds_eye():
+def birds_eye() -> tuple[np.ndarray, np.ndarray]:
     """A road seen from above: its horizon is at y = -1.5, so the way back has one inside it."""
     theta = np.array([[0.6, 0.0, 0.0], [0.0, 1.0, 0.5], [0.0, 0.4, 0.6]])
     return theta, theta.ravel()[:8] / theta[2, 2]
 
 
-def test_what_its_parameters_cannot_express_is_refused_or_nan():
+def test_what_its_parameters_cannot_express_is_refused_or_nan() -> None:
     _, params = birds_eye()
     shift = np.array([1, 0, 0, 0, 1, -1.6, 0, 0])  # the origin goes beyond the horizon
     family = stn.Projective()
@@ -44,7 +44,7 @@ def test_what_its_parameters_cannot_express_is_refused_or_nan():
     assert np.isfinite(family.invert(np.array([1.0, 0, 0.5, 0, 1, 0, 1.9, 0]))).all()
 
 
-def test_matrices_keep_what_is_in_front_in_front():
+def test_matrices_keep_what_is_in_front_in_front() -> None:
     theta, params = birds_eye()
     shift = np.array([[1, 0, 0], [0, 1, -1.6], [0, 0, 1.0]])
     points = np.asarray(stn.identity_grid((8, 8), dtype=np.float64)).reshape(-1, 2)
@@ -59,7 +59,7 @@ def test_matrices_keep_what_is_in_front_in_front():
     )
 
 
-def test_the_inverse_matrix_has_the_sign_of_the_map():
+def test_the_inverse_matrix_has_the_sign_of_the_map() -> None:
     theta, _ = birds_eye()
     back = np.asarray(stn.invert(theta))
     np.testing.assert_allclose(back @ theta, np.eye(3), atol=1e-14)

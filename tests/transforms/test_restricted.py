@@ -6,7 +6,7 @@ import numpy as np
 import stn_jax as stn
 
 
-def test_similarity_and_rigid_are_products_of_their_parts():
+def test_similarity_and_rigid_are_products_of_their_parts() -> None:
     s, a, t = jnp.array(0.7), jnp.array(0.4), jnp.array([0.1, -0.2])
     turned = stn.compose(stn.translation(t), stn.rotation(a))
     np.testing.assert_allclose(stn.Rigid().matrix(jnp.array([a, *t])), turned, atol=1e-15)

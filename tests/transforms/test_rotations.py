@@ -9,7 +9,7 @@ import stn_jax as stn
 from stn_jax.transforms.rotations import compose_rotations, rotation_matrix
 
 
-def test_a_third_of_a_turn_about_the_diagonal_permutes_the_axes():
+def test_a_third_of_a_turn_about_the_diagonal_permutes_the_axes() -> None:
     vector = jnp.full(3, 2 * np.pi / 3 / np.sqrt(3))
     permutation = np.array([[0, 0, 1], [1, 0, 0], [0, 1, 0]])  # x to y, y to z, z to x
     np.testing.assert_allclose(rotation_matrix(vector), permutation, atol=1e-15)
@@ -19,7 +19,7 @@ def test_a_third_of_a_turn_about_the_diagonal_permutes_the_axes():
 
 
 @pytest.mark.parametrize("size", [1e-9, 1e-3, 3e-3, 4e-3, 0.09, 0.11, 1.0, 3.0])
-def test_composed_vectors_are_those_of_the_product(size):
+def test_composed_vectors_are_those_of_the_product(size: float) -> None:
     """Sizes on both sides of where series replace closed forms."""
     for dtype, error in ((np.float64, 4e-15), (np.float32, 2e-6)):
         p, q = (size * np.random.default_rng(0).standard_normal((2, 50, 3))).astype(dtype)
@@ -33,7 +33,7 @@ def test_composed_vectors_are_those_of_the_product(size):
             np.testing.assert_allclose(both[1], p[1], atol=error * size, rtol=0)
 
 
-def test_derivatives_at_no_turn_are_the_generators():
+def test_derivatives_at_no_turn_are_the_generators() -> None:
     turned = jax.jacfwd(rotation_matrix)(jnp.zeros(3))
     for k, (i, j) in enumerate([(2, 1), (0, 2), (1, 0)]):
         right = np.zeros((3, 3))
@@ -44,7 +44,7 @@ def test_derivatives_at_no_turn_are_the_generators():
 
 
 @pytest.mark.parametrize("family", [stn.Rigid(3), stn.Similarity(3)], ids=str)
-def test_turns_of_half_precision_compose_in_float32(family):
+def test_turns_of_half_precision_compose_in_float32(family: stn.Transform) -> None:
     step = jnp.asarray(family.identity(), jnp.bfloat16).at[-3].set(1)
     right = family.identity() + 2 * np.eye(family.num_params)[-3]
     np.testing.assert_array_equal(family.compose(step, step), right)

@@ -76,7 +76,8 @@ def from_dict(values: dict[str, Any], source: Path) -> Config:
     Raises:
         ValueError: for a class or field that the code no longer has, or a value not allowed.
     """
-    return _build(Config, values, source)
+    config: Config = _build(Config, values, source)
+    return config
 
 
 def _build(cls: Any, values: dict[str, Any], source: Path) -> Any:

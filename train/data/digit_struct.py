@@ -159,7 +159,8 @@ def _numbers(file: Any, values: Any) -> list[float]:
         raise ValueError(f"an image has {values.size} digits")
     found = values[()].ravel()
     if values.dtype.kind != "O":
-        return found.astype(float).tolist()
+        numbers: list[float] = found.astype(float).tolist()
+        return numbers
     inner = [file[reference] for reference in found]
     if any(each.size != 1 for each in inner):
         raise ValueError("a digit has several values")

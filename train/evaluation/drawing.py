@@ -5,6 +5,7 @@ import functools
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 
@@ -47,7 +48,7 @@ ANIMATED_DPI, ANIMATED_COLORS = 100, 64
 FIRST_FRAME, FRAME, LAST_FRAME = 1000, 400, 2500
 """For how long a frame of an animation is shown, in milliseconds."""
 
-STYLE = {
+STYLE: dict[Any, object] = {
     "font.family": find_fonts(),
     "font.size": 9,
     "text.parse_math": False,  # a class may be called $$
@@ -143,7 +144,8 @@ def to_color(image: np.ndarray) -> np.ndarray:
     """
     if image.shape[-1] == 2:
         image = np.concatenate([image, np.zeros_like(image[..., :1])], axis=-1)
-    return np.clip(image if image.shape[-1] == 3 else image[..., 0], 0, 1)
+    shown: np.ndarray = np.clip(image if image.shape[-1] == 3 else image[..., 0], 0, 1)
+    return shown
 
 
 def outline(grid: np.ndarray, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:

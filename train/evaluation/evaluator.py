@@ -87,7 +87,8 @@ class Evaluator:
             if reader is not None:  # at most two batches of rows on the devices
                 jax.block_until_ready(batches[-2:][0])
         batches = jax.device_get(batches)
-        return jax.tree.map(lambda *arrays: np.concatenate(arrays)[:count], *batches)
+        evaluated: Evaluated = jax.tree.map(lambda *a: np.concatenate(a)[:count], *batches)
+        return evaluated
 
     def summarize(self, evaluated: Evaluated) -> dict[str, float]:
         """Returns the mean of each metric over all examples, in the units of its table."""
@@ -110,8 +111,9 @@ class Evaluator:
         rows = reader.read(reader.find_rows(seed, padded))
         here = jax.tree.map(lambda array: array.addressable_data(0), params)
         arguments = jax.device_put((here, seed, padded, rows), self.mesh.local_devices[0])
-        shown = jax.device_get(self.visualize_step(*arguments))
-        return jax.tree.map(lambda array: array[: len(indices)], shown)
+        padded_shown = jax.device_get(self.visualize_step(*arguments))
+        shown: Visualization = jax.tree.map(lambda x: x[: len(indices)], padded_shown)
+        return shown
 
 
 class Run(NamedTuple):

@@ -215,7 +215,7 @@ def _write_table(file: TextIO, rows: list[dict[str, Any]]) -> None:
 
 def _to_pixels(features: np.ndarray) -> np.ndarray:
     """Returns what a transformer made of an image as bytes: colour, or its first channel."""
-    pixels = np.round(np.clip(features, 0, 1) * 255).astype(np.uint8)
+    pixels: np.ndarray = np.round(np.clip(features, 0, 1) * 255).astype(np.uint8)
     return pixels[..., 0] if pixels.shape[-1] != 3 else pixels
 
 

@@ -36,5 +36,8 @@ def spread_over_classes(labels: np.ndarray, count: int) -> np.ndarray:
     _, first, sizes = np.unique(labels[order], return_index=True, return_counts=True)
     turn = np.arange(len(labels)) - np.repeat(first, sizes)  # how many of its class come before
     if len(first) > count:
-        return order[first[np.linspace(0, len(first) - 1, count).round().astype(int)]]
-    return order[np.lexsort((labels[order], turn))[:count]]
+        chosen = first[np.linspace(0, len(first) - 1, count).round().astype(int)]
+    else:
+        chosen = np.lexsort((labels[order], turn))[:count]
+    spread: np.ndarray = order[chosen]
+    return spread

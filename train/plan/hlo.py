@@ -202,7 +202,8 @@ def roofline_seconds(compiled: Compiled) -> float:
     custom call, which is undone here by assuming that a call takes less than a second.
     """
     costs: Any = compiled.cost_analysis()
-    return costs["optimal_seconds"] % 1.0
+    seconds: float = costs["optimal_seconds"]
+    return seconds % 1.0
 
 
 def instruction_costs(compiled: Compiled) -> list[InstructionCost]:

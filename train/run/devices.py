@@ -86,7 +86,7 @@ def put(tree: Any, sharding: NamedSharding) -> Any:
     if sharding.is_fully_addressable:
         return jax.device_put(tree, sharding)
 
-    def put_part(array: Any) -> jax.Array:
+    def put_part(array: Any) -> Any:
         if isinstance(array, jax.Array):
             return jax.device_put(array, sharding)
         return jax.make_array_from_process_local_data(sharding, np.asarray(array))

@@ -121,7 +121,8 @@ def on_first(function: Callable[[], _Result]) -> _Result:
         answer = json.loads(store().blocking_key_value_get(key, 1000 * ANSWER))
         if "error" in answer:
             raise UserError(answer["error"])
-        return answer["result"]
+        result: _Result = answer["result"]
+        return result
     try:
         result = function()
     except UserError as error:

@@ -214,7 +214,8 @@ def _differs(path: Path, text: str) -> bool:
 
 def to_json(spec: DataSpec) -> dict[str, Any]:
     """Returns the description of data as JSON has it."""
-    return json.loads(json.dumps(spec._asdict()))
+    values: dict[str, Any] = json.loads(json.dumps(spec._asdict()))
+    return values
 
 
 def read_spec(workdir: Path) -> DataSpec:

@@ -98,7 +98,8 @@ def build_network(
     """
 
     def make_module() -> nnx.Module:
-        return model.build(input_shape, num_outputs, rngs=nnx.Rngs(seed))
+        module: nnx.Module = model.build(input_shape, num_outputs, rngs=nnx.Rngs(seed))
+        return module
 
     def init() -> Params:
         flat = nnx.to_flat_state(nnx.state(make_module(), nnx.Param))
@@ -126,7 +127,8 @@ def build_network(
 
 
 def _forward(module: Any) -> Callable[..., Any]:
-    return getattr(module, "forward", module)
+    forward: Callable[..., Any] = getattr(module, "forward", module)
+    return forward
 
 
 def _join_path(path: tuple[Any, ...]) -> str:

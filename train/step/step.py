@@ -105,7 +105,8 @@ def make_train_step(
             params, inputs, targets, keys
         )
         means = jax.tree.map(lambda x: x / batch_size, (gradients, metrics))
-        return lax.psum(means, AXIS)
+        total: tuple[Params, dict[str, Array]] = lax.psum(means, AXIS)
+        return total
 
     sharded_grads = jax.shard_map(
         device_grads,
@@ -146,7 +147,10 @@ def make_train_step(
         new = TrainState(state.step + 1, params, running, opt_state, totals, non_finite)
         if MODEL_AXIS not in mesh.shape:
             return new
-        return jax.tree.map(lambda x: lax.with_sharding_constraint(x, shard_large(x, mesh)), new)
+        sharded: TrainState = jax.tree.map(
+            lambda x: lax.with_sharding_constraint(x, shard_large(x, mesh)), new
+        )
+        return sharded
 
     def scan_steps(state: TrainState, data: Rows | None, batch: Batch) -> TrainState:
         if batch.epoch.shape[0] == 1:

@@ -35,7 +35,8 @@ class CrossEntropy:
         """Returns the loss of each example: ``(b, k), (b,) -> (b,)``."""
         targets = jax.nn.one_hot(labels, logits.shape[-1], dtype=jnp.float32)
         targets = optax.smooth_labels(targets, self.label_smoothing)
-        return optax.softmax_cross_entropy(logits, targets)
+        losses: Array = optax.softmax_cross_entropy(logits, targets)
+        return losses
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,8 @@ def get_class_names(spec: DataSpec) -> tuple[str, ...]:
 
 def get_logits(prediction: Any) -> Array:
     """Returns the logits of a network's prediction, which may be bare logits."""
-    return getattr(prediction, "logits", prediction)
+    logits: Array = getattr(prediction, "logits", prediction)
+    return logits
 
 
 def predict(prediction: Any) -> Array:
@@ -196,7 +198,8 @@ def _class_weights(
     classes = len(info["class_names"])
     if weights == "balanced":
         counts = np.maximum(info["class_counts"], 1)
-        return (counts.sum() / (classes * counts)).astype(np.float32)
+        balanced: np.ndarray = counts.sum() / (classes * counts)
+        return balanced.astype(np.float32)
     if len(weights) != classes or min(weights) < 0:
         raise ValueError(
             f"task.class_weights={weights} is not allowed; it must have a number of 0 or above for "

@@ -82,7 +82,8 @@ def derived(name: str, function: Callable[..., Array]) -> Callable[..., Array]:
                 key: functools.partial(derived_map, algorithm=choose(platform, values), **static)
                 for key, platform in (("tpu", "tpu"), ("default", None))
             }
-            return jax.lax.platform_dependent(*operands, **form)
+            result: Array = jax.lax.platform_dependent(*operands, **form)
+            return result
         one = functools.partial(function, algorithm=algorithm, **static)
         return (matmul.finite(name, one) if algorithm == "matmul" else one)(*operands)
 
@@ -119,7 +120,7 @@ def run(
         algorithm = "gather"
     static = {"interpolation": interpolation, "shape": shape}
     forms = FORMS.get((algorithm, platform))
-    own = getattr(forms(), name, None) if forms else None
+    own: Callable[..., Array] | None = getattr(forms(), name, None) if forms else None
     # Own forms need static sizes, except of the batch; kernels need that too, and no empty axis.
     is_kernel = algorithm in ("native", "triton")
     sizes = [size for x in operands for size in x.shape[0 if is_kernel else batch :]]

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
+from stn_jax._jit import jit
 from stn_jax.sampling.gather import read_pixels, row_major
 from stn_jax.sampling.interpolation import Interpolation
 from stn_jax.sampling.platforms.cpu_fusion import materialize, sum_channels
@@ -140,7 +141,7 @@ def _weights_first(
 # What is done for each tap is jitted, so that it is traced once for all of them.
 
 
-@jax.jit
+@jit()
 def _project(
     image: Float[Array, "b *shape c"], values: Float[Array, "b p c"], indices: Sequence[Array]
 ) -> Float[Array, "b p c"]:
@@ -148,7 +149,7 @@ def _project(
     return values * jax.vmap(read_pixels)(image, indices)
 
 
-@jax.jit
+@jit()
 def _where_known(
     sum_c: Float[Array, "b p"], has_weight: Sequence[Bool[Array, "b p"]]
 ) -> Float[Array, "b p"]:

@@ -55,7 +55,8 @@ def materialize_input(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
         >>> materialize_input(jnp.arange(3.0)).tolist()
         [0.0, 1.0, 2.0]
     """
-    return lax.platform_dependent(x, cpu=_end_fusion, default=_identity)
+    materialized: Array = lax.platform_dependent(x, cpu=_end_fusion, default=_identity)
+    return materialized
 
 
 @materialize_input.defjvp
@@ -65,7 +66,8 @@ def _materialize_input_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tup
 
 def _end_fusion(x: Array) -> Array:
     always = lax.optimization_barrier(jnp.bool_(True))  # unknown to the compiler
-    return lax.cond(always, _identity, jnp.zeros_like, x)
+    same: Array = lax.cond(always, _identity, jnp.zeros_like, x)
+    return same
 
 
 def _identity(x: Array) -> Array:

@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -13,10 +14,13 @@ import pytest
 
 from sampling.cases import interpolation
 from stn_jax.sampling import gather
+from stn_jax.sampling.interpolation import Interpolation
 from stn_jax.sampling.platforms import cpu
 
 
-def operands(batch, count, channels=2, shape=(4, 5)):
+def operands(
+    batch: int, count: int, channels: int = 2, shape: tuple[int, ...] = (4, 5)
+) -> tuple[Any, ...]:
     rng = np.random.default_rng(0)
     values = jnp.asarray(rng.standard_normal((batch, count, channels)))
     points = rng.uniform(-1.5, np.array(shape[::-1]) + 0.5, (batch, count, len(shape)))
@@ -24,18 +28,21 @@ def operands(batch, count, channels=2, shape=(4, 5)):
     return values, jnp.asarray(points)
 
 
-def derived(values, points, row, shape):
+def derived(
+    values: jax.Array, points: jax.Array, row: Interpolation, shape: tuple[int, ...]
+) -> jax.Array:
     """The image's gradient as JAX derives it from the gathers."""
 
-    def one(values, points):
+    def one(values: jax.Array, points: jax.Array) -> Any:
         zero = jnp.zeros((*shape, values.shape[-1]))
         return jax.vjp(lambda u: gather.sample(u, points, row), zero)[1](values)[0]
 
-    return jax.vmap(one)(values, points)
+    gradient: jax.Array = jax.vmap(one)(values, points)
+    return gradient
 
 
 @pytest.mark.parametrize(("batch", "count", "channels"), [(1, 12, 2), (5, 6, 1), (3, 13, 2)])
-def test_splat_is_what_jax_derives(batch, count, channels):
+def test_splat_is_what_jax_derives(batch: int, count: int, channels: int) -> None:
     values, points = operands(batch, count, channels)
     row = interpolation("bilinear", "reflection")
     found = jax.jit(lambda v, x: cpu.splat(v, x, interpolation=row, shape=(4, 5)))(values, points)
@@ -45,7 +52,7 @@ def test_splat_is_what_jax_derives(batch, count, channels):
 @pytest.mark.parametrize(("padding_mode", "size", "runs"), [
     ("zeros", 5, 1), ("border", 5, 1), ("reflection", 5, 1), ("wrap", 5, 2), ("border", 1, 2),
 ])  # fmt: skip
-def test_taps_of_an_axis_are_one_run_of_pixels(padding_mode, size, runs):
+def test_taps_of_an_axis_are_one_run_of_pixels(padding_mode: str, size: int, runs: int) -> None:
     row = interpolation("bilinear", padding_mode)
     x = jnp.array([[-0.75, 0.0, 0.5, size - 1.0, size - 0.25]])
     (x, _), _ = row.coordinates([x, x], (size, size))
@@ -53,7 +60,7 @@ def test_taps_of_an_axis_are_one_run_of_pixels(padding_mode, size, runs):
     found = cpu._runs(taps, size, row.padding.wraps)
     assert len(found) == runs
 
-    def dense(pairs):
+    def dense(pairs: Any) -> np.ndarray:
         total = np.zeros((x.size, size))
         for index, weight in pairs:
             np.add.at(total, (np.arange(x.size), np.asarray(index)[0]), np.asarray(weight)[0])
@@ -63,7 +70,7 @@ def test_taps_of_an_axis_are_one_run_of_pixels(padding_mode, size, runs):
     np.testing.assert_allclose(dense(pairs), dense(taps), atol=1e-15)
 
 
-def test_a_splat_of_one_channel_and_of_several_agree():
+def test_a_splat_of_one_channel_and_of_several_agree() -> None:
     values, points = operands(2, 9, 3)
     row = interpolation("bicubic", "border")
     splat = jax.jit(lambda v: cpu.splat(v, points, interpolation=row, shape=(4, 5)))
@@ -74,7 +81,7 @@ def test_a_splat_of_one_channel_and_of_several_agree():
         )
 
 
-def test_points_gradient_stores_no_taps():
+def test_points_gradient_stores_no_taps() -> None:
     """Temporary memory of a large call is less than its taps would take."""
     row, shape, count = interpolation("bicubic", "zeros"), (64, 64), 64 * 64
     image = jax.ShapeDtypeStruct((8, *shape, 3), jnp.float32)
@@ -82,11 +89,12 @@ def test_points_gradient_stores_no_taps():
     values = jax.ShapeDtypeStruct((8, count, 3), jnp.float32)
     taps = 16 * 8 * count * 3 * 4
 
-    def gradient(*operands):
+    def gradient(*operands: jax.Array) -> jax.Array:
         return cpu.vjp_points(*operands, interpolation=row, shape=shape)
 
     program = jax.jit(gradient).lower(image, values, points).compile()
-    assert program.memory_analysis().temp_size_in_bytes < taps / 2
+    memory: Any = program.memory_analysis()
+    assert memory.temp_size_in_bytes < taps / 2
 
 
 SHARDED = r"""
@@ -122,7 +130,7 @@ print(json.dumps(report))
 """
 
 
-def test_a_sharded_batch_needs_no_collective():
+def test_a_sharded_batch_needs_no_collective() -> None:
     root = Path(__file__).parents[3]
     done = subprocess.run([sys.executable, "-c", SHARDED], cwd=root, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -132,7 +140,7 @@ def test_a_sharded_batch_needs_no_collective():
     assert report["difference"] < 1e-4
 
 
-def test_places_are_counted_for_each_image():
+def test_places_are_counted_for_each_image() -> None:
     """No index spans a batch, so only one image has to fit an int32."""
     values, points = operands(3, 7)
     row = interpolation("bilinear", "border")

@@ -3,6 +3,7 @@
 import functools
 import itertools
 import re
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -29,7 +30,15 @@ QUICK = [
 ]
 
 
-def case(n, mode, padding_mode, batch, channels, dtype, align_corners=False):
+def case(
+    n: int,
+    mode: str,
+    padding_mode: str,
+    batch: int,
+    channels: int,
+    dtype: Any,
+    align_corners: bool = False,
+) -> Any:
     """An interpolation, images, values and pixel coordinates: near, far, infinite and NaN."""
     rng = np.random.default_rng(n)
     interpolation = Interpolation(
@@ -53,19 +62,20 @@ def case(n, mode, padding_mode, batch, channels, dtype, align_corners=False):
         for row in itertools.product((2, 3), MODES, PADDING_MODES, (False, True))
     ],
 )
-def test_kernels_equal_gather(n, mode, padding_mode, align_corners):
+def test_kernels_equal_gather(n: int, mode: str, padding_mode: str, align_corners: bool) -> None:
     channels, dtype = (3, np.float64) if align_corners else (5, np.float32)
     row = n, mode, padding_mode, 2, channels, dtype, align_corners
-    compare(*case(*row), atol=1e-9 if align_corners else 1e-5)
+    interpolation, image, values, points = case(*row)
+    compare(interpolation, image, values, points, atol=1e-9 if align_corners else 1e-5)
 
 
 @pytest.mark.parametrize("channels", [1, pytest.param(2, marks=pytest.mark.slow), 1030])
-def test_a_block_has_all_channels(channels):
+def test_a_block_has_all_channels(channels: int) -> None:
     interpolation, image, values, points = case(2, "bilinear", "border", 1, channels, np.float64)
     compare(interpolation, image, values[:, :9], points[:, :9], atol=1e-9)
 
 
-def test_pixels_without_weight_are_not_read():
+def test_pixels_without_weight_are_not_read() -> None:
     interpolation, image, values, _ = case(2, "bilinear", "border", 1, 3, np.float32)
     points = jnp.tile(jnp.array([2.0, 1.0], jnp.float32), (1, 5, 1))
     bad = image.at[0, 1, 3].set(jnp.nan)  # the right neighbour, of weight 0
@@ -75,7 +85,13 @@ def test_pixels_without_weight_are_not_read():
     ).all()
 
 
-def compare(interpolation, image, values, points, atol):
+def compare(
+    interpolation: Interpolation,
+    image: jax.Array,
+    values: jax.Array,
+    points: jax.Array,
+    atol: float,
+) -> None:
     shape = image.shape[1:-1]
     static = {"interpolation": interpolation, "shape": shape}
     for name, first in (("read", [image]), ("splat", [values]), ("vjp_points", [image, values])):
@@ -88,12 +104,12 @@ def compare(interpolation, image, values, points, atol):
         np.testing.assert_allclose(got, want, rtol=0, atol=atol * scale, err_msg=name)
 
 
-def test_what_fills_up_a_block_is_masked():
+def test_what_fills_up_a_block_is_masked() -> None:
     """On a GPU it would be the next image's; the interpreter has room for it, and forgives."""
     block = gpu._Block(batch=1, count=5, channels=100, interpret=True)
     assert block.shape == (2, 128)
 
-    def kernel(out):
+    def kernel(out: Any) -> None:
         out[...] = block._mask(2)
 
     shape = jax.ShapeDtypeStruct((6, 128), jnp.bool_)
@@ -104,7 +120,7 @@ def test_what_fills_up_a_block_is_masked():
     )
 
 
-def test_halves_are_rounded_to_even():
+def test_halves_are_rounded_to_even() -> None:
     x = jnp.concatenate([jnp.arange(-9, 9) / 4, jnp.array([0.49999997, 8388609.0, -1e9])])
     for dtype in (jnp.float32, jnp.float64):
         np.testing.assert_array_equal(gpu._round(x.astype(dtype)), jnp.round(x.astype(dtype)))
@@ -124,16 +140,24 @@ lowers = pytest.mark.skipif(
 )
 
 
-def program(platform, *, backend, shape=(2, 6, 7, 3), out=(2, 4, 5), dtype="f4", **options):
+def program(
+    platform: str,
+    *,
+    backend: str,
+    shape: tuple[int, ...] = (2, 6, 7, 3),
+    out: tuple[int, ...] = (2, 4, 5),
+    dtype: Any = "f4",
+    **options: Any,
+) -> str:
     """Value and both gradients, lowered for a platform that need not be here."""
 
-    def loss(image, grid):
+    def loss(image: jax.Array, grid: jax.Array) -> jax.Array:
         return jnp.sum(stn.grid_sample(image, grid, backend=backend, **options) ** 2)
 
     image = jax.ShapeDtypeStruct(shape, dtype)
     grid = jax.ShapeDtypeStruct((*out, len(out) - 1), dtype)
     traced = jax.jit(jax.value_and_grad(loss, (0, 1))).trace(image, grid)
-    return traced.lower(lowering_platforms=(platform,)).as_text()
+    return str(traced.lower(lowering_platforms=(platform,)).as_text())
 
 
 @lowers
@@ -144,8 +168,8 @@ def program(platform, *, backend, shape=(2, 6, 7, 3), out=(2, 4, 5), dtype="f4",
         for row in itertools.product(("cuda", "rocm"), ("f4", "f8"), MODES, PADDING_MODES)
     ],
 )
-def test_a_kernel_for_each_map(platform, dtype, mode, padding_mode):
-    options = {"mode": mode, "padding_mode": padding_mode}
+def test_a_kernel_for_each_map(platform: str, dtype: str, mode: str, padding_mode: str) -> None:
+    options: dict[str, Any] = {"mode": mode, "padding_mode": padding_mode}
     text = program(platform, backend="triton", dtype=dtype, **options)
     assert text.count(CALL) == 3  # read, splat, vjp_points
     assert "gather" not in text
@@ -154,18 +178,18 @@ def test_a_kernel_for_each_map(platform, dtype, mode, padding_mode):
 
 @lowers
 @pytest.mark.parametrize("mode", ["bilinear", pytest.param("bicubic", marks=pytest.mark.slow)])
-def test_a_kernel_for_each_map_of_volumes(mode):
+def test_a_kernel_for_each_map_of_volumes(mode: str) -> None:
     shapes = {"shape": (2, 4, 5, 6, 1), "out": (2, 3, 4, 5)}
     text = program("cuda", backend="triton", mode=mode, **shapes)
     assert text.count(CALL) == 3
 
 
-def test_nothing_but_its_name_chooses_it():
+def test_nothing_but_its_name_chooses_it() -> None:
     assert CALL not in program("cuda", backend="auto")
 
 
 @pytest.mark.parametrize("platform", ["cpu", "tpu"])
-def test_other_platforms_gather(platform):
+def test_other_platforms_gather(platform: str) -> None:
     ours, gathers = (
         re.findall(r"stablehlo\.(?!constant|return)\w+", program(platform, backend=backend))
         for backend in ("triton", "gather")
@@ -173,13 +197,13 @@ def test_other_platforms_gather(platform):
     assert ours == gathers
 
 
-def test_nothing_to_sample_needs_no_kernel():
+def test_nothing_to_sample_needs_no_kernel() -> None:
     sample = jax.jit(functools.partial(stn.grid_sample, backend="triton"))
     traced = sample.trace(jnp.ones((0, 4, 5, 1)), jnp.ones((0, 3, 3, 2)))
     assert CALL not in traced.lower(lowering_platforms=("cuda",)).as_text()
 
 
-def test_a_program_for_any_number_of_images_gathers():
+def test_a_program_for_any_number_of_images_gathers() -> None:
     (b,) = export.symbolic_shape("b")
     sizes = (b, 4, 5, 1), (b, 3, 3, 2)
     operands = [jax.ShapeDtypeStruct(size, jnp.float32) for size in sizes]

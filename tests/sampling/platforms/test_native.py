@@ -7,6 +7,7 @@ import itertools
 import os
 import subprocess
 import sys
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -24,7 +25,7 @@ needs_package = pytest.mark.skipif(not native.IS_INSTALLED, reason="stn-jax-cpu 
 POINTS = {2: (9, 40), 3: (3, 3, 40)}  # more than a block of the kernels, and a part of one
 
 
-def draw(n, channels, seed=0):
+def draw(n: int, channels: int, seed: int = 0) -> Any:
     """Images, normalised points, among them NaN, infinite and far ones, and cotangents."""
     random = np.random.default_rng(seed)
     shape = (7, 11, 5)[:n]
@@ -35,14 +36,14 @@ def draw(n, channels, seed=0):
     return map(jnp.asarray, (image, grid, values))
 
 
-def results(backend, n, channels, **options):
+def results(backend: str, n: int, channels: int, **options: Any) -> list[np.ndarray]:
     image, grid, values = draw(n, channels)
 
-    def sample(image, grid):
+    def sample(image: jax.Array, grid: jax.Array) -> jax.Array:
         return stn.grid_sample(image, grid, backend=backend, **options)
 
     @jax.jit
-    def run(image, grid, values):
+    def run(image: jax.Array, grid: jax.Array, values: jax.Array) -> tuple[Any, ...]:
         out, pull = jax.vjp(sample, image, grid)
         tangents = jnp.cos(image), jnp.cos(jnp.where(jnp.isfinite(grid), grid, 0))
         return out, *pull(values), jax.jvp(sample, (image, grid), tangents)[1]
@@ -50,7 +51,7 @@ def results(backend, n, channels, **options):
     return [np.asarray(x) for x in run(image, grid, values)]
 
 
-def assert_agree(n, channels, **options):
+def assert_agree(n: int, channels: int, **options: Any) -> None:
     names = ("samples", "image's gradient", "points' gradient", "change")
     expected, found = (results(b, n, channels, **options) for b in ("gather", "native"))
     for name, a, b in zip(names, expected, found, strict=True):
@@ -58,12 +59,12 @@ def assert_agree(n, channels, **options):
         np.testing.assert_allclose(b, a, rtol=0, atol=3e-5 * scale, err_msg=f"{name} {options}")
 
 
-def test_programs_call_kernels_where_they_are_installed():
+def test_programs_call_kernels_where_they_are_installed() -> None:
     program = jax.jit(stn.grid_sample).lower(*itertools.islice(draw(2, 1), 2)).as_text()
     assert ("stn_read" in program.replace("@", "")) == native.IS_INSTALLED
 
 
-def test_exported_programs_do_not_need_the_package():
+def test_exported_programs_do_not_need_the_package() -> None:
     exported = jax.export.export(jax.jit(stn.grid_sample))(*itertools.islice(draw(2, 1), 2))
     assert "custom_call" not in exported.mlir_module()
 
@@ -71,7 +72,7 @@ def test_exported_programs_do_not_need_the_package():
 @needs_package
 @pytest.mark.parametrize("channels", [1, 2, 3, 4, 5, 17])
 @pytest.mark.parametrize("n", [2, 3])
-def test_any_number_of_channels_agrees(n, channels):
+def test_any_number_of_channels_agrees(n: int, channels: int) -> None:
     assert_agree(n, channels)
 
 
@@ -80,7 +81,7 @@ def test_any_number_of_channels_agrees(n, channels):
 @pytest.mark.parametrize("padding_mode", PADDING_MODES)
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("n", [2, 3])
-def test_every_row_agrees(n, mode, padding_mode):
+def test_every_row_agrees(n: int, mode: str, padding_mode: str) -> None:
     for channels, align_corners in itertools.product((1, 3, 5), (False, True)):
         options = {"padding_mode": padding_mode, "align_corners": align_corners}
         assert_agree(n, channels, mode=mode, **options)
@@ -104,17 +105,17 @@ print(digest.hexdigest())
 
 @needs_package
 @pytest.mark.slow
-def test_results_are_the_same_bits_with_any_number_of_threads():
-    def run(cpus):
+def test_results_are_the_same_bits_with_any_number_of_threads() -> None:
+    def run(cpus: str) -> str:
         command = ["taskset", "-c", cpus, sys.executable, "-c", HASH]
         return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
-    last = os.cpu_count() - 1
+    last = (os.cpu_count() or 1) - 1
     assert run("0") == run(f"0-{last}") == run(f"0-{last}")
 
 
 @needs_package
-def test_cpus_of_several_devices_use_gathers():
+def test_cpus_of_several_devices_use_gathers() -> None:
     """A custom call does not tell XLA how to split it."""
     code = (
         "import jax, jax.numpy as jnp, stn_jax as stn\n"

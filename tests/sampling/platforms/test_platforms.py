@@ -1,5 +1,7 @@
 """Which algorithm, and which form of each map, a platform runs."""
 
+from types import ModuleType
+
 import jax
 import jax.numpy as jnp
 import pytest
@@ -25,11 +27,11 @@ MAPS = ("read", "jvp_points", "splat", "vjp_points")
         ("tpu", 2**17 + 1, "windowed"),
     ],
 )
-def test_auto_takes_what_is_fast(platform, values, algorithm):
+def test_auto_takes_what_is_fast(platform: str | None, values: int, algorithm: str) -> None:
     assert platforms.choose(platform, values) == algorithm
 
 
-def test_on_a_tpu_an_image_of_unknown_size_is_not_multiplied():
+def test_on_a_tpu_an_image_of_unknown_size_is_not_multiplied() -> None:
     (size,) = export.symbolic_shape("h")
     assert platforms.choose("tpu", 3 * size) == "windowed"
 
@@ -44,19 +46,23 @@ def test_on_a_tpu_an_image_of_unknown_size_is_not_multiplied():
         ("triton", "rocm", gpu, {"read", "splat", "vjp_points"}),
     ],
 )
-def test_forms_of_their_own(algorithm, platform, module, maps):
+def test_forms_of_their_own(
+    algorithm: str, platform: str, module: ModuleType, maps: set[str]
+) -> None:
     assert platforms.FORMS[algorithm, platform]() is module
     assert {name for name in MAPS if hasattr(module, name)} == maps
 
 
-def test_without_kernels_that_are_needed_the_algorithm_is_gather(monkeypatch):
+def test_without_kernels_that_are_needed_the_algorithm_is_gather(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(native, "IS_INSTALLED", False)
     image, grid = jnp.ones((2, 3, 3, 1)), jnp.zeros((2, 5, 5, 2))
     text = jax.jit(lambda i, g: stn.grid_sample(i, g, backend="native")).lower(image, grid)
     assert "stablehlo.gather" in text.as_text()
 
 
-def test_all_other_platforms_run_the_algorithm():
+def test_all_other_platforms_run_the_algorithm() -> None:
     rows = {(a, p) for a in platforms.ALGORITHMS for p in (*platforms.PLATFORMS, None)}
     assert len(platforms.FORMS) == 5
     assert {*platforms.FORMS} <= rows
@@ -71,13 +77,15 @@ def test_all_other_platforms_run_the_algorithm():
         ("tpu", 600, {"gather"}, {"dot_general"}),
     ],
 )
-def test_programs_for_a_platform_with_any_number_of_images(platform, size, has, has_not):
+def test_programs_for_a_platform_with_any_number_of_images(
+    platform: str, size: int, has: set[str], has_not: set[str]
+) -> None:
     """No such device is here: the program for it is made, with both gradients, and not run."""
     (batch,) = export.symbolic_shape("b")
     image = jax.ShapeDtypeStruct((batch, size, size, 3), jnp.float32)
     grid = jax.ShapeDtypeStruct((batch, 8, 8, 2), jnp.float32)
 
-    def loss(image, grid):
+    def loss(image: jax.Array, grid: jax.Array) -> jax.Array:
         return jnp.sum(stn.grid_sample(image, grid) ** 2)
 
     gradient = jax.jit(jax.value_and_grad(loss, (0, 1)))
@@ -85,7 +93,7 @@ def test_programs_for_a_platform_with_any_number_of_images(platform, size, has, 
     assert {word for word in has | has_not if f"stablehlo.{word}" in text} == has
 
 
-def test_one_program_for_all_platforms_holds_the_form_of_each():
+def test_one_program_for_all_platforms_holds_the_form_of_each() -> None:
     sizes = (jax.ShapeDtypeStruct(s, jnp.float32) for s in ((4, 5, 1), (3, 3, 2)))
     program = export.export(jax.jit(stn.grid_sample), platforms=("cpu", "cuda", "tpu"))(*sizes)
     text = program.mlir_module()

@@ -1,26 +1,27 @@
 """Helpers for tests of data: loading by name, errors in one line, files to load."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from train.data import DataError, Images, load
+from train.data import DataError, Dataset, Images, load
 
 WHOLE_MNIST = Path(__file__).parents[4] / "shared" / "data" / "mnist"
 needs_mnist = pytest.mark.skipif(not WHOLE_MNIST.is_dir(), reason="the full MNIST is not available")
 
 
-def read(name, **fields):
+def read(name: str | Path, **fields: Any) -> Dataset:
     return load(Images(str(name), **fields))
 
 
-def build(name, **fields):
+def build(name: str | Path, **fields: Any) -> Any:
     return Images(str(name), **fields).build()
 
 
-def refused(name, **fields):
+def refused(name: str | Path, **fields: Any) -> str:
     """Returns the error message for data that cannot be loaded, which must be one line."""
     with pytest.raises(DataError) as caught:
         read(name, **fields)
@@ -29,7 +30,7 @@ def refused(name, **fields):
     return message
 
 
-def arrays(**changes):
+def arrays(**changes: Any) -> dict[str, Any]:
     """Returns arrays of 12 + 6 images of three classes; changes to None omit an array."""
     random = np.random.default_rng(0)
     fields = {
@@ -41,7 +42,15 @@ def arrays(**changes):
     return {key: value for key, value in (fields | changes).items() if value is not None}
 
 
-def write_images(folder, count, *, mode="L", size=(7, 9), suffix=".png", start=0):
+def write_images(
+    folder: Path,
+    count: int,
+    *,
+    mode: str = "L",
+    size: tuple[int, int] = (7, 9),
+    suffix: str = ".png",
+    start: int = 0,
+) -> Any:
     """Writes a different noise image to each file; returns the arrays by file name."""
     folder.mkdir(parents=True, exist_ok=True)
     written = {}
@@ -54,5 +63,5 @@ def write_images(folder, count, *, mode="L", size=(7, 9), suffix=".png", start=0
     return written
 
 
-def images_by_label(x, y, label):
+def images_by_label(x: np.ndarray, y: np.ndarray, label: int) -> set[bytes]:
     return {image.tobytes() for image in x[y == label]}

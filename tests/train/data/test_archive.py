@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ def save_folder(folder: Path, **changes: object) -> Path:
     return folder
 
 
-def check_same(lazy, eager):
+def check_same(lazy: Any, eager: Any) -> None:
     assert isinstance(lazy.x_train, LazyArray)
     assert isinstance(eager.x_train, np.ndarray)
     for split in ("train", "valid", "test"):
@@ -43,21 +44,23 @@ FLOATS = arrays()["x_train"] / 255
         ({"x_train": FLOATS[:, :4, :4].reshape(12, 16), "x_test": FLOATS[:6, :4, :4]}, {}),
     ],
 )
-def test_mapped_arrays_are_those_in_memory(tmp_path, changes, fields):
+def test_mapped_arrays_are_those_in_memory(
+    tmp_path: Path, changes: dict[str, Any], fields: dict[str, Any]
+) -> None:
     np.savez(tmp_path / "mine.npz", **arrays(**changes))
     folder = save_folder(tmp_path / "mine", **changes)
     for path in (tmp_path / "mine.npz", folder):
         check_same(build(path, memory_limit=0, **fields), build(path, **fields))
 
 
-def test_arrays_within_the_limit_are_read(tmp_path):
+def test_arrays_within_the_limit_are_read(tmp_path: Path) -> None:
     large = arrays(x_train=np.zeros((12, 400, 400), np.uint8), x_test=np.ones((6, 400, 400)))
     np.savez(tmp_path / "mine.npz", **large)
     assert isinstance(read(tmp_path / "mine.npz", memory_limit=10).x_train, np.ndarray)
     assert isinstance(read(tmp_path / "mine.npz", memory_limit=9).x_train, LazyArray)
 
 
-def test_large_compressed_arrays_are_refused_with_the_cure(tmp_path):
+def test_large_compressed_arrays_are_refused_with_the_cure(tmp_path: Path) -> None:
     np.savez_compressed(tmp_path / "mine.npz", **arrays())
     said = refused(tmp_path / "mine.npz", memory_limit=0)
     assert "mine.npz: x_train is compressed" in said
@@ -65,7 +68,7 @@ def test_large_compressed_arrays_are_refused_with_the_cure(tmp_path):
     assert "--data.memory-limit" in said
 
 
-def test_cut_off_and_foreign_files_are_refused(tmp_path):
+def test_cut_off_and_foreign_files_are_refused(tmp_path: Path) -> None:
     folder = save_folder(tmp_path / "mine")
     path = folder / "x_train.npy"
     whole = path.read_bytes()
@@ -81,18 +84,18 @@ def test_cut_off_and_foreign_files_are_refused(tmp_path):
     assert "Python objects" in refused(folder, memory_limit=0)
 
 
-def test_missing_files_are_refused(tmp_path):
+def test_missing_files_are_refused(tmp_path: Path) -> None:
     assert "does not exist" in refused(tmp_path / "mine.npz", memory_limit=0)
     folder = save_folder(tmp_path / "mine", y_train=None)
     assert "no array y_train; it has x_test, x_train, y_test" in refused(folder, memory_limit=0)
 
 
-def test_pixels_out_of_range_are_refused(tmp_path):
+def test_pixels_out_of_range_are_refused(tmp_path: Path) -> None:
     np.savez(tmp_path / "mine.npz", **arrays(x_train=FLOATS * 255))
     assert "holds values from 0 to 255" in refused(tmp_path / "mine.npz", memory_limit=0)
 
 
-def test_mapping_starts_at_an_offset(tmp_path):
+def test_mapping_starts_at_an_offset(tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", np.arange(6).reshape(2, 3))
     (tmp_path / "both").write_bytes(b"12345" + (tmp_path / "x.npy").read_bytes())
     mapped = map_array(tmp_path / "both", "x", 5)

@@ -1,6 +1,8 @@
 """Datasets from .npz files: what is loaded, and the error for everything else."""
 
 import re
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,7 +11,9 @@ from loading import arrays, build, read, refused
 X, Y = arrays()["x_train"], arrays()["y_train"]
 
 
-def test_npz_is_loaded_unchanged_and_other_arrays_are_named(tmp_path, capsys):
+def test_npz_is_loaded_unchanged_and_other_arrays_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     given = arrays()
     np.savez(tmp_path / "mine.npz", **given, notes=np.array(["words"]), x_extra=given["x_test"])
     dataset = read(tmp_path / "mine.npz")
@@ -32,7 +36,7 @@ def test_npz_is_loaded_unchanged_and_other_arrays_are_named(tmp_path, capsys):
     ],
     ids=lambda form: form[0],
 )
-def test_arrays_by_other_names_are_read(tmp_path, form):
+def test_arrays_by_other_names_are_read(tmp_path: Path, form: tuple[str, ...]) -> None:
     x, y, train, valid, test = form
     given = arrays()
     arrays_there = {
@@ -50,18 +54,20 @@ def test_arrays_by_other_names_are_read(tmp_path, form):
     np.testing.assert_array_equal(dataset.x_valid[..., 0], given["x_test"][:4])
 
 
-def test_cluttered_digits_of_flat_rows_and_a_column_of_labels_are_read(tmp_path, capsys):
+def test_cluttered_digits_of_flat_rows_and_a_column_of_labels_are_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """As the cluttered digits that go about: X_train (n, 1600) in [0, 1], y_train (n, 1)."""
     x = np.random.default_rng(0).random((12, 40, 40), np.float32)
-    there = {f"X_{s}": x.reshape(12, 1600) for s in ("train", "valid", "test")}
-    there |= {f"y_{s}": np.int32(Y)[:, None] for s in ("train", "valid", "test")}
+    there: dict[str, Any] = {f"X_{s}": x.reshape(12, 1600) for s in ("train", "valid", "test")}
+    there |= {f"y_{s}": np.array(Y, np.int32)[:, None] for s in ("train", "valid", "test")}
     np.savez(tmp_path / "mine.npz", **there)
     dataset = read(tmp_path / "mine.npz")
     np.testing.assert_allclose(dataset.x_train[..., 0] / 255, x, atol=0.5001 / 255)
     assert "X_train has shape (12, 1600) and is read as 40 x 40 pixels" in capsys.readouterr().out
 
 
-def test_a_test_set_is_held_out_of_an_archive_without_one(tmp_path):
+def test_a_test_set_is_held_out_of_an_archive_without_one(tmp_path: Path) -> None:
     random = np.random.default_rng(0)
     x, y = random.integers(0, 256, (30, 5, 5), np.uint8), np.arange(30) % 3
     np.savez(tmp_path / "mine.npz", images=x, labels=y)
@@ -79,7 +85,7 @@ def test_a_test_set_is_held_out_of_an_archive_without_one(tmp_path):
     assert len(set.union(*seen)) == sum(map(len, seen))
 
 
-def test_npz_with_colour_floats_validation_and_names_is_loaded(tmp_path):
+def test_npz_with_colour_floats_validation_and_names_is_loaded(tmp_path: Path) -> None:
     x = np.random.default_rng(0).random((12, 4, 5, 3), np.float32)
     given = arrays(x_train=x, x_test=x[:6], x_valid=x[6:8], y_valid=np.array([0, 3]))
     np.savez(tmp_path / "mine.npz", **given, class_names=np.array(["a", "b", "c", "never seen"]))
@@ -139,7 +145,9 @@ def test_npz_with_colour_floats_validation_and_names_is_loaded(tmp_path):
         ),
     ],
 )
-def test_npz_errors_name_file_array_and_remedy(tmp_path, changes, message):
+def test_npz_errors_name_file_array_and_remedy(
+    tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
     path = tmp_path / "mine.npz"
     np.savez(path, **arrays(**changes))
     said = refused(path)
@@ -147,7 +155,7 @@ def test_npz_errors_name_file_array_and_remedy(tmp_path, changes, message):
     assert said.startswith(str(path))
 
 
-def test_unreadable_npz_is_refused(tmp_path):
+def test_unreadable_npz_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "mine.npz"
     assert "does not exist" in refused(path)
     path.write_bytes(b"not an archive")

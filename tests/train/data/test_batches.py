@@ -1,5 +1,6 @@
 """Batches and their examples: pure functions of (seed, step), and of key and index."""
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -21,7 +22,7 @@ def test_each_epoch_visits_every_example_once_in_a_new_order() -> None:
     orders = [np.concatenate([indices for indices, _ in epoch]) for epoch in epochs]
     assert [{number for _, number in epoch} for epoch in epochs] == [{0}, {1}]
     assert all(len(set(order.tolist())) == 50 for order in orders)
-    assert not np.array_equal(*orders)
+    assert not np.array_equal(orders[0], orders[1])
     again = Batches(53, 10, seed=3, mesh=make_mesh())
     np.testing.assert_array_equal(again.indices(7)[0], batches.indices(7)[0])
     other = Batches(53, 10, seed=4, mesh=make_mesh())
@@ -51,7 +52,9 @@ def test_steps_per_dispatch_divide_all_periods() -> None:
 
 def rows(count: int, others: int, indices: Any = None, seed: int = 0) -> np.ndarray:
     indices = jnp.arange(count) if indices is None else jnp.asarray(indices)
-    draw = jax.vmap(lambda index: draw_rows(jax.random.key(seed), index, count, others)[1])
+    draw: Callable[..., jax.Array] = jax.vmap(
+        lambda index: draw_rows(jax.random.key(seed), index, count, others)[1]
+    )
     return np.asarray(draw(indices))
 
 
@@ -78,7 +81,7 @@ class Sum:
 
     others = 1
 
-    def example(self, key: Any, rows: Any, step: Any) -> Any:
+    def example(self, key: Any, rows: Any, step: Any) -> tuple[Any, Any]:
         return rows["x"].sum(axis=0), jnp.int32(-1) if step is None else step
 
 

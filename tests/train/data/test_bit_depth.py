@@ -2,6 +2,7 @@
 
 import struct
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from train.data.bit_depth import find_bit_depth
 DEEP = np.full((4, 4, 3), 4095, np.uint16)
 
 
-def png(path, channels):
+def png(path: Path, channels: int) -> None:
     """A PNG of 16 bits, which Pillow cannot write."""
     color = {1: 0, 2: 4, 3: 2, 4: 6}[channels]
     row = b"\0" + np.full((4, channels), 4095, ">u2").tobytes()
@@ -25,7 +26,7 @@ def png(path, channels):
     path.write_bytes(data)
 
 
-def tiff(path):
+def tiff(path: Path) -> None:
     """An uncompressed RGB TIFF of 16 bits, which Pillow cannot write."""
     pixels = DEEP.astype("<u2").tobytes()
     entries = [
@@ -40,13 +41,13 @@ def tiff(path):
     path.write_bytes(head + pixels + struct.pack("<HHH", 16, 16, 16) + directory)
 
 
-def depth(path):
+def depth(path: Path) -> int:
     with Image.open(path) as file:
         return find_bit_depth(path, file)
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])
-def test_png_of_16_bits_is_refused(tmp_path, channels):
+def test_png_of_16_bits_is_refused(tmp_path: Path, channels: int) -> None:
     for name in ("a", "b"):
         write_images(tmp_path / name, 2)
     png(tmp_path / "a" / "deep.png", channels)
@@ -56,7 +57,7 @@ def test_png_of_16_bits_is_refused(tmp_path, channels):
     assert "convert it to 8 bits" in said
 
 
-def test_other_deep_formats_are_found(tmp_path):
+def test_other_deep_formats_are_found(tmp_path: Path) -> None:
     tiff(tmp_path / "deep.tif")
     assert depth(tmp_path / "deep.tif") == 16
     (tmp_path / "deep.ppm").write_bytes(b"P6 4 4 4095\n" + DEEP.astype(">u2").tobytes())
@@ -68,12 +69,12 @@ def test_other_deep_formats_are_found(tmp_path):
 
 
 @pytest.mark.parametrize("suffix", [".png", ".tif", ".ppm", ".jp2", ".jpg", ".avif", ".bmp"])
-def test_eight_bits_are_eight(tmp_path, suffix):
+def test_eight_bits_are_eight(tmp_path: Path, suffix: str) -> None:
     write_images(tmp_path, 1, mode="RGB", suffix=suffix, size=(16, 16))
     assert depth(tmp_path / f"000{suffix}") == 8
 
 
-def test_headers_of_deep_jpeg_2000_and_avif_are_read(tmp_path):
+def test_headers_of_deep_jpeg_2000_and_avif_are_read(tmp_path: Path) -> None:
     """Their bytes are those of shallow ones, but for the field."""
     write_images(tmp_path, 1, mode="RGB", suffix=".j2k", size=(16, 16))
     path = tmp_path / "000.j2k"

@@ -1,15 +1,18 @@
 """The bundled digits: balanced, shuffled, as described, and reproducible from MNIST."""
 
 import hashlib
+from pathlib import Path
 
 import numpy as np
+import pytest
 from loading import WHOLE_MNIST, needs_mnist
 
+from train.data import Dataset
 from train.data.bundled import make
 from train.data.sources import BUNDLED
 
 
-def test_bundled_digits_are_balanced(bundled):
+def test_bundled_digits_are_balanced(bundled: Dataset) -> None:
     assert bundled.x_train.shape == (10_000, 28, 28, 1)
     assert bundled.x_test.shape == (2_000, 28, 28, 1)
     assert bundled.x_train.dtype == np.uint8
@@ -21,7 +24,7 @@ def test_bundled_digits_are_balanced(bundled):
     assert bundled.image_shape == (28, 28, 1)
 
 
-def test_bundled_digits_are_shuffled(bundled):
+def test_bundled_digits_are_shuffled(bundled: Dataset) -> None:
     """Every tenth of the training set contains all classes about equally often."""
     for labels in np.array_split(bundled.y_train, 10):
         counts = np.bincount(labels, minlength=10)
@@ -29,12 +32,12 @@ def test_bundled_digits_are_shuffled(bundled):
         assert counts.max() < 140
 
 
-def test_bundled_test_digits_are_not_in_the_training_set(bundled):
+def test_bundled_test_digits_are_not_in_the_training_set(bundled: Dataset) -> None:
     seen = {image.tobytes() for image in bundled.x_train}
     assert not any(image.tobytes() in seen for image in bundled.x_test)
 
 
-def test_bundled_labels_are_right(bundled):
+def test_bundled_labels_are_right(bundled: Dataset) -> None:
     """The nearest class mean is right for four digits in five, as on all of MNIST."""
     flat = bundled.x_train.reshape(10_000, -1).astype(np.float32)
     means = np.stack([flat[bundled.y_train == digit].mean(axis=0) for digit in range(10)])
@@ -43,7 +46,7 @@ def test_bundled_labels_are_right(bundled):
     assert 0.75 < np.mean(distances.argmin(axis=1) == bundled.y_test) < 0.9
 
 
-def test_bundled_file_matches_its_readme():
+def test_bundled_file_matches_its_readme() -> None:
     described = (BUNDLED.parent / "README.md").read_text()
     data = BUNDLED.read_bytes()
     assert hashlib.md5(data).hexdigest() in described
@@ -52,7 +55,7 @@ def test_bundled_file_matches_its_readme():
 
 
 @needs_mnist
-def test_bundled_digits_are_reproducible_from_mnist(tmp_path):
+def test_bundled_digits_are_reproducible_from_mnist(tmp_path: Path) -> None:
     output = tmp_path / "digits.npz"
     assert make.main([str(WHOLE_MNIST), "--output", str(output)]) == 0
     with np.load(output) as made, np.load(BUNDLED) as kept:
@@ -61,7 +64,7 @@ def test_bundled_digits_are_reproducible_from_mnist(tmp_path):
             np.testing.assert_array_equal(made[key], kept[key])
 
 
-def test_make_reports_missing_files(tmp_path, capsys):
+def test_make_reports_missing_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert make.main([str(tmp_path)]) == 2
     assert "train-images-idx3-ubyte.gz" in capsys.readouterr().err
     assert make.main([str(tmp_path / "nothing")]) == 2

@@ -1,5 +1,7 @@
 """Descriptions of data: splits and arrays that fit together, a checksum, what is said."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -12,11 +14,13 @@ class Loose:
 
     name, info = "loose", {"a": 1}
 
-    def __init__(self, **splits):
+    notes: tuple[str, ...]
+
+    def __init__(self, **splits: Any) -> None:
         self.splits = splits
 
 
-def test_any_object_with_splits_is_described():
+def test_any_object_with_splits_is_described() -> None:
     x = np.zeros((5, 3, 4), np.float32)
     spec = describe(Loose(train={"x": x, "y": x[:, 0]}, valid={"x": x[:2], "y": x[:2, 0]}))
     assert spec.counts == {"train": 5, "valid": 2}
@@ -26,7 +30,7 @@ def test_any_object_with_splits_is_described():
     assert other.crc32 != spec.crc32
 
 
-def test_splits_that_do_not_fit_together_are_refused():
+def test_splits_that_do_not_fit_together_are_refused() -> None:
     x = np.zeros((5, 3), np.float32)
     for splits, message in (
         ({}, "no training examples"),
@@ -38,7 +42,7 @@ def test_splits_that_do_not_fit_together_are_refused():
             describe(Loose(**splits))
 
 
-def test_any_data_is_reported_with_its_notes():
+def test_any_data_is_reported_with_its_notes() -> None:
     x = np.zeros((5, 3), np.float32)
     data = Loose(train={"x": x}, valid={"x": x[:2]})
     assert report(data) == ["loose: 5 train, 2 valid examples"]

@@ -1,12 +1,14 @@
 """Datasets from folders of images: sets, classes, channels, and errors."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from loading import build, images_by_label, read, refused, write_images
 from PIL import Image
 
 
-def test_test_set_is_held_out_if_missing(tmp_path):
+def test_test_set_is_held_out_if_missing(tmp_path: Path) -> None:
     cats, dogs = (write_images(tmp_path / name, 10) for name in ("cats", "dogs"))
     (tmp_path / "notes.txt").write_text("ignored")
     (tmp_path / "cats" / ".hidden.png").write_bytes(b"ignored")
@@ -23,7 +25,7 @@ def test_test_set_is_held_out_if_missing(tmp_path):
     np.testing.assert_array_equal(read(tmp_path).x_test, dataset.x_test)
 
 
-def test_given_sets_are_kept(tmp_path):
+def test_given_sets_are_kept(tmp_path: Path) -> None:
     for name in ("2", "10", "1"):
         write_images(tmp_path / "train" / name, 3)
         write_images(tmp_path / "test" / name, 2, start=3)
@@ -34,7 +36,7 @@ def test_given_sets_are_kept(tmp_path):
     assert dataset.y_valid.tolist() == [2]
 
 
-def test_grey_images_become_colour_among_colour_images(tmp_path):
+def test_grey_images_become_colour_among_colour_images(tmp_path: Path) -> None:
     colour = write_images(tmp_path / "a", 3, mode="RGB")
     grey = write_images(tmp_path / "b", 3)
     dataset = read(tmp_path)
@@ -49,7 +51,9 @@ def test_grey_images_become_colour_among_colour_images(tmp_path):
     "names", [("Train", "Test"), ("training", "testing"), ("train", "test")], ids="-".join
 )
 @pytest.mark.parametrize("valid", ["val", "validation", "VALID", "dev"])
-def test_sets_are_read_by_the_names_that_people_give_them(tmp_path, names, valid):
+def test_sets_are_read_by_the_names_that_people_give_them(
+    tmp_path: Path, names: tuple[str, ...], valid: str
+) -> None:
     for name, count in zip((*names, valid), (4, 3, 2), strict=True):
         for label in ("a", "b"):
             write_images(tmp_path / name / label, count)
@@ -58,7 +62,7 @@ def test_sets_are_read_by_the_names_that_people_give_them(tmp_path, names, valid
     assert counts == [8, 6, 4]
 
 
-def test_what_is_not_used_is_named(tmp_path, capsys):
+def test_what_is_not_used_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name in ("train", "test", "eval", "more"):
         for label in ("a", "b"):
             write_images(tmp_path / name / label, 2)
@@ -84,14 +88,16 @@ def test_what_is_not_used_is_named(tmp_path, capsys):
     assert len(said) == 6
 
 
-def test_debris_of_operating_systems_is_no_class(tmp_path, capsys):
+def test_debris_of_operating_systems_is_no_class(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     for name in ("a", "b", "__MACOSX", "@eaDir", ".git"):
         write_images(tmp_path / name, 2)
     assert read(tmp_path).class_names == ("a", "b")
     assert len(capsys.readouterr().out.splitlines()) == 1
 
 
-def test_images_of_sub_folders_belong_to_the_class_and_are_groups(tmp_path):
+def test_images_of_sub_folders_belong_to_the_class_and_are_groups(tmp_path: Path) -> None:
     for i in range(6):
         for label in ("a", "b"):
             write_images(tmp_path / label / f"patient{i}" / "scan", 3, start=10 * i)
@@ -105,7 +111,7 @@ def test_images_of_sub_folders_belong_to_the_class_and_are_groups(tmp_path):
     assert any("groups, not split between sets: 6 (patient0, " in note for note in dataset.notes)
 
 
-def test_one_sub_folder_is_no_group(tmp_path):
+def test_one_sub_folder_is_no_group(tmp_path: Path) -> None:
     for label in ("a", "b"):
         write_images(tmp_path / label / "images", 5)
     dataset = read(tmp_path)
@@ -113,7 +119,7 @@ def test_one_sub_folder_is_no_group(tmp_path):
     assert np.bincount(dataset.y_test).tolist() == [1, 1]
 
 
-def test_names_of_sets_are_no_classes(tmp_path, capsys):
+def test_names_of_sets_are_no_classes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_images(tmp_path / "flat" / "train", 2)
     write_images(tmp_path / "flat" / "test", 2)
     said = refused(tmp_path / "flat")
@@ -132,21 +138,21 @@ def test_names_of_sets_are_no_classes(tmp_path, capsys):
     assert "has val and validation; which one is used?" in refused(tmp_path / "two")
 
 
-def test_a_test_set_without_class_folders_is_refused(tmp_path):
+def test_a_test_set_without_class_folders_is_refused(tmp_path: Path) -> None:
     for label in ("a", "b"):
         write_images(tmp_path / "train" / label, 2)
     write_images(tmp_path / "test", 3)
     assert f"{tmp_path / 'test'} holds no class folders, but 3 images" in refused(tmp_path)
 
 
-def test_class_folders_further_down_are_pointed_at(tmp_path):
+def test_class_folders_further_down_are_pointed_at(tmp_path: Path) -> None:
     write_images(tmp_path / "x" / "signs" / "a", 2)
     write_images(tmp_path / "x" / "signs" / "b", 2)
     (tmp_path / "x" / "notes").mkdir()
     assert f"Did you mean {tmp_path / 'x' / 'signs'}?" in refused(tmp_path)
 
 
-def test_unusable_folders_are_refused(tmp_path):
+def test_unusable_folders_are_refused(tmp_path: Path) -> None:
     assert "holds no class folders" in refused(tmp_path)
     write_images(tmp_path / "a", 2)
     assert "has one class folder, a; a classifier needs 2" in refused(tmp_path)
@@ -164,7 +170,7 @@ def test_unusable_folders_are_refused(tmp_path):
     assert "8 bits" in refused(tmp_path)
 
 
-def test_unknown_class_in_test_is_refused(tmp_path):
+def test_unknown_class_in_test_is_refused(tmp_path: Path) -> None:
     for name in ("a", "b"):
         write_images(tmp_path / "train" / name, 1)
     write_images(tmp_path / "test" / "c", 1)

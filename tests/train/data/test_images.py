@@ -2,6 +2,7 @@
 
 import re
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from train.data.images import quantize, read_image, read_shape
 from train.data.listing import is_image
 
 
-def test_transparency_becomes_black_and_orientation_is_applied(tmp_path):
+def test_transparency_becomes_black_and_orientation_is_applied(tmp_path: Path) -> None:
     clear = write_images(tmp_path / "clear", 1, mode="RGBA")["000"]
     clear[..., 3] = 0
     Image.fromarray(clear).save(tmp_path / "clear" / "000.png")
@@ -34,7 +35,7 @@ def test_transparency_becomes_black_and_orientation_is_applied(tmp_path):
     assert not dataset.x_train[1, :, 4:].any()
 
 
-def test_different_sizes_are_refused_unless_resized(tmp_path):
+def test_different_sizes_are_refused_unless_resized(tmp_path: Path) -> None:
     write_images(tmp_path / "a", 2)
     write_images(tmp_path / "b", 2, size=(20, 10))
     said = refused(tmp_path)
@@ -46,7 +47,7 @@ def test_different_sizes_are_refused_unless_resized(tmp_path):
     assert read(tmp_path, image_size=12).image_shape == (12, 12, 1)
 
 
-def test_resizing_is_antialiased(tmp_path):
+def test_resizing_is_antialiased(tmp_path: Path) -> None:
     board = (np.indices((32, 32)).sum(axis=0) % 2 * 255).astype(np.uint8)
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
@@ -57,7 +58,7 @@ def test_resizing_is_antialiased(tmp_path):
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".bmp", ".gif", ".tif", ".webp"])
-def test_truncated_images_are_refused(tmp_path, suffix):
+def test_truncated_images_are_refused(tmp_path: Path, suffix: str) -> None:
     write_images(tmp_path / "a", 3, suffix=suffix, size=(40, 40))
     write_images(tmp_path / "b", 3, suffix=suffix, size=(40, 40))
     path = tmp_path / "b" / f"001{suffix}"
@@ -90,14 +91,14 @@ X = arrays()["x_train"]
         (X / 50 - 2, r"Undo their normalisation", r"Divide|\+ 1"),
     ],
 )
-def test_a_cure_fits_the_images(tmp_path, x, message, harm):
+def test_a_cure_fits_the_images(tmp_path: Path, x: np.ndarray, message: str, harm: str) -> None:
     np.savez(tmp_path / "mine.npz", **arrays(x_train=x, x_test=x[:6]))
     said = refused(tmp_path / "mine.npz")
     assert re.search(message, said), said
     assert not re.search(harm, said), said
 
 
-def test_pictures_of_0_and_1_are_asked_about(tmp_path):
+def test_pictures_of_0_and_1_are_asked_about(tmp_path: Path) -> None:
     for name in ("a", "b"):
         write_images(tmp_path / name, 2)
         for path in (tmp_path / name).iterdir():
@@ -110,14 +111,14 @@ def test_pictures_of_0_and_1_are_asked_about(tmp_path):
     ("mode", "suffix"),
     [("1", "png"), ("P", "png"), ("CMYK", "jpg"), ("YCbCr", "tif"), ("LAB", "tif")],
 )
-def test_pictures_of_every_mode_are_read(tmp_path, mode, suffix):
+def test_pictures_of_every_mode_are_read(tmp_path: Path, mode: str, suffix: str) -> None:
     for name in ("a", "b"):
         write_images(tmp_path / name, 2, mode="RGB")
     Image.new(mode, (7, 9)).save(tmp_path / "a" / f"x.{suffix}")
     assert read(tmp_path).image_shape == (9, 7, 3)
 
 
-def test_images_of_impossible_size_are_refused(tmp_path):
+def test_images_of_impossible_size_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "large.ppm"
     path.write_bytes(b"P6 9000 9000 255\n123")
     for read_file in (read_image, read_shape):
@@ -125,7 +126,7 @@ def test_images_of_impossible_size_are_refused(tmp_path):
             read_file(path)
 
 
-def test_arrays_of_impossible_images_are_refused(tmp_path):
+def test_arrays_of_impossible_images_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "x_train.npy"
     header = {"descr": "|u1", "fortran_order": False, "shape": (2, 10**6, 10**6)}
     with path.open("wb") as file:
@@ -136,7 +137,7 @@ def test_arrays_of_impossible_images_are_refused(tmp_path):
     assert "images of 1,000,000 x 1,000,000 pixels; at most 50,000,000" in refused(tmp_path)
 
 
-def test_postscript_is_no_image_whatever_it_is_called(tmp_path):
+def test_postscript_is_no_image_whatever_it_is_called(tmp_path: Path) -> None:
     """Pillow would start Ghostscript."""
     image = Image.new("L", (5, 5))
     image.save(tmp_path / "it.eps")
@@ -147,7 +148,7 @@ def test_postscript_is_no_image_whatever_it_is_called(tmp_path):
     assert not is_image(tmp_path / "it")
 
 
-def test_floats_are_rounded_in_blocks(monkeypatch):
+def test_floats_are_rounded_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     images = np.random.default_rng(0).random((7, 3, 3, 1))
     whole = quantize("x", images)
     np.testing.assert_array_equal(whole, np.round(images * 255))

@@ -1,6 +1,8 @@
 """Labels from arrays: words become classes, a column is taken, and a cure fits the array."""
 
 import re
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +16,9 @@ WORDS = np.array(["eel", "cat", "dog"])
 
 @pytest.mark.parametrize("kind", ["U", "S"])
 @pytest.mark.parametrize("shape", [(-1,), (-1, 1)])
-def test_words_become_classes_in_the_order_of_the_alphabet(tmp_path, kind, shape):
+def test_words_become_classes_in_the_order_of_the_alphabet(
+    tmp_path: Path, kind: str, shape: tuple[int, ...]
+) -> None:
     y_train, y_test = (WORDS.astype(kind)[y].reshape(shape) for y in (Y, Y[:6]))
     np.savez(tmp_path / "mine.npz", **arrays(y_train=y_train, y_test=y_test))
     dataset = read(tmp_path / "mine.npz")
@@ -23,7 +27,7 @@ def test_words_become_classes_in_the_order_of_the_alphabet(tmp_path, kind, shape
     assert dataset.y_train.dtype == np.int32
 
 
-def test_words_have_the_order_of_class_names_where_there_are_any(tmp_path):
+def test_words_have_the_order_of_class_names_where_there_are_any(tmp_path: Path) -> None:
     given = arrays(y_train=WORDS[Y], y_test=WORDS[Y[:6]])
     np.savez(tmp_path / "mine.npz", **given, class_names=WORDS)
     dataset = read(tmp_path / "mine.npz")
@@ -34,7 +38,7 @@ def test_words_have_the_order_of_class_names_where_there_are_any(tmp_path):
     )
 
 
-def test_a_column_of_labels_is_taken(tmp_path):
+def test_a_column_of_labels_is_taken(tmp_path: Path) -> None:
     for dtype in (np.uint8, np.int64):
         column = {"y_train": Y[:, None].astype(dtype), "y_test": Y[:6, None].astype(dtype)}
         np.savez(tmp_path / "mine.npz", **arrays(**column))
@@ -66,14 +70,16 @@ def test_a_column_of_labels_is_taken(tmp_path):
         ({"class_names": np.array(["a", "b", "a"])}, r"class_names holds 'a' twice", "strings,"),
     ],
 )
-def test_a_cure_fits_the_labels(tmp_path, changes, message, harm):
+def test_a_cure_fits_the_labels(
+    tmp_path: Path, changes: dict[str, Any], message: str, harm: str
+) -> None:
     np.savez(tmp_path / "mine.npz", **arrays(**changes))
     said = refused(tmp_path / "mine.npz")
     assert re.search(message, said), said
     assert not re.search(harm, said), said
 
 
-def test_the_cure_for_labels_with_gaps_cures_them(tmp_path):
+def test_the_cure_for_labels_with_gaps_cures_them(tmp_path: Path) -> None:
     y, y_test = 7 * Y, np.array([7, 14, 7, 0, 0, 0])
     classes = np.unique(y)
     renumbered = {
@@ -84,6 +90,6 @@ def test_the_cure_for_labels_with_gaps_cures_them(tmp_path):
     assert read(tmp_path / "mine.npz").y_test.tolist() == [1, 2, 1, 0, 0, 0]
 
 
-def test_numbers_among_names_are_in_their_own_order():
+def test_numbers_among_names_are_in_their_own_order() -> None:
     assert order_classes({"10", "9", "1"}) == ["1", "9", "10"]
     assert order_classes({"10", "9", "x"}) == ["10", "9", "x"]

@@ -1,5 +1,7 @@
 """Lazy arrays: indexing reads nothing, converting reads what was chosen."""
 
+from pathlib import Path
+
 import numpy as np
 
 from train.data.dataset import SAMPLE, is_lazy, reads_by_index, sample
@@ -12,7 +14,8 @@ def make(asked: list[int] | None = None) -> LazyArray:
     def read(rows: np.ndarray) -> np.ndarray:
         if asked is not None:
             asked.extend(rows.tolist())
-        return STORED[rows]
+        found: np.ndarray = STORED[rows]
+        return found
 
     return LazyArray.create(read, len(STORED))
 
@@ -44,7 +47,7 @@ def test_a_sample_of_a_lazy_array_is_spread_over_it() -> None:
     assert sample(STORED) is STORED
 
 
-def test_memory_mapped_arrays_are_lazy(tmp_path) -> None:
+def test_memory_mapped_arrays_are_lazy(tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", STORED)
     mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
     assert is_lazy(mapped)

@@ -4,21 +4,23 @@ import gzip
 import hashlib
 import shutil
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from loading import WHOLE_MNIST, needs_mnist, read, refused
 from PIL import Image
 
-from train.data import mnist
+from train.data import Dataset, mnist
 from train.data.idx import MNIST, IdxFile
 from train.data.lazy import LazyArray
 from train.data.mnist_builder import MnistIdx
 
 
 @pytest.fixture
-def small_mnist(tmp_path, monkeypatch, bundled):
+def small_mnist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bundled: Dataset) -> Path:
     """A folder with MNIST's file names, but only 200 + 100 digits."""
     folder = tmp_path / "originals"
     folder.mkdir()
@@ -39,7 +41,7 @@ def small_mnist(tmp_path, monkeypatch, bundled):
     return folder
 
 
-def check_small_mnist(dataset, bundled):
+def check_small_mnist(dataset: Dataset, bundled: Dataset) -> None:
     assert dataset.x_train.shape == (200, 28, 28, 1)
     assert dataset.x_train.dtype == np.uint8
     assert dataset.class_names == tuple("0123456789")
@@ -52,7 +54,9 @@ def check_small_mnist(dataset, bundled):
         }
 
 
-def test_mnist_is_prepared_once_without_tensorflow(small_mnist, tmp_path, bundled, capsys):
+def test_mnist_is_prepared_once_without_tensorflow(
+    small_mnist: Any, tmp_path: Path, bundled: Dataset, capsys: Any
+) -> None:
     fields = {"data_dir": str(tmp_path / "data"), "manual_dir": str(small_mnist)}
     dataset = read("mnist", **fields)
     check_small_mnist(dataset, bundled)
@@ -64,11 +68,13 @@ def test_mnist_is_prepared_once_without_tensorflow(small_mnist, tmp_path, bundle
     assert "tensorflow" not in sys.modules
 
 
-def test_mnist_that_another_process_prepares_meanwhile(small_mnist, tmp_path, bundled, monkeypatch):
+def test_mnist_that_another_process_prepares_meanwhile(
+    small_mnist: Any, tmp_path: Path, bundled: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
     fields = {"data_dir": str(tmp_path / "data"), "manual_dir": str(small_mnist)}
     generate = MnistIdx._split_generators
 
-    def overtaken(*args):
+    def overtaken(*args: Any) -> dict[str, Any]:
         monkeypatch.setattr(MnistIdx, "_split_generators", generate)
         read("mnist", **fields)
         return generate(*args)
@@ -78,7 +84,7 @@ def test_mnist_that_another_process_prepares_meanwhile(small_mnist, tmp_path, bu
     assert MnistIdx._split_generators is generate
 
 
-def test_mnist_is_read_by_index(small_mnist, tmp_path, bundled):
+def test_mnist_is_read_by_index(small_mnist: Any, tmp_path: Path, bundled: Dataset) -> None:
     fields = {"data_dir": str(tmp_path / "data"), "manual_dir": str(small_mnist)}
     dataset, lazy = (read("mnist", memory_limit=limit, **fields) for limit in (1000, 0))
     assert isinstance(lazy.x_train, LazyArray)
@@ -87,7 +93,9 @@ def test_mnist_is_read_by_index(small_mnist, tmp_path, bundled):
     np.testing.assert_array_equal(np.asarray(lazy.x_test[::-7]), dataset.x_test[::-7])
 
 
-def test_mnist_is_read_from_unpacked_files(small_mnist, tmp_path, bundled):
+def test_mnist_is_read_from_unpacked_files(
+    small_mnist: Any, tmp_path: Path, bundled: Dataset
+) -> None:
     for path in small_mnist.glob("*.gz"):
         path.with_suffix("").write_bytes(gzip.decompress(path.read_bytes()))
         path.unlink()
@@ -95,19 +103,21 @@ def test_mnist_is_read_from_unpacked_files(small_mnist, tmp_path, bundled):
     check_small_mnist(read("mnist", **fields), bundled)
 
 
-def test_mnist_is_downloaded(small_mnist, tmp_path, bundled, monkeypatch):
+def test_mnist_is_downloaded(
+    small_mnist: Any, tmp_path: Path, bundled: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(mnist, "MIRROR", small_mnist.as_uri() + "/")
     check_small_mnist(read("mnist", data_dir=str(tmp_path / "data")), bundled)
 
 
-def test_failed_download_is_explained(tmp_path, monkeypatch):
+def test_failed_download_is_explained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mnist, "MIRROR", (tmp_path / "nowhere").as_uri() + "/")
     said = refused("mnist", data_dir=str(tmp_path / "data"))
     assert "cannot download" in said
     assert "--data.manual-dir" in said
 
 
-def test_missing_or_damaged_mnist_files_are_refused(small_mnist, tmp_path):
+def test_missing_or_damaged_mnist_files_are_refused(small_mnist: Any, tmp_path: Path) -> None:
     data = str(tmp_path / "data")
     said = refused("mnist", data_dir=data, manual_dir=str(tmp_path / "nowhere"))
     assert "nowhere is not a folder" in said
@@ -128,7 +138,7 @@ def test_missing_or_damaged_mnist_files_are_refused(small_mnist, tmp_path):
 
 @needs_mnist
 @pytest.mark.slow
-def test_full_mnist_is_read(tmp_path):
+def test_full_mnist_is_read(tmp_path: Path) -> None:
     dataset = read("mnist", data_dir=str(tmp_path), manual_dir=str(WHOLE_MNIST))
     assert dataset.x_train.shape == (60_000, 28, 28, 1)
     assert np.bincount(dataset.y_test).tolist() == [
@@ -138,14 +148,14 @@ def test_full_mnist_is_read(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def tiny_shapes():
+def tiny_shapes() -> str:
     """A set of tensorflow-datasets with PNG images, class names and a validation set."""
     import tensorflow_datasets as tfds
 
     class TinyShapes(tfds.core.GeneratorBasedBuilder):
         VERSION = tfds.core.Version("1.0.0")
 
-        def _info(self):
+        def _info(self) -> Any:
             features = {
                 "image": tfds.features.Image(shape=(None, None, 3)),
                 "label": tfds.features.ClassLabel(names=["round", "square"]),
@@ -154,21 +164,21 @@ def tiny_shapes():
                 builder=self, features=tfds.features.FeaturesDict(features)
             )
 
-        def _split_generators(self, dl_manager):
+        def _split_generators(self, dl_manager: Any) -> dict[str, Any]:
             folder = Path(dl_manager.download_dir)
             sizes = {"train": (8, 8), "validation": (8, 8), "test": (8, 6)}
             return {s: self._generate_examples(folder, s, *size) for s, size in sizes.items()}
 
-        def _generate_examples(self, folder, split, w, h):
+        def _generate_examples(self, folder: Path, split: str, w: int, h: int) -> Iterator[Any]:
             for i in range(4):
                 path = folder / f"{split}{i}.png"
                 Image.fromarray(np.full((h, w, 3), 10 * i, np.uint8)).save(path)
                 yield i, {"image": path, "label": i % 2}
 
-    return TinyShapes.name
+    return str(TinyShapes.name)
 
 
-def test_other_sets_of_tensorflow_datasets_are_read(tiny_shapes, tmp_path):
+def test_other_sets_of_tensorflow_datasets_are_read(tiny_shapes: Any, tmp_path: Path) -> None:
     said = refused(tiny_shapes, data_dir=str(tmp_path))
     assert "x_test has images of shape (6, 8, 3) and x_train of (8, 8, 3)" in said
     assert "--data.image-size" in said
@@ -179,10 +189,12 @@ def test_other_sets_of_tensorflow_datasets_are_read(tiny_shapes, tmp_path):
         np.testing.assert_array_equal(x[:, 0, 0, 0] // 10 % 2, y)
 
 
-def test_set_that_cannot_be_prepared_is_refused(tmp_path, monkeypatch):
+def test_set_that_cannot_be_prepared_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import tensorflow_datasets as tfds
 
-    def fail(*_, **__):
+    def fail(*_: object, **__: object) -> None:
         raise RuntimeError("no\ninternet")
 
     monkeypatch.setattr(tfds.core.DatasetBuilder, "download_and_prepare", fail)

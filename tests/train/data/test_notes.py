@@ -3,7 +3,7 @@
 from train.data.notes import Notes
 
 
-def test_each_kind_is_one_line_with_its_count_and_the_first_examples():
+def test_each_kind_is_one_line_with_its_count_and_the_first_examples() -> None:
     notes = Notes()
     for i in range(1200):
         notes.count(".heic files are not read", f"{i}.heic")

@@ -49,10 +49,10 @@ def test_an_error_is_raised_where_its_result_is_asked_for() -> None:
 class Rows:
     """A task whose inputs are the rows themselves."""
 
-    def __init__(self, others: int):
+    def __init__(self, others: int) -> None:
         self.others = others
 
-    def example(self, key: Any, rows: Any, step: Any) -> Any:
+    def example(self, key: Any, rows: Any, step: Any) -> tuple[Any, jax.Array]:
         return rows, jax.random.uniform(key)
 
 
@@ -67,5 +67,7 @@ def test_examples_are_those_of_arrays_on_the_device(others: int) -> None:
     key, step = epoch_key(7, jnp.asarray(epoch)), jnp.int32(0)
     on_device = jax.tree.map(jnp.asarray, arrays)
     expected = make_examples(task, key, on_device, jnp.asarray(indices), step)
-    found = make_examples(task, key, None, jnp.asarray(indices), step, rows)
+    found = make_examples(
+        task, key, None, jnp.asarray(indices), step, jax.tree.map(jnp.asarray, rows)
+    )
     jax.tree.map(np.testing.assert_array_equal, found, expected)

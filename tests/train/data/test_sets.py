@@ -13,7 +13,7 @@ from train.data.sets import find_array, find_set, looks_like_set
         *(("tests", None), ("trained", None), ("cats", None), ("train_images", None)),
     ],
 )
-def test_folders_are_sets_by_their_names(name, split):
+def test_folders_are_sets_by_their_names(name: str, split: str | None) -> None:
     assert find_set(name) == split
 
 
@@ -27,10 +27,10 @@ def test_folders_are_sets_by_their_names(name, split):
         *(("x_y_train", None), ("x_train_2", None), ("x_eval", None)),
     ],
 )
-def test_arrays_are_known_by_part_and_set(key, array):
+def test_arrays_are_known_by_part_and_set(key: str, array: str | None) -> None:
     assert find_array(key) == array
 
 
-def test_names_with_the_word_of_a_set_look_like_sets():
+def test_names_with_the_word_of_a_set_look_like_sets() -> None:
     assert all(map(looks_like_set, ("train", "Test_Images", "eval", "my-val", "train2")))
     assert not any(map(looks_like_set, ("contest", "trainer", "cat", "", "1")))

@@ -25,7 +25,8 @@ def centre_of(volume: np.ndarray) -> np.ndarray:
     """Returns the centre of mass (x, y, z) of a volume ``(d, h, w)``, normalised."""
     places = np.indices(volume.shape).reshape(3, -1) + 0.5
     mass = places @ volume.reshape(-1).astype(np.float64) / volume.sum(dtype=np.float64)
-    return (2 * mass / volume.shape - 1)[::-1]
+    centre: np.ndarray = (2 * mass / volume.shape - 1)[::-1]
+    return centre
 
 
 def test_every_example_is_the_volume_and_its_landmarks(path: Path) -> None:

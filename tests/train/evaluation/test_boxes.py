@@ -1,5 +1,7 @@
 """Figures of boxes."""
 
+from typing import Any
+
 import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.colors import to_hex
@@ -14,7 +16,8 @@ def test_each_image_has_its_two_boxes_and_says_how_well_they_fit() -> None:
     found = true + 0.1
     fig = draw_boxes(np.zeros((3, 8, 8, 1)), true, found, [0.9, 0.4, 0.6], [True, False, True], "t")
     for ax, *boxes in zip(fig.axes, true, found, strict=False):
-        drawn = [(to_hex(box.get_edgecolor()), *np.ravel(box.get_bbox())) for box in ax.patches]
+        patches: list[Any] = list(ax.patches)
+        drawn = [(to_hex(box.get_edgecolor()), *np.ravel(box.get_bbox())) for box in patches]
         for (color, *edges), box, expected in zip(drawn, boxes, (TRUE, FOUND), strict=True):
             assert color == expected
             np.testing.assert_allclose(edges, box)

@@ -144,7 +144,7 @@ class CountsImages:
 
 
 class _CountsImages(nnx.Module):
-    def __init__(self, pixels: int, classes: int, rngs: nnx.Rngs):
+    def __init__(self, pixels: int, classes: int, rngs: nnx.Rngs) -> None:
         self.logits = nnx.Linear(pixels, classes, rngs=rngs)
 
     def __call__(self, x: jax.Array) -> jax.Array:

@@ -4,6 +4,7 @@ import csv
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -57,8 +58,9 @@ def predict(run: Path, source: Path, out: Path) -> int:
     return main(["predict", str(source), "--workdir", str(run), "--out", str(out)])
 
 
-def rows(out: Path) -> list[dict]:
-    return json.loads((out / "predictions.json").read_text())
+def rows(out: Path) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads((out / "predictions.json").read_text())
+    return found
 
 
 def write_images(folder: Path, *names: str) -> Path:

@@ -41,7 +41,9 @@ def test_curves_of_odd_values_are_drawn(values: list[float], log_scale: bool) ->
 
 
 def test_a_window_is_where_the_grid_reads() -> None:
-    grid = np.asarray(stn.affine_grid(stn.scaling([0.5, 0.25]), (9, 9), align_corners=True))
+    grid = np.asarray(
+        stn.affine_grid(stn.scaling(np.array([0.5, 0.25])), (9, 9), align_corners=True)
+    )
     picture = ElementTree.fromstring(svg.draw_input("a", (20, 40), [grid]))
     [line] = picture.iter("polyline")
     x, y = points(line).T

@@ -1,5 +1,7 @@
 """Figures of volumes: slices and deformed grids of registration, views of classified volumes."""
 
+from collections.abc import Callable
+
 import matplotlib.pyplot as plt
 import numpy as np
 
@@ -10,6 +12,7 @@ from train.evaluation.volumes import COLUMNS, FAR, LINES, NEAR, draw_registratio
 from train.step.step import Visualization
 
 SHAPE = (5, 6, 8)
+WARP: Callable[..., Warp] = Warp  # of NumPy arrays, as they come from the devices
 
 
 def test_a_row_for_each_example_and_a_column_for_each_view() -> None:
@@ -18,8 +21,8 @@ def test_a_row_for_each_example_and_a_column_for_each_view() -> None:
     moved = random.uniform(size=(2, *SHAPE, 1)).astype(np.float32)
     shift = np.array([0.25, 0, 0], np.float32)  # a voxel to the right
     grid = np.asarray(stn.identity_grid(SHAPE, dtype=np.float32))[None].repeat(2, axis=0) + shift
-    affine = Warp(np.zeros_like(moved), np.zeros((2, 12)), np.zeros_like(grid))
-    shown = Visualization(inputs, {}, (affine, Warp(moved, np.zeros((2, 9)), grid)))
+    affine = WARP(np.zeros_like(moved), np.zeros((2, 12)), np.zeros_like(grid))
+    shown = Visualization(inputs, {}, (affine, WARP(moved, np.zeros((2, 9)), grid)))
 
     fig = draw_registration(shown, [3.25, 4.0], [0.5, 1.125], "Test examples")
     axes = np.array(fig.axes).reshape(2, 6)
@@ -45,7 +48,7 @@ def test_volumes_are_seen_from_the_front_and_from_above_near_voxels_brighter() -
     volumes = np.zeros((10, 3, 4, 5, 1), np.float32)
     volumes[0, 0, 3, 1] = 1.0  # near the front, at the bottom
     volumes[0, 2, 0, 4] = 1.0  # far back, at the top
-    warp = Warp(volumes[:, :, :2], np.zeros((10, 12)), np.zeros((10, 3, 2, 5, 3)))
+    warp = WARP(volumes[:, :, :2], np.zeros((10, 12)), np.zeros((10, 3, 2, 5, 3)))
     captions = [(f"digit {i}", i != 1) for i in range(10)]
     fig = draw_examples(Visualization(volumes, {}, (warp,)), captions, "Test volumes")
     axes = np.array(fig.axes).reshape(4, 8)  # four rows of two examples; two are left out

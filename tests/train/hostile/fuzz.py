@@ -73,7 +73,7 @@ def peak_memory() -> int:
     (`resource.getrusage` says that of the process that started it, if it was larger.)
     """
     status = Path("/proc/self/status").read_text()
-    return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) << 10
+    return int(re.findall(r"VmHWM:\s+(\d+) kB", status)[0]) << 10
 
 
 def give_up(signal_number: int, frame: object) -> None:

@@ -1,6 +1,8 @@
 """Costs of compiled programs: loops, branches, gathers and collectives; unknown topologies."""
 
 import importlib.util
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -18,7 +20,7 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def compile_one(function, *arrays):
+def compile_one(function: Callable[..., Any], *arrays: tuple[int, ...]) -> jax.stages.Compiled:
     sharding = SingleDeviceSharding(hlo.topology_devices("v5e:1x1")[0])
     return (
         jax.jit(function)
@@ -27,12 +29,12 @@ def compile_one(function, *arrays):
     )
 
 
-def square(x):
+def square(x: jax.Array) -> jax.Array:
     return jnp.sin(x) @ x
 
 
-def test_loop_bodies_are_multiplied_by_trip_counts():
-    def repeat(times):
+def test_loop_bodies_are_multiplied_by_trip_counts() -> None:
+    def repeat(times: int) -> jax.stages.Compiled:
         return compile_one(
             lambda x: jax.lax.fori_loop(0, times, lambda _, x: square(x), x), (256, 256)
         )
@@ -44,8 +46,8 @@ def test_loop_bodies_are_multiplied_by_trip_counts():
     assert 7 < ratio <= 10
 
 
-def test_longest_branch_counts():
-    def choose(x):
+def test_longest_branch_counts() -> None:
+    def choose(x: jax.Array) -> Any:
         return jax.lax.cond(x[0, 0] > 0, lambda x: square(square(square(x))), lambda x: x + 1, x)
 
     both, long = compile_one(choose, (512, 512)), compile_one(lambda x: x + 1, (512, 512))
@@ -53,8 +55,8 @@ def test_longest_branch_counts():
     assert "convolution" in {cost.opcode for cost in hlo.instruction_costs(both)}
 
 
-def test_gather_costs_agree_with_cost_analysis():
-    def read(image, position):
+def test_gather_costs_agree_with_cost_analysis() -> None:
+    def read(image: jax.Array, position: Any) -> Any:
         return image.at[position.astype(jnp.int32)].get(mode="promise_in_bounds")
 
     compiled = compile_one(jax.vmap(read), (64, 16384, 256), (64, 16384))
@@ -62,7 +64,7 @@ def test_gather_costs_agree_with_cost_analysis():
     assert gather.seconds == pytest.approx(hlo.roofline_seconds(compiled), rel=0.1)
 
 
-def test_collectives_are_reported():
+def test_collectives_are_reported() -> None:
     devices = np.array(hlo.topology_devices("v5e:2x4"))
     mesh = Mesh(devices, ("data",))
     x = jax.ShapeDtypeStruct((64, 128), jnp.float32, sharding=NamedSharding(mesh, P("data")))
@@ -76,6 +78,6 @@ def test_collectives_are_reported():
 
 
 @pytest.mark.parametrize("topology", ["v5e", "v5e:3x5", "v99:2x2", ""])
-def test_unknown_topologies_are_refused(topology):
+def test_unknown_topologies_are_refused(topology: str) -> None:
     with pytest.raises(UserError, match=f"topology='{topology}'.*v5e:2x4"):
         hlo.topology_devices(topology)

@@ -8,6 +8,7 @@ import subprocess
 import time
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -179,7 +180,7 @@ def test_a_checkpoint_of_another_network_names_the_first_difference(
     checkpoints.wait()
     abstract = experiment.abstract_state
     name = min(state.params)
-    other = jax.ShapeDtypeStruct((7,), np.float32)
+    other: Any = jax.ShapeDtypeStruct((7,), np.float32)
     bad = abstract._replace(params=abstract.params | {name: other})
     for read in (partial(checkpoints.restore, "last"), checkpoints.resume):
         with pytest.raises(UserError, match=rf"{name} is \(.*\) there and \(7,\) here"):

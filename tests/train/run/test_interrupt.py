@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from processes import finish, run, start, start_script, wait_for_checkpoint
@@ -53,9 +54,10 @@ def test_the_first_signal_is_noted_and_the_second_stops(number: signal.Signals) 
             interrupt.stop()
         assert stop.value.number == number
         assert stop.value.exit_code == (75 if number == signal.SIGTERM else 130)
-        with pytest.raises(KeyboardInterrupt) as stop:
+        with pytest.raises(KeyboardInterrupt) as second:
             signal.raise_signal(number)
-        assert stop.value.exit_code == 128 + number  # nothing was saved
+        error: Any = second.value
+        assert error.exit_code == 128 + number  # nothing was saved
     assert signal.getsignal(number) is signal.default_int_handler
 
 

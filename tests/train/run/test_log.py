@@ -4,6 +4,7 @@ import json
 import resource
 import struct
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tensorboardX.proto.event_pb2 import Event, SessionLog
@@ -12,7 +13,7 @@ from train.errors import UserError
 from train.run.log import MetricsWriter, read_metrics
 
 
-def _lines(workdir: Path) -> list[dict]:
+def _lines(workdir: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
 
 

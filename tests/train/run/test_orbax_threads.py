@@ -21,7 +21,7 @@ def test_only_late_errors_of_orbax_are_silenced(monkeypatch: pytest.MonkeyPatch)
     theirs, mine = code["o"](), code["m"]()
     late, other = RuntimeError("Event loop is closed"), RuntimeError("something else")
     for error, source in ((late, None), (other, theirs), (other, mine), (other, None)):
-        sys.unraisablehook(SimpleNamespace(exc_value=error, object=source))  # type: ignore
+        sys.unraisablehook(SimpleNamespace(exc_value=error, object=source))
     assert [each.object for each in passed_on] == [mine, None]
     theirs.close()
     mine.close()

@@ -14,9 +14,13 @@ import numpy as np
 import pytest
 
 from train.run import saved_steps
+from train.run.checksums import write_checksums
 from train.run.saved_steps import HOST, SavedSteps, describe_arrays, explain
 
-STATE = {"x": np.arange(6, dtype=np.float32).reshape(2, 3), "n": (np.int32(4), None)}
+STATE: dict[str, Any] = {
+    "x": np.arange(6, dtype=np.float32).reshape(2, 3),
+    "n": (np.int32(4), None),
+}
 
 pytestmark = pytest.mark.usefixtures("plain_numerics")
 
@@ -48,7 +52,7 @@ def test_the_newest_are_kept_and_read_back(tmp_path: Path) -> None:
 def test_a_state_has_its_name_only_when_it_is_complete(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write, go_on = saved_steps.write_checksums, threading.Event()
+    write, go_on = write_checksums, threading.Event()
 
     def wait_and_write(folder: Path) -> None:
         assert go_on.wait(60)
@@ -84,7 +88,7 @@ def test_a_failed_save_leaves_the_one_before_and_what_is_held_is_saved_later(
     best.save(_state(), 4, {})
     assert best.finish() is None
     with monkeypatch.context() as patch:
-        write = saved_steps.write_checksums
+        write = write_checksums
         patch.setattr(saved_steps, "write_checksums", partial(_write_or_fail, write, best.folder))
         best.save(_state(1), 5, {}, hold=True)
         last.save(_state(), 5, {}, after=best)  # its own is written, but for the best

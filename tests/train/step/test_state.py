@@ -25,11 +25,12 @@ class Model:
     make: Any = field(compare=False)
 
     def build(self, input_shape: Any, num_outputs: int, *, rngs: nnx.Rngs) -> nnx.Module:
-        return self.make(input_shape, num_outputs, rngs)
+        module: nnx.Module = self.make(input_shape, num_outputs, rngs)
+        return module
 
 
 class Called(nnx.Module):
-    def __init__(self, input_shape: Any, num_outputs: int, rngs: nnx.Rngs):
+    def __init__(self, input_shape: Any, num_outputs: int, rngs: nnx.Rngs) -> None:
         self.dense = nnx.Linear(4, num_outputs, rngs=rngs)
 
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -42,7 +43,7 @@ class WithKeys(Called):
 
 
 class TwoTransformers(nnx.Module):
-    def __init__(self, input_shape: Any, num_outputs: int, rngs: nnx.Rngs):
+    def __init__(self, input_shape: Any, num_outputs: int, rngs: nnx.Rngs) -> None:
         layers = []
         for transform in (stn.Attention(), stn.Affine()):
             net = snn.FullyConnectedLocalization(input_shape, transform, hidden=(2,), rngs=rngs)
@@ -54,7 +55,7 @@ class TwoTransformers(nnx.Module):
 
 
 class Normalised(nnx.Module):
-    def __init__(self, input_shape: Any, num_outputs: int, rngs: nnx.Rngs):
+    def __init__(self, input_shape: Any, num_outputs: int, rngs: nnx.Rngs) -> None:
         self.norm = nnx.BatchNorm(1, rngs=rngs)
 
 

@@ -52,14 +52,16 @@ print(json.dumps(report))
 """
 
 
-def _equal(a: TrainState, b: TrainState, **tolerance: float) -> None:
+def _equal(a: TrainState, b: TrainState, rtol: float = 0, atol: float = 0) -> None:
     for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
-        np.testing.assert_allclose(x, y, **({"rtol": 0, "atol": 0} | tolerance))
+        np.testing.assert_allclose(x, y, rtol=rtol, atol=atol)
 
 
 @pytest.fixture(scope="module")
 def data(experiment: Experiment) -> Rows:
-    return experiment.arrays("train")
+    arrays = experiment.arrays("train")
+    assert arrays is not None
+    return arrays
 
 
 def test_steps_are_deterministic_and_transfer_only_indices(
@@ -135,7 +137,8 @@ def report(tiny_config: Path) -> dict[str, float]:
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout.splitlines()[-1])
+    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return found
 
 
 def test_step_has_one_all_reduce_and_no_other_collective(report: dict[str, float]) -> None:

@@ -91,7 +91,8 @@ def _report(config: Path, transform: str, steps: int, kind: str, *mesh: str) -> 
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout.splitlines()[-1])
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
@@ -15,8 +16,8 @@ from train.tasks.classification import METRICS, LabelledImages
 
 pytestmark = pytest.mark.usefixtures("plain_numerics")
 
-LOGITS = np.array([[2.0, 0.0, -1.0], [0.0, 1.0, 0.5], [0.3, 0.2, 0.1]], np.float32)
-LABELS = np.array([0, 2, 0], np.int32)
+LOGITS = jnp.array([[2.0, 0.0, -1.0], [0.0, 1.0, 0.5], [0.3, 0.2, 0.1]], np.float32)
+LABELS = jnp.array([0, 2, 0], np.int32)
 
 
 def build(**fields: Any) -> LabelledImages:
@@ -31,7 +32,7 @@ def build(**fields: Any) -> LabelledImages:
 
 
 def test_data_without_labels_or_names_are_refused() -> None:
-    arrays = {"images": ((4, 4, 1), "uint8")}
+    arrays: dict[str, tuple[tuple[int, ...], str]] = {"images": ((4, 4, 1), "uint8")}
     spec = DataSpec("loose", {"train": 1}, arrays, {}, "")
     for more, words in (({}, "loose has no labels"), ({"labels": ((), "int32")}, "no class_names")):
         with pytest.raises(ValueError, match=words):
@@ -79,7 +80,7 @@ def test_weights_of_classes_multiply_the_loss() -> None:
 
 def test_images_are_scaled_and_labels_kept() -> None:
     rows = {"images": jnp.full((1, 4, 4, 1), 51, jnp.uint8), "labels": jnp.array([2])}
-    image, label = build().example(None, rows, None)
+    image, label = build().example(jax.random.key(0), rows, None)
     np.testing.assert_allclose(image, 0.2)
     assert label == 2
 

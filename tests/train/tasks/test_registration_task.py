@@ -51,13 +51,14 @@ def results(task: VolumeRegistration, volume: np.ndarray) -> dict[str, Any]:
     def true_grid(index: jax.Array) -> jax.Array:
         warp_key, _ = random.split(random.fold_in(key, index))
         params = task.deformation.draw(warp_key, None)
-        return task.deformation.forward.grid(params, SHAPE)
+        grid: jax.Array = task.deformation.forward.grid(params, SHAPE)
+        return grid
 
     @jax.jit
     def run(data: Any) -> tuple[Any, ...]:
         inputs, targets = make_examples(task, key, data, jnp.arange(COUNT), None)
 
-        def metrics(grid: jax.Array) -> Any:
+        def metrics(grid: jax.Array) -> dict[str, jax.Array]:
             moved = stn.grid_sample(inputs[..., :1], grid)
             velocity = jnp.zeros((COUNT, 4, 4, 4, 3)).at[:, :, :, 2:, 0].set(0.5)
             prediction = Alignment(velocity, (Warp(moved, velocity, grid),) * 2)

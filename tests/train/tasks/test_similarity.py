@@ -45,9 +45,8 @@ def test_means_of_windows_as_far_as_they_lie_in_the_volume(size: int) -> None:
     found = window_mean(ONE[:1], size)
     low, high = (size - 1) // 2, size // 2  # voxels before and after
     for z, y, x in itertools.product((0, 3, 7), (0, 4, 8), (0, 6)):
-        window = volume[
-            0, *(slice(max(0, place - low), place + high + 1) for place in (z, y, x)), 0
-        ]
+        depth, height, width = (slice(max(0, place - low), place + high + 1) for place in (z, y, x))
+        window = volume[0, depth, height, width, 0]
         np.testing.assert_allclose(found[0, z, y, x, 0], window.mean(), rtol=1e-5)
 
 

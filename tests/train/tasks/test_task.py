@@ -69,4 +69,5 @@ def test_penalties_are_weighed_and_summed() -> None:
 
 def test_a_prediction_without_warps_has_none() -> None:
     assert get_warps(jnp.zeros(3)) == ()
-    assert get_warps(SimpleNamespace(warps=[1])) == (1,)
+    warp: Any = 1
+    assert get_warps(SimpleNamespace(warps=[warp])) == (warp,)

@@ -119,7 +119,8 @@ def spline_weights(cells: int, size: int) -> Float[np.ndarray, "k size"]:
     distance = np.abs(position[None] - np.arange(-1, cells + 2)[:, None])
     near = 2 / 3 - distance**2 + distance**3 / 2
     far = np.maximum(2 - distance, 0) ** 3 / 6
-    return np.where(distance < 1, near, far)
+    weights: np.ndarray = np.where(distance < 1, near, far)
+    return weights
 
 
 @dataclass(frozen=True)
@@ -134,7 +135,7 @@ class Augmented:
     def build(self, image_shape: tuple[int, ...]) -> Distortion:
         """Returns the distortion of images of a shape ``(h, w, c)``."""
         augmentation = self.augmentation.build(image_shape)
-        distortion = self.distortion.build(augmentation.shape)
+        distortion: Distortion = self.distortion.build(augmentation.shape)
 
         def apply(key: Array, image: Array, others: Array, step: Array | None) -> Array:
             if step is not None:

@@ -230,4 +230,5 @@ class Elastic(GridDistortion):
         bend = identity
         for response, offset in zip(spline(units) - identity[None], offsets, strict=True):
             bend = bend + response * offset[None, None]
-        return bend * (ratio / scale)[None, None]
+        grid: Array = bend * (ratio / scale)[None, None]
+        return grid

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +13,7 @@ from train.config import Classification
 from train.config.names import NAMES
 from train.data.batches import make_examples
 from train.data.dataset import DataSpec
+from train.data.distortions.base import Distortion
 
 PARTS = NAMES["distortion"]
 KINDS = tuple(kind for kind, part in PARTS.items() if hasattr(part, "canvas"))
@@ -22,13 +24,15 @@ COUNT = 400
 KEYS = random.split(random.key(0), COUNT)
 
 
-def build(kind, shape, canvas=0):
+def build(kind: str, shape: Any, canvas: Any = 0) -> Distortion:
     """Returns the distortion of a name for images of a shape."""
-    return dataclasses.replace(PARTS[kind], canvas=canvas).build(tuple(shape))
+    part: Any = dataclasses.replace(PARTS[kind], canvas=canvas)
+    distortion: Distortion = part.build(tuple(shape))
+    return distortion
 
 
 @functools.partial(jax.jit, static_argnames=("kind", "canvas"))
-def batch(key, images, indices, kind, canvas=0):
+def batch(key: jax.Array, images: jax.Array, indices: Any, kind: str, canvas: int = 0) -> Any:
     """Distorts images by their indices, as a training step does."""
     arrays = {"images": (images.shape[1:], "uint8"), "labels": ((), "int32")}
     spec = DataSpec("test", {"train": len(images)}, arrays, {"class_names": ["0", "1"]}, "")
@@ -38,14 +42,16 @@ def batch(key, images, indices, kind, canvas=0):
 
 
 @functools.partial(jax.jit, static_argnames=("kind", "canvas"))
-def many(keys, image, kind, canvas=0, others=None):
+def many(
+    keys: jax.Array, image: jax.Array, kind: str, canvas: int = 0, others: jax.Array | None = None
+) -> jax.Array:
     """Distorts one image once for each key."""
     distortion = build(kind, image.shape, canvas)
     others = image[None][:0] if others is None else others
     return jax.vmap(lambda key: distortion.apply(key, image, others, None))(keys)
 
 
-def dot(shape, position, width=1.5):
+def dot(shape: tuple[int, ...], position: Any, width: float = 1.5) -> jax.Array:
     """Returns an image ``(*shape, 1)`` with a Gaussian dot at (x, y), in pixels from the centre."""
     h, w = shape
     y, x = np.indices(shape) - np.array([h - 1, w - 1]).reshape(2, 1, 1) / 2
@@ -53,7 +59,7 @@ def dot(shape, position, width=1.5):
     return jnp.asarray(image[..., None], jnp.float32)
 
 
-def centroids(images):
+def centroids(images: Any) -> np.ndarray:
     """Returns the centres of mass (x, y) of images, in pixels from the centre."""
     images = np.asarray(images, np.float64)[..., 0]
     h, w = images.shape[-2:]

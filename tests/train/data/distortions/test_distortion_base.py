@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +20,7 @@ KEYS = random.split(random.key(0), 8)
 
 
 @functools.partial(jax.jit, static_argnames=("kind", "steps"))
-def distort(kind, steps, images, step):
+def distort(kind: str, steps: Any, images: jax.Array, step: jax.Array) -> Any:
     """Distorts images with a curriculum of a length."""
     part = dataclasses.replace(PARTS[kind], curriculum_steps=steps)
     apply = part.build(images.shape[1:]).apply
@@ -27,18 +28,20 @@ def distort(kind, steps, images, step):
     return jax.vmap(lambda key, image: apply(key, image, others, step))(KEYS, images)
 
 
-def test_all_distortions_of_the_paper_can_grow():
+def test_all_distortions_of_the_paper_can_grow() -> None:
     assert set(GROWING) >= {"R", "RTS", "P", "E", "TC"}
 
 
-def test_difficulty_grows_linearly_in_training_and_is_full_in_evaluation():
+def test_difficulty_grows_linearly_in_training_and_is_full_in_evaluation() -> None:
     levels = [float(difficulty(jnp.int32(step), 40, jnp.float32)) for step in (0, 10, 40, 90)]
     assert levels == [0, 0.25, 1, 1]
     assert difficulty(None, 40, jnp.float32) == difficulty(jnp.int32(0), 0, jnp.float32) == 1.0
 
 
 @pytest.mark.parametrize("kind", GROWING)
-def test_a_curriculum_starts_at_the_image_and_ends_at_the_distortion(kind, digits):
+def test_a_curriculum_starts_at_the_image_and_ends_at_the_distortion(
+    kind: str, digits: jax.Array
+) -> None:
     images = digits[:8].astype(jnp.float32) / 255
     start, half, end = (
         np.asarray(distort(kind, 40, images, jnp.int32(step))) for step in (0, 20, 40)

@@ -1,5 +1,6 @@
 """All distortions: reproducible from key and index, whatever the batch and the image's shape."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from jax import random
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_distortion_does_not_depend_on_the_batch(kind, digits):
+def test_distortion_does_not_depend_on_the_batch(kind: str, digits: jax.Array) -> None:
     """An image has the same bits in batches of 32, of 3 and in another order."""
     key = random.key(1)
     whole = np.asarray(batch(key, digits, jnp.arange(32), kind))
@@ -24,7 +25,7 @@ def test_distortion_does_not_depend_on_the_batch(kind, digits):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_distortion_depends_on_key_and_index(kind, digits):
+def test_distortion_depends_on_key_and_index(kind: str, digits: jax.Array) -> None:
     indices = jnp.array([0, 1, 2])
     first = np.asarray(batch(random.key(1), digits, indices, kind))
     np.testing.assert_array_equal(batch(random.key(1), digits, indices, kind), first)
@@ -37,7 +38,7 @@ def test_distortion_depends_on_key_and_index(kind, digits):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_channels_of_images_of_any_shape_move_together(kind):
+def test_channels_of_images_of_any_shape_move_together(kind: str) -> None:
     grey = dot((40, 20), (2.0, -3.0), 3)
     colour = jnp.concatenate([grey, 0 * grey, 0.5 * grey], axis=-1)
     others = jnp.stack([colour] * PATCHES)
@@ -48,7 +49,7 @@ def test_channels_of_images_of_any_shape_move_together(kind):
     np.testing.assert_allclose(out[..., 2], out[..., 0] / 2, atol=1e-7)
 
 
-def test_canvas_is_in_proportion_and_checked():
+def test_canvas_is_in_proportion_and_checked() -> None:
     assert {kind: build(kind, (28, 28, 1)).shape for kind in KINDS} == {
         kind: (size, size, 1) for kind, size in CANVAS.items()
     }

@@ -12,7 +12,7 @@ from train.data.distortions.grids import Frame
 # --- R
 
 
-def test_rotation_is_rigid_with_uniform_angles_within_a_quarter_turn(digits):
+def test_rotation_is_rigid_with_uniform_angles_within_a_quarter_turn(digits: jax.Array) -> None:
     """Dots at (8, 0) stay 8 pixels from the centre, with angles uniform over half a turn."""
     out = centroids(many(KEYS, dot((28, 28), (8.0, 0.0)), "R", 0))
     np.testing.assert_allclose(np.hypot(*out.T), 8, atol=0.1)
@@ -24,13 +24,13 @@ def test_rotation_is_rigid_with_uniform_angles_within_a_quarter_turn(digits):
     assert counts.max() < 95
 
 
-def test_rotation_preserves_mass(digits):
+def test_rotation_preserves_mass(digits: jax.Array) -> None:
     before = digits[:32].astype(jnp.float32).sum(axis=(1, 2, 3)) / 255
     after = batch(random.key(4), digits, jnp.arange(32), "R").sum(axis=(1, 2, 3))
     np.testing.assert_allclose(after, before, rtol=0.02)
 
 
-def test_rotation_of_a_rectangle_does_not_shear():
+def test_rotation_of_a_rectangle_does_not_shear() -> None:
     out = centroids(many(KEYS, dot((40, 20), (5.0, 0.0)), "R", 0))
     np.testing.assert_allclose(np.hypot(*out.T), 5, atol=0.1)
 
@@ -38,7 +38,7 @@ def test_rotation_of_a_rectangle_does_not_shear():
 # --- RTS
 
 
-def test_rts_moves_a_point_as_its_parameters_say():
+def test_rts_moves_a_point_as_its_parameters_say() -> None:
     """A dot at p appears at ``scale R(angle) p + shift``."""
     position = np.array([5.0, -3.0])
     image = dot((28, 28), position, 2.5)
@@ -58,7 +58,7 @@ def test_rts_moves_a_point_as_its_parameters_say():
     np.testing.assert_allclose(mass, scale**2, rtol=0.02)
 
 
-def test_rts_parameters_are_uniform_over_their_ranges():
+def test_rts_parameters_are_uniform_over_their_ranges() -> None:
     """Dots at the centre and at one side, with the same keys, give position, scale and angle."""
     middle = centroids(many(KEYS, dot((28, 28), (0.0, 0.0)), "RTS", 0))
     side = centroids(many(KEYS, dot((28, 28), (8.0, 0.0)), "RTS", 0)) - middle
@@ -81,11 +81,11 @@ def test_rts_parameters_are_uniform_over_their_ranges():
 # --- P and E
 
 
-def white(shape=(28, 28)):
+def white(shape: tuple[int, ...] = (28, 28)) -> jax.Array:
     return jnp.ones((*shape, 1), jnp.float32)
 
 
-def test_projection_keeps_the_expected_area():
+def test_projection_keeps_the_expected_area() -> None:
     """Independent corners do not change the mean area, which is the mean of scale^2, 0.7708."""
     out = np.asarray(many(KEYS, white(), "P", 84))
     assert np.isfinite(out).all()
@@ -96,7 +96,7 @@ def test_projection_keeps_the_expected_area():
     assert np.abs(centroids(out).mean(axis=0)).max() < 0.5
 
 
-def test_projection_stretches_corners_along_their_diagonals():
+def test_projection_stretches_corners_along_their_diagonals() -> None:
     """A dot near a corner moves along the diagonal, almost as far as the corner: N(0, 5 sqrt 2)."""
     moved = centroids(many(KEYS, dot((28, 28), (-11.0, -11.0)), "P", 84))
     outward, across = (moved @ np.array([[-1, -1], [-1, 1]]).T / np.sqrt(2)).T
@@ -105,13 +105,13 @@ def test_projection_stretches_corners_along_their_diagonals():
     assert outward.mean() == pytest.approx(11 * np.sqrt(2) * 0.875, abs=1.5)
 
 
-def test_projections_are_convex():
+def test_projections_are_convex() -> None:
     """The centre of the square stays inside, on the same side of all four edges."""
     out = np.asarray(many(KEYS, dot((28, 28), (0.0, 0.0), 2.5), "P", 84))
     assert (out.max(axis=(1, 2, 3)) > 0.3).all()
 
 
-def test_elastic_moves_control_points_independently():
+def test_elastic_moves_control_points_independently() -> None:
     """Dots at two inner control points move by 1.5 pixels, independently of each other."""
     knots = [(-14 / 3, -14 / 3), (14 / 3, -14 / 3)]
     first, second = (centroids(many(KEYS, dot((28, 28), k, 1.0), "E", 42)) for k in knots)
@@ -122,7 +122,7 @@ def test_elastic_moves_control_points_independently():
     assert abs(np.corrcoef(first[:, 1], second[:, 1])[0, 1]) < 0.5
 
 
-def test_elastic_keeps_the_expected_area():
+def test_elastic_keeps_the_expected_area() -> None:
     out = np.asarray(many(KEYS, white(), "E", 42)).sum(axis=(1, 2, 3)) / 28**2
     assert out.mean() == pytest.approx(0.7708, rel=0.05)
     assert out.min() > 0.4
@@ -131,7 +131,7 @@ def test_elastic_keeps_the_expected_area():
 # --- the perturbation of IC-STN
 
 
-def test_perturbation_reads_corners_and_all_together_elsewhere():
+def test_perturbation_reads_corners_and_all_together_elsewhere() -> None:
     """A corner of the image's place on a larger canvas reads N(0, 3.5) + N(0, 3.5) away from it."""
     part = PARTS["perturbed"]
     frame = Frame((28, 28), (56, 56), jnp.float32)
@@ -147,7 +147,7 @@ def test_perturbation_reads_corners_and_all_together_elsewhere():
     assert together == pytest.approx([0.5, 0.5], abs=0.15)
 
 
-def test_a_larger_canvas_shows_more_of_the_same_perturbation(digits):
+def test_a_larger_canvas_shows_more_of_the_same_perturbation(digits: jax.Array) -> None:
     """Its middle is what the small canvas shows, pixel by pixel."""
     image = digits[0].astype(jnp.float32) / 255
     small = many(KEYS[:8], image, "perturbed", 0)
