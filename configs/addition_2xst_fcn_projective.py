@@ -5,10 +5,10 @@ Cost:     about 65 minutes on 2 CPU cores
 Expected: 5.9 % test error in the paper, after 150,000 steps
 """
 
-from configs._addition import parallel, row
+from configs._addition import parallel, transformer_row
 from configs._mnist import PROJECTIVE
 from train.config import Config
 
 
 def get_config() -> Config:
-    return row(parallel(PROJECTIVE))
+    return transformer_row(parallel(PROJECTIVE))

@@ -5,10 +5,10 @@ Cost:     about 35 minutes on 2 CPU cores
 Expected: 5.8 % test error in the paper, after 150,000 steps
 """
 
-from configs._addition import parallel, row
+from configs._addition import parallel, transformer_row
 from configs._mnist import TPS
 from train.config import Config
 
 
 def get_config() -> Config:
-    return row(parallel(TPS))
+    return transformer_row(parallel(TPS))

@@ -5,10 +5,10 @@ Cost:     about 30 minutes on 2 CPU cores
 Expected: 18.5 % test error in the paper, after 150,000 steps
 """
 
-from configs._addition import row
+from configs._addition import transformer_row
 from configs._mnist import PROJECTIVE, st_fcn
 from train.config import Config
 
 
 def get_config() -> Config:
-    return row(st_fcn(PROJECTIVE))
+    return transformer_row(st_fcn(PROJECTIVE))

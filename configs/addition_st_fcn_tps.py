@@ -5,10 +5,10 @@ Cost:     about 25 minutes on 2 CPU cores
 Expected: 19.1 % test error in the paper, after 150,000 steps
 """
 
-from configs._addition import row
+from configs._addition import transformer_row
 from configs._mnist import TPS, st_fcn
 from train.config import Config
 
 
 def get_config() -> Config:
-    return row(st_fcn(TPS))
+    return transformer_row(st_fcn(TPS))
