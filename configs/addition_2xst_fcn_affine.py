@@ -2,7 +2,7 @@
 
 Command:  python -m train fit configs/addition_2xst_fcn_affine.py
 Cost:     about 35 minutes on 2 CPU cores
-Expected: 9.0 % test error in the paper, after 150,000 steps
+Expected: 8.71 % test error after 10,000 steps; 9.0 % in the paper, after 150,000 steps
 """
 
 from configs._addition import parallel, transformer_row

@@ -2,7 +2,7 @@
 
 Command:  python -m train fit configs/mnist_e_fcn.py
 Cost:     about 6 minutes on 2 CPU cores
-Expected: 3.2 % test error in the paper, after 150,000 steps
+Expected: 1.72 % test error; 3.2 % in the paper, after 150,000 steps
 """
 
 from configs._mnist import row
