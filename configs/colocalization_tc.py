@@ -12,7 +12,7 @@ intersection over union of at most 0.5.
 
 Command:  python -m train fit configs/colocalization_tc.py --train.start-from runs/colocalization_t
 Cost:     about 4 minutes on 2 CPU cores for a digit
-Expected: 18.0 % test error (digit 3); 7.0 % in the paper for the easiest class, 25.0 % for the hardest
+Expected: 18.0 % test error (digit 3); 7.0 % to 25.0 % in the paper, by class
 """
 
 from dataclasses import replace
