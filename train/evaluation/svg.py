@@ -14,7 +14,7 @@ from train.evaluation.curves import Curve
 from train.evaluation.drawing import outline, to_color
 
 WIDTH, HEIGHT = 320, 190
-LEFT, RIGHT, TOP, BOTTOM = 46, 308, 10, 164
+LEFT, RIGHT, TOP, BOTTOM = 46, 296, 10, 164
 """Where the axes of a curve are, in the units of the picture."""
 
 MARGIN = 0.13
