@@ -13,7 +13,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int8
+from jaxtyping import Array, Float, Int32
 
 from stn_jax import _mesh
 from stn_jax._jit import jit
@@ -21,6 +21,8 @@ from stn_jax.nn.localization import split_windows
 from stn_jax.sampling.platforms.cpu_fusion import materialize_input
 
 Fn = Callable[[Array, Array], Array]  # (images, kernel) -> images
+
+_MANY_FILTERS = 32  # From here on a product of single windows is as wide as the processor likes.
 
 
 def max_pool(x: Float[Array, "b *shape c"], size: int = 2) -> Float[Array, "b *out_shape c"]:
@@ -143,15 +145,39 @@ def convolve_and_pool(
 
 def _window_product(x: Array, kernel: Array) -> Array:
     *sides, _, filters = kernel.shape
+    if filters < _MANY_FILTERS:
+        return _block_convolution(x, kernel)
     spans = [have - side + 1 for have, side in zip(x.shape[1:-1], sides, strict=True)]
     product = _patches(x, tuple(sides), tuple(spans)) @ kernel.reshape(-1, filters)
     return product.reshape(x.shape[0], *spans, filters)
 
 
-def _pooled_product(x: Array, kernel: Array) -> Array:
-    """Convolves in blocks of 2 x 2 (x 2) pixels: a block's pixels, and outputs, are channels."""
+def _block_convolution(x: Array, kernel: Array) -> Array:
+    """A plain convolution by blocks: a quarter of the patches, and a product 4 times as wide."""
     *sides, _, filters = kernel.shape
+    n = len(sides)
+    spans = [have - side + 1 for have, side in zip(x.shape[1:-1], sides, strict=True)]
+    outputs = _block_product(x, kernel, [(span + 1) // 2 for span in spans])
+    b, *counts = outputs.shape[: n + 1]
+    outputs = outputs.reshape(b, *counts, *(2,) * n, filters)
+    axes = itertools.chain(*((1 + i, 1 + n + i) for i in range(n)))
+    pixels = outputs.transpose(0, *axes, 2 * n + 1).reshape(b, *(2 * c for c in counts), filters)
+    return pixels[:, *map(slice, spans)]
+
+
+def _pooled_product(x: Array, kernel: Array) -> Array:
+    sides = kernel.shape[:-2]
     spans = [(have - side + 1) // 2 for have, side in zip(x.shape[1:-1], sides, strict=True)]
+    return _max(_block_product(x, kernel, spans))
+
+
+def _block_product(x: Array, kernel: Array, spans: Sequence[int]) -> Array:
+    """Convolves in blocks of 2 x 2 (x 2) pixels: a block's pixels, and outputs, are channels.
+
+    Returns:
+        ``(b, *spans, 4, f)``, ``(b, *spans, 8, f)`` of volumes: the outputs of each block.
+    """
+    *sides, _, filters = kernel.shape
     reach = [side // 2 + 1 for side in sides]  # blocks that the outputs of one block read
     blocks = _blocks(x, [span + size - 1 for span, size in zip(spans, reach, strict=True)])
     images = jnp.moveaxis(kernel, -1, 0)
@@ -163,18 +189,25 @@ def _pooled_product(x: Array, kernel: Array) -> Array:
     )
     matrix = kernels.reshape(len(kernels), -1).T
     product = _patches(blocks, tuple(reach), tuple(spans)) @ matrix
-    outputs = product.reshape(x.shape[0], *spans, -1, filters)
-    return _max(outputs)
+    return product.reshape(x.shape[0], *spans, -1, filters)
 
 
 def _max_and_argmax(
     x: Float[Array, "*b k f"],
-) -> tuple[Float[Array, "*b f"], Int8[Array, "*b f"]]:
-    """Takes the maximum over the last axis but one, and the index of the first that attains it."""
-    value, argmax = x[..., 0, :], jnp.zeros_like(x[..., 0, :], dtype=jnp.int8)
-    for index in range(1, x.shape[-2]):
-        argmax = jnp.where(value >= x[..., index, :], argmax, jnp.int8(index))
-        value = _larger(value, x[..., index, :])
+) -> tuple[Float[Array, "*b f"], Int32[Array, "*b f"]]:
+    """Takes the maximum over the last axis but one, and the index of the first that attains it.
+
+    One reduction of two operands, which XLA:CPU does once and not again in each loop that reads it.
+    """
+    axis = x.ndim - 2
+
+    def larger(a: tuple[Array, Array], b: tuple[Array, Array]) -> tuple[Array, Array]:
+        keep = a[0] >= b[0]
+        return jnp.where(keep, a[0], b[0]), jnp.where(keep, a[1], b[1])
+
+    start = jnp.array(-jnp.inf, x.dtype), jnp.int32(0)
+    indices = jax.lax.broadcasted_iota(jnp.int32, x.shape, axis)
+    value, argmax = jax.lax.reduce((x, indices), start, larger, (axis,))
     return value, argmax
 
 
@@ -185,12 +218,15 @@ def _max(x: Float[Array, "*b k f"]) -> Float[Array, "*b f"]:
 
 @_max.defjvp
 def _max_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
-    """Transposes to one selection for each element; slices would transpose to a sum of pads."""
+    """Transposes to a selection for each element, joined: XLA writes each one without the others.
+
+    One selection from an array of all elements would have it find each maximum ``k`` times.
+    """
     (x,), (dx,) = primals, tangents
     value, argmax = _max_and_argmax(x)
-    index = jnp.arange(x.shape[-2], dtype=jnp.int8)
-    chosen = jnp.expand_dims(index, (*range(x.ndim - 2), x.ndim - 1)) == argmax[..., None, :]
-    return value, jnp.where(chosen, dx, 0).sum(-2)
+    parts = jax.lax.split(dx, (1,) * dx.shape[-2], axis=dx.ndim - 2)
+    chosen = [jnp.where(argmax == i, part[..., 0, :], 0) for i, part in enumerate(parts)]
+    return value, functools.reduce(jnp.add, chosen)
 
 
 def _blocks(x: Array, counts: Sequence[int]) -> Array:
