@@ -2,7 +2,7 @@
 
 Command:  python -m train fit configs/mnist_rts_st_cnn_affine.py
 Cost:     about 50 minutes on 2 CPU cores
-Expected: 0.5 % test error in the paper, after 150,000 steps
+Expected: 0.69 % test error after 8,000 steps; 0.5 % in the paper, after 150,000 steps
 """
 
 from configs._mnist import AFFINE, row, st_cnn
