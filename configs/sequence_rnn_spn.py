@@ -2,7 +2,7 @@
 
 Command:  python -m train fit configs/sequence_rnn_spn.py
 Cost:     about 1.5 hours on 2 busy CPU cores, by the time of a step
-Expected: 1.5 % test error of a digit in the paper
+Expected: 4.25 % test error of a digit after 10,000 steps; 1.5 % in the paper
 """
 
 from configs._sequence import rnn_spn, transformer_row
