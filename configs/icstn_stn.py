@@ -2,7 +2,7 @@
 
 Command:  python -m train fit configs/icstn_stn.py
 Cost:     about 40 minutes on 2 busy CPU cores, by the time of a step
-Expected: 4.94 % test error in the paper
+Expected: 4.31 % test error after 10,000 steps; 4.94 % in the paper
 """
 
 from configs._icstn import single
