@@ -1,7 +1,7 @@
 """IC-STN with four compositions, on perturbed digits.
 
 Command:  python -m train fit configs/icstn_4.py
-Cost:     about 95 minutes on 2 busy CPU cores, by the time of a step
+Cost:     about 1 hour on 2 CPU cores
 Expected: 1.04 % test error after 10,000 steps; 1.23 % in the paper
 """
 
