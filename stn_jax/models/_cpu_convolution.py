@@ -57,8 +57,9 @@ def convolve(
 ) -> Array:
     """Convolves: a drop-in for the ``conv_general_dilated`` of Flax's convolutions.
 
-    On a CPU one product of all windows with the kernel, where the convolution is plain: no padding,
-    strides, dilation or groups, channels last. XLA's own convolution otherwise.
+    On a CPU one product of all windows with the kernel (of blocks of 2 x 2, if filters are few),
+    where the convolution is plain: no padding, strides, dilation or groups, channels last. XLA's
+    own convolution otherwise.
 
     Args:
         x: images ``(b, h, w, c)`` or volumes ``(b, d, h, w, c)``.
