@@ -22,7 +22,7 @@ from stn_jax.sampling.platforms.cpu_fusion import materialize_input
 
 Fn = Callable[[Array, Array], Array]  # (images, kernel) -> images
 
-_MANY_FILTERS = 32  # From here on a product of single windows is as wide as the processor likes.
+_MANY_FILTERS = 32  # With as many, a product of single windows is wide enough to be fast.
 
 
 def max_pool(x: Float[Array, "b *shape c"], size: int = 2) -> Float[Array, "b *out_shape c"]:
@@ -148,16 +148,15 @@ def _window_product(x: Array, kernel: Array) -> Array:
     *sides, _, filters = kernel.shape
     if filters < _MANY_FILTERS:
         return _block_convolution(x, kernel)
-    spans = [have - side + 1 for have, side in zip(x.shape[1:-1], sides, strict=True)]
+    spans = _spans(x, kernel)
     product = _patches(x, tuple(sides), tuple(spans)) @ kernel.reshape(-1, filters)
     return product.reshape(x.shape[0], *spans, filters)
 
 
 def _block_convolution(x: Array, kernel: Array) -> Array:
     """A plain convolution by blocks: a quarter of the patches, and a product 4 times as wide."""
-    *sides, _, filters = kernel.shape
-    n = len(sides)
-    spans = [have - side + 1 for have, side in zip(x.shape[1:-1], sides, strict=True)]
+    n, filters = x.ndim - 2, kernel.shape[-1]
+    spans = _spans(x, kernel)
     outputs = _block_product(x, kernel, [(span + 1) // 2 for span in spans])
     b, *counts = outputs.shape[: n + 1]
     outputs = outputs.reshape(b, *counts, *(2,) * n, filters)
@@ -167,9 +166,12 @@ def _block_convolution(x: Array, kernel: Array) -> Array:
 
 
 def _pooled_product(x: Array, kernel: Array) -> Array:
-    sides = kernel.shape[:-2]
-    spans = [(have - side + 1) // 2 for have, side in zip(x.shape[1:-1], sides, strict=True)]
-    return _max(_block_product(x, kernel, spans))
+    return _max(_block_product(x, kernel, [span // 2 for span in _spans(x, kernel)]))
+
+
+def _spans(x: Array, kernel: Array) -> list[int]:
+    """Returns the sides of a plain convolution's output."""
+    return [have - side + 1 for have, side in zip(x.shape[1:-1], kernel.shape[:-2], strict=True)]
 
 
 def _block_product(x: Array, kernel: Array, spans: Sequence[int]) -> Array:
@@ -219,10 +221,7 @@ def _max(x: Float[Array, "*b k f"]) -> Float[Array, "*b f"]:
 
 @_max.defjvp
 def _max_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
-    """Transposes to a selection for each element, joined: XLA writes each one without the others.
-
-    One selection from an array of all elements would have it find each maximum ``k`` times.
-    """
+    """Transposes to ``k`` selections, joined: XLA:CPU needs two thirds of the time of one."""
     (x,), (dx,) = primals, tangents
     value, argmax = _max_and_argmax(x)
     parts = jax.lax.split(dx, (1,) * dx.shape[-2], axis=dx.ndim - 2)
