@@ -41,3 +41,20 @@ def st_fcn(transform: stn.Transform, **classifier: Any) -> STN:
 def st_cnn(transform: stn.Transform, **classifier: Any) -> STN:
     """Returns a transformer in front of a CNN."""
     return STN(CNN(**classifier), ConvolutionalLocalizer(), transform)
+
+
+def rts_st_cnn(transform: stn.Transform) -> STN:
+    """Returns a transformer in front of a CNN that sees its output at half size, 21 x 21 pixels.
+
+    The paper's kernels of 9 and 7 pixels would leave 1 x 1; a layer of 256 units takes the place
+    of their parameters. With 64 filters instead of that layer and of dropout, Aff stood at 0.69 %.
+    """
+    return st_cnn(
+        transform,
+        filters=(32, 64),
+        kernel_sizes=(5, 5),
+        hidden=(256,),
+        shrink=2,
+        dropout=0.3,
+        pool_last=False,
+    )

@@ -5,9 +5,9 @@ Cost:     about 35 minutes on 2 CPU cores
 Expected: 0.69 % test error after 8,000 steps; 0.5 % in the paper, after 150,000 steps
 """
 
-from configs._mnist import AFFINE, row, st_cnn
+from configs._mnist import AFFINE, row, rts_st_cnn
 from train.config import RTS, Config
 
 
 def get_config() -> Config:
-    return row(RTS(), st_cnn(AFFINE, filters=(64, 64), kernel_sizes=(5, 5), shrink=2))
+    return row(RTS(), rts_st_cnn(AFFINE))

@@ -5,9 +5,9 @@ Cost:     about 35 minutes on 2 CPU cores
 Expected: 0.6 % test error in the paper, after 150,000 steps
 """
 
-from configs._mnist import PROJECTIVE, row, st_cnn
+from configs._mnist import PROJECTIVE, row, rts_st_cnn
 from train.config import RTS, Config
 
 
 def get_config() -> Config:
-    return row(RTS(), st_cnn(PROJECTIVE, filters=(64, 64), kernel_sizes=(5, 5), shrink=2))
+    return row(RTS(), rts_st_cnn(PROJECTIVE))

@@ -5,9 +5,9 @@ Cost:     about 30 minutes on 2 CPU cores
 Expected: 0.5 % test error in the paper, after 150,000 steps
 """
 
-from configs._mnist import TPS, row, st_cnn
+from configs._mnist import TPS, row, rts_st_cnn
 from train.config import RTS, Config
 
 
 def get_config() -> Config:
-    return row(RTS(), st_cnn(TPS, filters=(64, 64), kernel_sizes=(5, 5), shrink=2))
+    return row(RTS(), rts_st_cnn(TPS))
