@@ -13,6 +13,12 @@ from pathlib import Path
 import pytest
 from running import ROOT, free_port, train_command, train_env
 
+GLOO = re.compile(
+    r"\[Gloo\] Rank|is connected to|peer ranks\.|Expected number of connected peer ranks is :"
+    r"|[\d\s]"
+)
+"""The pieces of the line that Gloo prints for each connection; its threads mix them."""
+
 TIMEOUT = 300
 """Seconds after which a run has hung."""
 

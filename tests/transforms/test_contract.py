@@ -26,7 +26,7 @@ import stn_jax as stn
 
 @pytest.mark.parametrize("align_corners", [False, True])
 @pytest.mark.parametrize("transform", TRANSFORMS, ids=named)
-def test_identity_is_the_lattice(transform: stn.Transform, align_corners: bool) -> None:
+def test_identity_is_the_identity_grid(transform: stn.Transform, align_corners: bool) -> None:
     shape = SHAPE[transform.ndim]
     params = transform.identity()
     assert params.shape == (transform.num_params,)

@@ -1,5 +1,7 @@
 """Decisions of several real processes: all do what the first decides, errors too."""
 
+import re
+
 import pytest
 from processes import start_script
 
@@ -43,5 +45,6 @@ def test_two_processes_do_what_the_first_decides() -> None:
     for process in processes:
         out, _ = process.communicate(timeout=120)
         assert process.returncode == 0
-        lines = [line for line in out.splitlines() if "Gloo" not in line]
-        assert lines == ["[0, None, 0.1, 'ä']", "said by 0", "True False"]
+        # Gloo prints too, between these lines or in the middle of one.
+        lines = re.escape("[0, None, 0.1, 'ä']"), "said by 0", "True False"
+        assert re.search(".*".join(lines), out, re.DOTALL), out
