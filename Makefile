@@ -13,11 +13,12 @@
 
 PYTHON ?= python3
 RUN := .venv/bin/python
-PIP := $(RUN) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+# Python compiles a module when it is first imported; compiling all of them here takes a minute.
+PIP := $(RUN) -m pip install --quiet --disable-pip-version-check --no-compile --constraint constraints.txt
 
 TEST := $(RUN) -m pytest --quiet --numprocesses auto --maxprocesses 8 --dist worksteal
 # Most of a test's time is XLA's, and half of that its optimising, which changes no program of ours:
-# the quick suite goes without. Doctests, peers and test-all compile as users do.
+# doctests and the quick suite go without. Peers and test-all compile as users do.
 # The flags are those that the installed XLA knows: it ends the process at any other.
 PLAINLY := XLA_FLAGS="$$(cat .venv/xla_flags) $$XLA_FLAGS"
 
@@ -31,7 +32,7 @@ train: .venv/native
 	$(RUN) -m train fit configs/quickstart.py --workdir runs/quickstart
 
 test: lint .venv/test .venv/native .venv/xla_flags
-	$(TEST) --doctest-modules stn_jax
+	$(PLAINLY) $(TEST) --doctest-modules stn_jax
 	$(PLAINLY) $(TEST) -m "not slow" --ignore tests/peers
 
 test-peers: .venv/peers
