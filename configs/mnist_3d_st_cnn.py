@@ -1,7 +1,7 @@
 """ST-CNN Aff on extruded digits in volumes, flattened along the depth: the paper's appendix A.3.
 
 Command:  python -m train fit configs/mnist_3d_st_cnn.py
-Cost:     about 2 hours on 2 busy CPU cores, by the time of a step
+Cost:     about 30 minutes on 2 CPU cores, by the time of a step
 Expected: not measured yet; the paper gives no figure
 """
 
