@@ -13,7 +13,7 @@
 
 PYTHON ?= python3
 RUN := .venv/bin/python
-# Python compiles a module when it is first imported; compiling all of them here takes a minute.
+# Python compiles a module when it is first imported; compiling all of them here triples the time.
 PIP := $(RUN) -m pip install --quiet --disable-pip-version-check --no-compile --constraint constraints.txt
 
 TEST := $(RUN) -m pytest --quiet --numprocesses auto --maxprocesses 8 --dist worksteal

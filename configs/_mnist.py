@@ -47,7 +47,8 @@ def rts_st_cnn(transform: stn.Transform) -> STN:
     """Returns a transformer in front of a CNN that sees its output at half size, 21 x 21 pixels.
 
     The paper's kernels of 9 and 7 pixels would leave 1 x 1; a layer of 256 units takes the place
-    of their parameters. With 64 filters instead of that layer and of dropout, Aff stood at 0.69 %.
+    of their parameters. With 64 filters instead of that layer and of dropout, Aff erred 0.69 %
+    after 8,000 steps.
     """
     return st_cnn(
         transform,

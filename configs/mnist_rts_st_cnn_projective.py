@@ -1,7 +1,7 @@
 """ST-CNN Proj on RTS, rotated, scaled and shifted digits: a row of the paper's table 1.
 
 Command:  python -m train fit configs/mnist_rts_st_cnn_projective.py
-Cost:     about 35 minutes on 2 CPU cores
+Cost:     about 45 minutes on 2 CPU cores
 Expected: 0.6 % test error in the paper, after 150,000 steps
 """
 

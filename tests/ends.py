@@ -66,8 +66,15 @@ def main(end: str) -> int:
         shutil.rmtree(folder, ignore_errors=True)
         subprocess.run([found[version], "-m", "venv", str(folder)], check=True)
         exact = lower_bounds(project) if end == "lowest" else []
-        install = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        install += ["--no-compile"]
+        install = [
+            python,
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+            "--no-compile",
+        ]
         subprocess.run([*install, "--editable", f"{ROOT}[nn]", *exact, *TOOLS], check=True)
         (folder / "ready").touch()
     show = "import sys, jax, flax, numpy; print(sys.version.split()[0], 'jax', jax.__version__, "
