@@ -10,4 +10,4 @@ from train.config import Config, Perspective
 
 
 def get_config() -> Config:
-    return row(Perspective(), st_fcn(TPS, hidden=WIDE), steps=40_000)
+    return row(Perspective(), st_fcn(TPS, hidden=WIDE), steps=50_000)
