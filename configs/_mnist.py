@@ -12,12 +12,13 @@ paper's is
 from typing import Any
 
 import stn_jax as stn
-from stn_jax.models import CNN, FCN, STN, ConvolutionalLocalizer
+from stn_jax.models import CNN, FCN, STN, ConvolutionalLocalizer, FullyConnectedLocalizer
 from train.config import Adam, Augmentation, Augmented, Config, Images, TrainConfig
 
 AFFINE, PROJECTIVE, TPS = stn.Affine(), stn.Projective(), stn.ThinPlateSpline((4, 4))
 BENT = Augmentation(degrees=0.0, scale=(1.0, 1.0), translation=0.0, sigma=1.5)
 WIDE = (320, 320)  # Units with which an ST-FCN has the paper's 400,000 parameters.
+PAPERS, WIDER = FullyConnectedLocalizer(), FullyConnectedLocalizer((64, 64, 64))
 
 
 def row(distortion: Any, model: Any, steps: int = 20_000) -> Config:
@@ -33,9 +34,13 @@ def row(distortion: Any, model: Any, steps: int = 20_000) -> Config:
     )
 
 
-def st_fcn(transform: stn.Transform, **classifier: Any) -> STN:
+def st_fcn(
+    transform: stn.Transform,
+    localization: FullyConnectedLocalizer = PAPERS,
+    **classifier: Any,
+) -> STN:
     """Returns a transformer in front of an FCN; its output is a digit's 28 x 28 pixels."""
-    return STN(FCN(**classifier), transform=transform, output_shape=(28, 28))
+    return STN(FCN(**classifier), localization, transform, output_shape=(28, 28))
 
 
 def st_cnn(transform: stn.Transform, **classifier: Any) -> STN:
