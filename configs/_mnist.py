@@ -18,7 +18,8 @@ from train.config import Adam, Augmentation, Augmented, Config, Images, TrainCon
 AFFINE, PROJECTIVE, TPS = stn.Affine(), stn.Projective(), stn.ThinPlateSpline((4, 4))
 BENT = Augmentation(degrees=0.0, scale=(1.0, 1.0), translation=0.0, sigma=1.5)
 WIDE = (320, 320)  # Units with which an ST-FCN has the paper's 400,000 parameters.
-PAPERS, WIDER = FullyConnectedLocalizer(), FullyConnectedLocalizer((64, 64, 64))
+LOCALIZER = FullyConnectedLocalizer()  # Three layers of 32 units, as the paper's.
+WIDE_LOCALIZER = FullyConnectedLocalizer((64, 64, 64))
 
 
 def row(distortion: Any, model: Any, steps: int = 20_000) -> Config:
@@ -36,7 +37,7 @@ def row(distortion: Any, model: Any, steps: int = 20_000) -> Config:
 
 def st_fcn(
     transform: stn.Transform,
-    localization: FullyConnectedLocalizer = PAPERS,
+    localization: FullyConnectedLocalizer = LOCALIZER,
     **classifier: Any,
 ) -> STN:
     """Returns a transformer in front of an FCN; its output is a digit's 28 x 28 pixels."""

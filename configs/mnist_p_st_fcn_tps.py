@@ -5,9 +5,9 @@ Cost:     about 20 minutes on 2 CPU cores
 Expected: 1.45 % test error; 1.4 % in the paper, after 150,000 steps
 """
 
-from configs._mnist import TPS, WIDE, WIDER, row, st_fcn
+from configs._mnist import TPS, WIDE, WIDE_LOCALIZER, row, st_fcn
 from train.config import Config, Perspective
 
 
 def get_config() -> Config:
-    return row(Perspective(), st_fcn(TPS, WIDER, hidden=WIDE), steps=50_000)
+    return row(Perspective(), st_fcn(TPS, WIDE_LOCALIZER, hidden=WIDE), steps=50_000)
