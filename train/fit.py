@@ -69,8 +69,9 @@ def fit(
     """
     tune_malloc()
     sources = user_sources(config) if sources is None else sources
+    revision = git_revision()  # before training: a checkout may change while this code runs
     check_same("another config", lambda: flatten(to_dict(config)))
-    check_same("other code", lambda: {"revision": git_revision(), **checksums(sources)})
+    check_same("other code", lambda: {"revision": revision, **checksums(sources)})
     summary = on_first(lambda: read_summary(workdir, config))
     if summary is None:
         with ExitStack() as stack:
@@ -82,7 +83,8 @@ def fit(
 
             summary = on_first(take_workdir)
             if summary is None:
-                return _fit(config, workdir, sources, {"config": name, "command": command})
+                launch = {"config": name, "command": command, "git_revision": revision}
+                return _fit(config, workdir, sources, launch)
     on_first(lambda: check_finished(workdir, config))
     log(f"{workdir} is finished: {summary['result']}; nothing to do")
     return 0
@@ -237,7 +239,6 @@ def _fit(
             "seed": run.seed,
             **launch,
             "date": datetime.now(UTC).date().isoformat(),
-            "git_revision": git_revision(),
             "devices": describe_devices(),
             "hardware": describe_hardware(),
             "jax_version": jax.__version__,

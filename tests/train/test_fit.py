@@ -58,6 +58,19 @@ def test_the_first_line_says_what_each_set_has(
     assert second.startswith("RTS, 18 x 18 x 1; STN, ")
 
 
+def test_the_commit_is_that_of_the_start(
+    tiny_config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run holds its code in memory; a commit made while it trains is none of its own."""
+    run = tmp_path / "run"
+    monkeypatch.setattr(
+        train.fit, "git_revision", lambda: "meanwhile" if run.exists() else "before"
+    )
+    assert main(["fit", str(tiny_config), "--workdir", str(run), "--train.steps", "6"]) == 0
+    summary = json.loads((run / "summary.json").read_text())
+    assert summary["git_revision"] == "before"
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_saves_at_the_next_step_and_the_run_resumes(
     finished_run: Path,
