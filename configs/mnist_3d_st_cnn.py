@@ -5,9 +5,9 @@ Cost:     about 30 minutes on 2 CPU cores, by the time of a step
 Expected: not measured yet; the paper gives no figure
 """
 
-from configs._mnist_3d import row, st_cnn
+from configs._mnist_3d import st_cnn, transformer_row
 from train.config import Config
 
 
 def get_config() -> Config:
-    return row(st_cnn())
+    return transformer_row(st_cnn())
