@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 from pathlib import Path
 
@@ -46,6 +47,17 @@ def test_training_stops_at_the_first_non_finite_number(
     assert "--optim.learning-rate" in error
     assert not os.listdir(tmp_path / "run" / "checkpoints" / "last")
     assert not (tmp_path / "run" / "summary.json").exists()
+
+
+def test_windows_that_left_the_image_are_told_of_once(
+    tiny_config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["fit", str(tiny_config), "--workdir", str(tmp_path / "run"), "--train.steps", "16"]
+    assert main([*command, "--optim.localization-rate", "1e4"]) == 0
+    lines = [line for line in capsys.readouterr().out.splitlines() if "no gradient" in line]
+    assert len(lines) == 1
+    assert re.match(r"step 1?\d: the localization .*, and 100.0% of the samples", lines[0])
+    assert "--optim.localization-rate or --task.outside-penalty 1" in lines[0]
 
 
 def test_the_first_line_says_what_each_set_has(
