@@ -8,6 +8,7 @@ from typing import Any
 
 import stn_jax as stn
 from configs import _mnist
+from configs._windows import keep_windows_inside
 from stn_jax.models import ParallelSTN
 from train.config import RTS, Addition, Config
 
@@ -23,12 +24,7 @@ def transformer_row(model: Any) -> Config:
     At the rate of the other layers, one of two transformers left the image for good, and the error
     was 23.7 %. A smaller rate and a penalty on samples outside keep both inside.
     """
-    config = row(model)
-    return replace(
-        config,
-        task=Addition(outside_penalty=1.0),
-        optim=replace(config.optim, localization_rate=0.2),
-    )
+    return keep_windows_inside(row(model))
 
 
 def parallel(transform: stn.Transform) -> ParallelSTN:

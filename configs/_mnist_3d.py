@@ -4,12 +4,12 @@ The paper says neither how far digits are turned nor what its networks made of t
 (45 degrees about each axis, 14 voxels thick) and the recipe are ours.
 """
 
-from dataclasses import replace
 from typing import Any
 
 import stn_jax as stn
+from configs._windows import keep_windows_inside
 from stn_jax.models import CNN, STN, ConvolutionalLocalizer, Projection
-from train.config import Adam, Classification, Config, Extruded, Images, TrainConfig
+from train.config import Adam, Config, Extruded, Images, TrainConfig
 
 
 def row(model: Any) -> Config:
@@ -36,12 +36,7 @@ def transformer_row(model: Any) -> Config:
     At the rate of the other layers its windows left the volume before step 250: 99.9 % of samples
     were outside, and the localization network's gradient was 0.
     """
-    config = row(model)
-    return replace(
-        config,
-        task=Classification(outside_penalty=1.0),
-        optim=replace(config.optim, localization_rate=0.2),
-    )
+    return keep_windows_inside(row(model))
 
 
 def cnn(shrink: int = 1) -> Projection:

@@ -5,9 +5,9 @@ anew in every epoch; the error is that of a digit. The recipe is ours: Adam and 
 paper's networks saw 60,000 such images up to 300 times (RMSProp, batch 100).
 """
 
-from dataclasses import replace
 from typing import Any
 
+from configs._windows import keep_windows_inside
 from stn_jax.models import CNN, STN, ConvolutionalLocalizer, RecurrentSTN
 from train.config import Adam, Config, Images, NoDistortion, Sequence, TrainConfig
 
@@ -33,12 +33,7 @@ def transformer_row(model: Any) -> Config:
     were outside, the localization network's gradient was 0 and the loss that of chance. A smaller
     rate and a penalty on samples outside keep them inside.
     """
-    config = row(model)
-    return replace(
-        config,
-        task=replace(config.task, outside_penalty=1.0),
-        optim=replace(config.optim, localization_rate=0.2),
-    )
+    return keep_windows_inside(row(model))
 
 
 def rnn_spn() -> RecurrentSTN:

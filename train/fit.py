@@ -130,7 +130,7 @@ def _fit(
         save_snapshot(workdir, evaluator, replicate(state.eval_params, mesh), 0)
 
     logged = step // run.log_every * run.log_every
-    warm = lost = False
+    warm = warned = False
     before = time.perf_counter()
     interrupt, bar = Interrupt(jax.process_count()), ProgressBar(step, steps, task.metrics)
     with closing(checkpoints), closing(metrics), bar, interrupt:
@@ -172,7 +172,7 @@ def _fit(
                 numbers["learning_rate"] = float(schedule(step - 1))
                 metrics.write(step, "train", numbers, {"examples_per_second": speed})
                 bar.show_training(step, numbers, speed)
-                lost = lost or _say_if_windows_are_lost(step, numbers)
+                warned = warned or _warn_without_gradient(step, numbers)
                 state = state._replace(totals=replicate(zeros, mesh))
                 logged = step
 
@@ -278,19 +278,19 @@ def _stop_if_non_finite(state: TrainState, checkpoints: Checkpoints) -> None:
     )
 
 
-def _say_if_windows_are_lost(step: int, numbers: Mapping[str, float]) -> bool:
-    """Says, and returns, whether no gradient has reached the localization network of late.
+def _warn_without_gradient(step: int, numbers: Mapping[str, float]) -> bool:
+    """Warns, and returns True, if the localization network has had no gradient since the last line.
 
     Samples outside an image that is padded with zeros have none; training goes on, but without a
     transformer.
     """
-    is_lost = numbers.get("localization_grad_norm") == 0
-    if is_lost:
-        outside = numbers.get("outside")
-        where = "" if outside is None else f", and {outside:.1%} of the samples are outside"
-        log(
-            f"step {step:,}: the localization network has no gradient any more{where}. In another "
-            "--workdir, a lower --optim.localization-rate or --task.outside-penalty 1 keeps the "
-            "transformer's windows inside the image."
-        )
-    return is_lost
+    if numbers.get("localization_grad_norm") != 0:
+        return False
+    outside = numbers.get("outside")
+    where = "" if outside is None else f", and {outside:.1%} of the samples are outside"
+    log(
+        f"step {step:,}: the localization network has no gradient any more{where}. In another "
+        "--workdir, a lower --optim.localization-rate or --task.outside-penalty 1 keeps the "
+        "transformer's windows inside the image."
+    )
+    return True

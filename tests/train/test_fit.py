@@ -49,7 +49,7 @@ def test_training_stops_at_the_first_non_finite_number(
     assert not (tmp_path / "run" / "summary.json").exists()
 
 
-def test_windows_that_left_the_image_are_told_of_once(
+def test_a_localization_network_without_gradient_is_reported_once(
     tiny_config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     command = ["fit", str(tiny_config), "--workdir", str(tmp_path / "run"), "--train.steps", "16"]
