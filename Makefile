@@ -47,6 +47,7 @@ test-native: .venv/test .venv/native
 test-all: lint .venv/tpu .venv/docs .venv/package .venv/native
 	$(TEST) --doctest-modules stn_jax
 	$(TEST)
+	$(MAKE) test-lowest test-newest
 
 test-lowest test-newest:
 	$(PYTHON) tests/ends.py $(@:test-%=%)
