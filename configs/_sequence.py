@@ -12,7 +12,7 @@ from stn_jax.models import CNN, STN, ConvolutionalLocalizer, RecurrentSTN
 from train.config import Adam, Config, Images, NoDistortion, Sequence, TrainConfig
 
 
-def row(model: Any) -> Config:
+def row(model: Any, steps: int = 20_000) -> Config:
     """Returns the config of a network without a transformer."""
     return Config(
         data=Images("mnist", valid_fraction=1 / 6),
@@ -21,19 +21,19 @@ def row(model: Any) -> Config:
         task=Sequence(length=3, arrangement="slope", canvas=100, distractors=8, monitor="error"),
         optim=Adam(learning_rate=1e-3, warmup_steps=500, clip_norm=1.0),
         train=TrainConfig(
-            steps=20_000, batch_size=64, average=0.999, eval_every=1000, checkpoint_every=500
+            steps=steps, batch_size=64, average=0.999, eval_every=1000, checkpoint_every=500
         ),
     )
 
 
-def transformer_row(model: Any) -> Config:
+def transformer_row(model: Any, steps: int = 20_000) -> Config:
     """Returns the config of a network with a transformer.
 
     At the rate of the other layers RNN-SPN's windows left the image: at step 2,700 all samples
     were outside, the localization network's gradient was 0 and the loss that of chance. A smaller
     rate and a penalty on samples outside keep them inside.
     """
-    return keep_windows_inside(row(model))
+    return keep_windows_inside(row(model, steps))
 
 
 def rnn_spn() -> RecurrentSTN:
