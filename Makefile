@@ -25,7 +25,7 @@ PLAINLY := XLA_FLAGS="$$(cat .venv/xla_flags) $$XLA_FLAGS"
 # libtpu looks for a TPU and says at length that there is none.
 export TPU_STDERR_LOG_LEVEL ?= 3
 export TPU_MIN_LOG_LEVEL ?= 3
-# Packages that are compiled anew in each process take 11 seconds to import, compiled once 3.
+# Packages that are compiled anew in each process take 10 seconds to import, compiled once 3.
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: train test test-native test-peers test-all test-lowest test-newest mutants faults native bench docs docs-serve lint clean
