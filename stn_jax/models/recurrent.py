@@ -8,11 +8,12 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Float
+from jax import random
+from jaxtyping import Array, Float, Key
 
 from stn_jax.models._blocks import ConvolutionalFeatures, Prediction
 from stn_jax.models._parts import Classifier
-from stn_jax.models.distorted_mnist import CNN, build_classifier
+from stn_jax.models.distorted_mnist import CNN, build_classifier, classify
 from stn_jax.nn import SpatialTransformer
 from stn_jax.nn.localization import check_positive, check_sequences, flatten, parameter_head
 from stn_jax.transforms.affine import Affine
@@ -101,9 +102,8 @@ class RecurrentSTN:
             localization, self.transform, shape=self.output_shape, padding_mode=self.padding_mode
         )
         shape = (*self.output_shape, input_shape[-1])
-        return RecurrentNetwork(
-            build_classifier(self.classifier, shape, classes, rngs), transformer
-        )
+        classifier = build_classifier(self.classifier, shape, classes, rngs, passes_keys=True)
+        return RecurrentNetwork(classifier, transformer)
 
 
 class RecurrentNetwork(nnx.Module):
@@ -118,12 +118,24 @@ class RecurrentNetwork(nnx.Module):
         self.transformer = transformer
         self.classifier = classifier
 
-    def forward(self, x: Float[Array, "b h w c"]) -> Prediction:
-        """Returns the logits of the first step, the second, ..., and what each step read."""
+    def forward(
+        self, x: Float[Array, "b h w c"], *, keys: Key[Array, "b"] | None = None
+    ) -> Prediction:
+        """Returns the logits of the first step, the second, ..., and what each step read.
+
+        Args:
+            x: images.
+            keys: a key for each image, which decides what dropout drops, anew at each step; None
+                drops nothing.
+        """
         warp = self.transformer.warp(x)  # its arrays are (steps, b, ...): the image is broadcast
         steps, b = warp.features.shape[:2]
         with jax.named_scope("classifier"):
-            logits = self.classifier(warp.features.reshape(steps * b, *warp.features.shape[2:]))
+            glimpses = warp.features.reshape(steps * b, *warp.features.shape[2:])
+            if keys is not None:
+                split = jax.vmap(lambda key: random.split(key, steps), out_axes=1)
+                keys = split(keys).reshape(-1)
+            logits = classify(self.classifier, glimpses, keys)
             logits = jnp.moveaxis(logits.reshape(steps, b, -1), 0, 1).reshape(b, -1)
         warps = (Warp(*(array[step] for array in warp)) for step in range(steps))
         return Prediction(logits, tuple(warps))

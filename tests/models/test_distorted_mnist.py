@@ -1,6 +1,7 @@
 """The paper's networks for distorted MNIST: their sizes, shapes and names."""
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -20,6 +21,7 @@ from stn_jax.models import (
     FullyConnectedLocalizer,
     ParallelSTN,
     Projection,
+    RecurrentSTN,
 )
 
 
@@ -86,10 +88,11 @@ def test_any_module_can_be_the_classifier() -> None:
         (None, CNN((4,), (5,), (16,), dropout=0.5)),
         (STN, FCN((16, 8), dropout=0.5)),
         (ParallelSTN, FCN((16, 8), dropout=0.5)),
+        (functools.partial(RecurrentSTN, filters=(4,), kernel_sizes=(3,)), FCN(dropout=0.5)),
     ],
 )
 def test_dropout_depends_on_each_images_own_key_and_is_for_training_alone(
-    classifier: Any, model: type[Any] | None
+    classifier: Any, model: Callable[[Any], Any] | None
 ) -> None:
     part = classifier if model is None else model(classifier)
     net = part.build((12, 12, 1), 3, rngs=nnx.Rngs(0))

@@ -1,5 +1,7 @@
 """The recurrent transformer: its equations, its steps, gradients through time, sizes."""
 
+import itertools
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -85,6 +87,20 @@ def test_the_first_label_does_not_depend_on_later_steps(network: Any) -> None:
     np.testing.assert_array_equal(kernel, 0)
     assert np.abs(np.asarray(last.recurrent.kernel[...])).max() > 1e-5
     assert np.abs(np.asarray(first.input.kernel[...])).max() > 1e-5
+
+
+def test_dropout_is_drawn_anew_at_each_step() -> None:
+    """An untrained network reads the same window at each step, and without keys says the same."""
+    part = replace(PART, classifier=CNN((4,), (3,), (8,), dropout=0.5))
+    network: Any = part.build((16, 16, 1), 12, rngs=nnx.Rngs(0))
+    forward = nnx.jit(lambda network, keys: network.forward(IMAGES, keys=keys).logits)
+    whole, dropped = (
+        np.asarray(forward(network, keys)).reshape(5, 3, 4)
+        for keys in (None, random.split(random.key(2), 5))
+    )
+    np.testing.assert_array_equal(whole, whole[:, :1].repeat(3, axis=1))
+    for one, other in itertools.combinations(range(3), 2):
+        assert np.abs(dropped[:, one] - dropped[:, other]).max(axis=-1).min() > 1e-3
 
 
 def test_sizes_that_do_not_fit_are_refused() -> None:
