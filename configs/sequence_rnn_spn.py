@@ -5,7 +5,8 @@ places, then with windows of 33 x 33, in which digits are sharper.
 
 Command:  python -m train fit configs/sequence_rnn_spn.py --workdir runs/sequence_rnn_spn_25 \
               --model.output-shape 25 25 --train.steps 40000
-          python -m train fit configs/sequence_rnn_spn.py --train.start-from runs/sequence_rnn_spn_25
+          python -m train fit configs/sequence_rnn_spn.py \
+              --train.start-from runs/sequence_rnn_spn_25
 Cost:     about 70 minutes on 2 CPU cores
 Expected: 1.73 % test error of a digit; 1.5 % in the paper
 """
