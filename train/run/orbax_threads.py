@@ -16,12 +16,12 @@ def silence() -> None:
     logging.getLogger("absl").setLevel(logging.CRITICAL)  # it also logs every save
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)
-    report = sys.unraisablehook
+    report, coroutine = sys.unraisablehook, CoroutineType  # Python clears this module as it ends
 
     def hook(unraisable: Any) -> None:
         error, source = unraisable.exc_value, unraisable.object
         late = isinstance(error, RuntimeError) and str(error) == "Event loop is closed"
-        lost = isinstance(source, CoroutineType) and "orbax" in source.cr_code.co_filename
+        lost = isinstance(source, coroutine) and "orbax" in source.cr_code.co_filename
         if not (late or lost):
             report(unraisable)
 

@@ -1,13 +1,30 @@
 """Messages of Orbax's threads: only those that are reported elsewhere are silenced."""
 
+import subprocess
 import sys
 import warnings
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from running import ROOT
 
 from train.run import orbax_threads
+
+ENDING = """
+import string  # imported before the hook's module, so cleared after it
+
+from train.run import orbax_threads
+
+
+class Late:
+    def __del__(self):
+        raise ValueError("late")
+
+
+string.late, string.kept = Late(), orbax_threads
+orbax_threads.silence()
+"""
 
 
 def test_only_late_errors_of_orbax_are_silenced(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -25,3 +42,9 @@ def test_only_late_errors_of_orbax_are_silenced(monkeypatch: pytest.MonkeyPatch)
     assert [each.object for each in passed_on] == [mine, None]
     theirs.close()
     mine.close()
+
+
+def test_errors_are_passed_on_while_python_ends() -> None:
+    command = [sys.executable, "-c", ENDING]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.stderr.endswith("ValueError: late\n")
