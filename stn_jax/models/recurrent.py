@@ -1,5 +1,6 @@
 """RNN-SPN: a recurrent spatial transformer that looks at one label of a sequence after another."""
 
+import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -133,8 +134,8 @@ class RecurrentNetwork(nnx.Module):
         with jax.named_scope("classifier"):
             glimpses = warp.features.reshape(steps * b, *warp.features.shape[2:])
             if keys is not None:
-                split = jax.vmap(lambda key: random.split(key, steps), out_axes=1)
-                keys = split(keys).reshape(-1)
+                split = functools.partial(random.split, num=steps)
+                keys = jax.vmap(split, out_axes=1)(keys).reshape(-1)
             logits = classify(self.classifier, glimpses, keys)
             logits = jnp.moveaxis(logits.reshape(steps, b, -1), 0, 1).reshape(b, -1)
         warps = (Warp(*(array[step] for array in warp)) for step in range(steps))
