@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 import pytest
 from bird_files import make_birds
@@ -118,7 +119,14 @@ def test_every_config_is_built_and_written_down(
         data=dataclasses.replace(config.data, **small_data[type(config.data)]),
         train=dataclasses.replace(config.train, batch_size=4),
     )
-    experiment = Experiment.from_config(config)  # and traces the loss at full size
+    experiment = Experiment.from_config(config)
+    after = jax.eval_shape(
+        experiment.train_step,
+        experiment.abstract_state,
+        experiment.arrays("train"),
+        experiment.batches(0, 1),
+    )
+    assert after.params.keys() == experiment.abstract_state.params.keys()
     if "mnist" in path.stem:
         assert 80_000 < experiment.parameters < 500_000
 
