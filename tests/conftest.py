@@ -11,6 +11,13 @@ jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 
+@pytest.fixture(autouse=True, scope="module")
+def forget_programs() -> Iterator[None]:
+    """Drops a module's compiled programs: those of all modules take gigabytes, and slow tests."""
+    yield
+    jax.clear_caches()
+
+
 @pytest.fixture
 def no_annotations() -> Iterator[None]:
     """Lets a function see arguments of a wrong type, which annotations would refuse first."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from PIL import Image
 
 from train.errors import UserError
-from train.evaluation.report import PLACES, Run
+from train.evaluation.finished import PLACES, Run
 from train.run.json_files import read_json, write_json
 from train.run.workdir import CONFIG, SUMMARY
 

@@ -1,7 +1,5 @@
 """The verb ``report``: the tables of the papers with the numbers of finished runs beside theirs."""
 
-import json
-import re
 import statistics
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -11,51 +9,14 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from train.errors import UserError, shorten
+from train.errors import shorten
+from train.evaluation.finished import REPEATS, UNKNOWN, Run, find_runs, read_run, select
 from train.evaluation.paper import TABLES, Table
-from train.run.json_files import read_json
 from train.run.progress import console, log
-from train.run.workdir import CONFIG, SUMMARY, saved_step
+from train.run.workdir import SUMMARY, saved_step
 
 MISSING = "missing"
 """What stands in a cell without a finished run."""
-
-UNKNOWN = "unknown"
-"""What stands for a fact that a summary does not hold."""
-
-PLACES = (("train", "mesh"), ("data", "manual_dir"), ("data", "data_dir"))
-"""Fields of a config that say where a run took place; they may differ within an experiment."""
-
-REPEATS = {"seed": ("train", "seed"), "digit": ("data", "digit")}
-"""Fields of a config over which the numbers of an experiment are averaged."""
-
-
-class Run(NamedTuple):
-    """A finished run.
-
-    Attributes:
-        folder: its work directory, or a folder with its ``config.json`` and ``summary.json``.
-        name: name of its config.
-        summary: the content of ``summary.json``.
-        settings: its config as text, without `PLACES` and `REPEATS`.
-        repeat: the values of `REPEATS`, of those that its config has.
-    """
-
-    folder: Path
-    name: str
-    summary: dict[str, Any]
-    settings: str
-    repeat: dict[str, Any]
-
-    def number(self, key: str) -> float | None:
-        """Returns a number of the summary, or None where it has none."""
-        value = self.summary.get(key)
-        return value if isinstance(value, int | float) and not isinstance(value, bool) else None
-
-    def text(self, key: str, form: str = "{}") -> str:
-        """Returns a fact of the summary as text."""
-        value = self.number(key) if form != "{}" else self.summary.get(key)
-        return UNKNOWN if value is None else form.format(value)
 
 
 class Sheet(NamedTuple):
@@ -111,80 +72,6 @@ def report(places: Sequence[Path], *, markdown: bool = False, copy_to: Path | No
         step = saved_step(folder)
         log(f"{folder} is not finished{'' if step is None else f'; it is at step {step:,}'}")
     return 0
-
-
-def find_runs(places: Iterable[Path]) -> list[Path]:
-    """Returns the folders of runs among folders and what is in them, in the order of their names.
-
-    Raises:
-        UserError: for a folder that neither is a run nor holds one.
-    """
-    found: list[Path] = []
-    for place in places:
-        if not place.exists():
-            raise UserError(f"{place} does not exist; give a work directory, or a folder of them.")
-        inner = [place] if (place / CONFIG).is_file() else sorted(place.glob(f"*/{CONFIG}"))
-        folders = [one.parent if one.name == CONFIG else one for one in inner]
-        if not folders:
-            raise UserError(
-                f"{place} holds no run (no {CONFIG}); give a work directory, or a folder of them."
-            )
-        found += [folder for folder in folders if folder not in found]
-    return found
-
-
-def read_run(folder: Path) -> Run | None:
-    """Returns the run of a folder, or None if it is not finished.
-
-    Raises:
-        UserError: if a file is damaged.
-    """
-    if not (folder / SUMMARY).is_file():
-        return None
-    remedy = "restore it, or leave this run out"
-    summary = read_json(folder / SUMMARY, ("result", "steps", "seed"), remedy)
-    for key in ("steps", "seed"):
-        if type(summary[key]) is not int:
-            raise UserError(
-                f"{folder / SUMMARY} is damaged ({key} is {shorten(repr(summary[key]), 100)}); "
-                f"{remedy}."
-            )
-    config = read_json(folder / CONFIG, (), remedy)
-    repeat = {"seed": summary["seed"]}
-    for part, field in (*PLACES, *REPEATS.values()):
-        value = config[part].pop(field, None) if isinstance(config.get(part), dict) else None
-        if value is not None and (part, field) == REPEATS["digit"]:
-            repeat["digit"] = value
-    name = summary.get("config")
-    if not isinstance(name, str) or not re.fullmatch(r"\w[\w.+-]*", name):
-        name = folder.name
-    return Run(folder, name, summary, json.dumps(config, sort_keys=True), repeat)
-
-
-def select(runs: Iterable[Run], name: str) -> list[Run]:
-    """Returns the runs of a config that stand in a table: its longest, one for each repetition.
-
-    Raises:
-        UserError: if two of them have the same seed, and digit.
-    """
-    ways: dict[str, dict[Any, Run]] = {}
-    for run in runs:
-        if run.name == name:
-            repeats = ways.setdefault(run.settings, {})
-            other = repeats.setdefault(tuple(map(str, run.repeat.values())), run)
-            if other is not run:
-                same = " and ".join(f"{field} {value}" for field, value in run.repeat.items())
-                raise UserError(
-                    f"{other.folder} and {run.folder} are runs of {name} with {same}; leave one "
-                    "out."
-                )
-    if not ways:
-        return []
-
-    def length(repeats: dict[Any, Run]) -> tuple[float, int]:
-        return max(run.number("steps") or 0 for run in repeats.values()), len(repeats)
-
-    return list(max(ways.values(), key=length).values())
 
 
 def make_sheets(runs: Sequence[Run]) -> list[Sheet]:
@@ -252,7 +139,7 @@ def list_runs(runs: Sequence[Run]) -> Sheet:
     header += ["hardware", "jax", "commit", "date"]
     rows = [
         [
-            *(run.name, run.text("seed"), run.text("result"), _validation(run)),
+            *(_name_and_start(run), run.text("seed"), run.text("result"), _validation(run)),
             *(run.text("steps", "{:,}"), run.text("seconds", "{:,.0f}")),
             *(run.text("parameters", "{:,}"), run.text("hardware"), run.text("jax_version")),
             *(_short_commit(run.text("git_revision")), run.text("date")),
@@ -260,6 +147,10 @@ def list_runs(runs: Sequence[Run]) -> Sheet:
         for run in _in_order(runs)
     ]
     return Sheet("Runs", header, rows, [])
+
+
+def _name_and_start(run: Run) -> str:
+    return run.name if run.start_from is None else f"{run.name} from {run.start_from}"
 
 
 def _validation(run: Run) -> str:
@@ -328,7 +219,8 @@ def to_markdown(sheets: Iterable[Sheet], runs: Iterable[Run]) -> str:
         "# Results",
         "The output of `python -m train report results --markdown`. Parameters were chosen on "
         "validation images; test images were looked at once, at the end. Bold is no worse than the "
-        "paper; several seeds have mean, smallest and largest.",
+        "paper; several seeds have mean, smallest and largest. A run from another began with its "
+        "weights; its steps and seconds are without those.",
     ]
     for sheet in sheets:
         parts += [f"## {sheet.title}", markdown_table(sheet), *sheet.notes]

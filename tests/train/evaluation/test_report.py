@@ -89,6 +89,19 @@ def test_the_terminal_has_the_same_tables_and_names_what_is_not_finished(
     assert f"\n    python -m train fit configs/{R}.py\n" in out
 
 
+def test_a_run_names_the_one_whose_weights_it_began_with(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = write_run(tmp_path / "second", RTS, 0.7)
+    config = json.loads((folder / "config.json").read_text())
+    config["train"]["start_from"] = "some/where/first"
+    (folder / "config.json").write_text(json.dumps(config))
+    assert main(["report", str(folder), "--markdown"]) == 0
+    assert f"\n| {RTS} from first | 0 | test error 0.7 %" in capsys.readouterr().out
+    assert main(["report", str(folder)]) == 0
+    assert f"\n{RTS} from first, seed 0: test error 0.7 %" in capsys.readouterr().out
+
+
 def test_two_runs_of_one_config_and_seed_are_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
