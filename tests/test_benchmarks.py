@@ -62,7 +62,7 @@ def test_all_peers_agree(script: Callable[..., Any]) -> None:
     results, _ = script("sampler", "--repeats", "2", "--sizes", *sizes, "--passes", *passes)
     for cell in results["cells"]:
         flat = cell["size"].split(":")[0].count(",") == 3
-        expected = {"stn_jax", "torch", "map_coordinates", "dm_pix"}
+        expected = {"stn_jax", "gather", "torch", "map_coordinates", "dm_pix"}
         expected |= {"kornia"} if flat else set()
         expected |= {"opencv"} if flat and cell["pass"] == "forward" else set()
         assert cell["timings"].keys() == expected
