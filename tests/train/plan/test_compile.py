@@ -52,7 +52,7 @@ def test_step_on_eight_chips_has_one_all_reduce_and_is_donated() -> None:
 def test_step_that_needs_too_much_memory_is_explained(capsys: pytest.CaptureFixture[str]) -> None:
     large = [
         "--train.batch-size",
-        "9984",
+        "8992",
         "--distortion.canvas",
         "512",
         "--train.steps-per-dispatch=1",
