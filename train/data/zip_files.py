@@ -11,6 +11,9 @@ MAX_DIRECTORY = 1 << 20
 COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 """Others let a file choose how much memory its decompression takes."""
 
+UNUSUAL_FLAGS = 1 << 0 | 1 << 5 | 1 << 6
+"""Flags of a member that is encrypted, patched data, or encrypted strongly."""
+
 
 @contextmanager
 def open_zip(path: Path) -> Iterator[zipfile.ZipFile]:
@@ -20,8 +23,8 @@ def open_zip(path: Path) -> Iterator[zipfile.ZipFile]:
         path: the file.
 
     Raises:
-        zipfile.BadZipFile: if it is none, has too many members, two of one name, or one that is
-            encrypted or compressed other than by deflate.
+        zipfile.BadZipFile: if it is none or of a later version than Python reads, has too many
+            members, two of one name, or one that is encrypted or compressed other than by deflate.
     """
     with path.open("rb") as file:
         end = zipfile._EndRecData(file)  # type: ignore[attr-defined]
@@ -30,12 +33,16 @@ def open_zip(path: Path) -> Iterator[zipfile.ZipFile]:
             raise zipfile.BadZipFile(
                 f"its directory has {size:,} bytes; at most {MAX_DIRECTORY:,} are read"
             )
-        with zipfile.ZipFile(file) as archive:
+        try:
+            opened = zipfile.ZipFile(file)
+        except NotImplementedError as error:  # a later version, or what looks like one
+            raise zipfile.BadZipFile(str(error)) from error
+        with opened as archive:
             seen: set[str] = set()
             for info in archive.infolist():
                 if info.filename in seen:
                     raise zipfile.BadZipFile(f"two members are called {info.filename[:100]!r}")
-                if info.flag_bits & 1 or info.compress_type not in COMPRESSIONS:
+                if info.flag_bits & UNUSUAL_FLAGS or info.compress_type not in COMPRESSIONS:
                     raise zipfile.BadZipFile(
                         f"{info.filename[:100]!r} is encrypted or compressed in an unusual way"
                     )

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from train.data.zip_files import open_zip, read_member
+from train.evaluation.export_file import is_model
 
 
 def write(path: Path, members: dict[str, bytes], compression: int = zipfile.ZIP_STORED) -> Path:
@@ -39,6 +40,25 @@ def test_no_more_is_unpacked_than_a_member_claims(tmp_path: Path) -> None:
     path.write_bytes(content)
     with pytest.raises(zipfile.BadZipFile):  # 50 bytes of it, and these have another checksum
         read(path, "a")
+
+
+@pytest.mark.parametrize(
+    ("offset", "value", "words"),
+    [
+        (6, 255, "zip file version 25.5"),
+        *((8, 1 << bit, "encrypted or compressed in an unusual way") for bit in (0, 5, 6)),
+    ],
+)
+def test_what_python_cannot_read_is_no_zip_file(
+    tmp_path: Path, offset: int, value: int, words: str
+) -> None:
+    path = write(tmp_path / "it.zip", {"a": b"1"})
+    content = bytearray(path.read_bytes())
+    content[content.rindex(b"PK\1\2") + offset] = value
+    path.write_bytes(content)
+    with pytest.raises(zipfile.BadZipFile, match=words), open_zip(path):
+        pass
+    assert not is_model(path)
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")
