@@ -260,8 +260,9 @@ def test_a_run_goes_on_while_the_disk_is_full(
     try:
         run_train("fit", tiny_config, "--workdir", whole, *options, cache=compilation_cache)
         command = train_command("fit", tiny_config, "--workdir", disk / "run", *options)
+        env = train_env(compilation_cache) | {"JAX_PLATFORMS": "cpu"}  # libtpu prints its own
         with subprocess.Popen(
-            command, env=train_env(compilation_cache), cwd=ROOT, stdout=-1, stderr=-1, text=True
+            command, env=env, cwd=ROOT, stdout=-1, stderr=-1, text=True
         ) as process:
             while not (disk / "run" / "checkpoints" / "last" / "100").exists():
                 assert process.poll() is None
