@@ -2,7 +2,7 @@
 
 Command:  python -m train fit configs/icstn_2.py
 Cost:     about 60 minutes on 2 busy CPU cores, by the time of a step
-Expected: 1.23 % test error after 10,000 steps; the paper has 1.23 % with 4, 4.94 % of one STN
+Expected: 1.23 % test error after 10,000 steps; the paper has 1.23 % with 4, 4.94 % with one STN
 """
 
 from configs._icstn import ic_stn

@@ -260,7 +260,7 @@ def test_a_run_goes_on_while_the_disk_is_full(
     try:
         run_train("fit", tiny_config, "--workdir", whole, *options, cache=compilation_cache)
         command = train_command("fit", tiny_config, "--workdir", disk / "run", *options)
-        env = train_env(compilation_cache) | {"JAX_PLATFORMS": "cpu"}  # libtpu prints its own
+        env = train_env(compilation_cache) | {"JAX_PLATFORMS": "cpu"}  # libtpu would print too
         with subprocess.Popen(
             command, env=env, cwd=ROOT, stdout=-1, stderr=-1, text=True
         ) as process:
